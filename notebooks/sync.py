@@ -1,0 +1,57 @@
+"""Write each notebook from its source: `notebooks/py/NN_name.py` → `notebooks/NN_name.ipynb`.
+
+Edit the percent-format source, then run `python notebooks/sync.py`. The same source always gives the same bytes,
+without outputs. With `--check` nothing is written: the notebooks that differ from their source are listed, and the exit
+status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
+`jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+
+FOLDER = Path(__file__).resolve().parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def to_notebook(source: Path) -> str:
+    """Return the notebook of a percent-format source as the text of its file."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:02d}"  # not random, so that an unchanged source makes no difference
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook) + "\n"
+
+
+def main() -> int:
+    """Write the notebooks, or check them, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs")
+    check = parser.parse_args().check
+    sources = {path.stem: path for path in sorted((FOLDER / "py").glob("*.py"))}
+    differing = [path.stem for path in sorted(FOLDER.glob("*.ipynb")) if path.stem not in sources]
+    for name in differing:
+        print(f"{name}.ipynb has no source py/{name}.py", file=sys.stderr)
+    for name, source in sources.items():
+        target, text = FOLDER / f"{name}.ipynb", to_notebook(source)
+        if target.is_file() and target.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            differing.append(name)
+            print(f"{name}.ipynb differs from py/{name}.py", file=sys.stderr)
+        else:
+            target.write_text(text, encoding="utf-8")
+            print(f"wrote {name}.ipynb")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""What happens beside the training steps: progress, log, validation on held-out images, checkpoints."""
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.utils import save_image
+from tqdm.auto import tqdm
+
+from pivq.checkpoint import save_checkpoint
+from pivq.losses import psnr
+from pivq.paths import atomic_write
+from pivq.trainer import Trainer
+from pivq.usage import code_usage
+
+LOG_EVERY = 20  # steps a row of the log averages over
+
+
+class Progress:
+    """A progress bar with the running losses."""
+
+    def __init__(self, trainer: Trainer, until: int, title: str):
+        self.bar = tqdm(total=until, initial=trainer.step, desc=title, unit="step", mininterval=1, dynamic_ncols=True)
+
+    def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Advance by a step; show the losses now and then, since reading them waits for the device."""
+        self.bar.update()
+        if trainer.step % LOG_EVERY == 0:
+            shown = [name for name in ("l1", "perceptual", "commitment") if name in losses]
+            self.bar.set_postfix({name: f"{float(losses[name]):.3f}" for name in shown})
+        if trainer.step == self.bar.total:
+            self.bar.close()
+
+
+class JsonlLog:
+    """Append-only log: one row of mean losses every `LOG_EVERY` steps, and the rows others `write`.
+
+    Args:
+        path: `log.jsonl`; rows beyond the trainer's step, left by a run that was cut off after its last checkpoint,
+            are dropped, since those steps are done again.
+        until: last step, which completes a row however few steps are in it.
+    """
+
+    def __init__(self, path: Path, trainer: Trainer, until: int):
+        self.path, self.until = path, until
+        kept = [row for row in read_log(path) if row["step"] <= trainer.step]
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self.sums: dict[str, Tensor] = {}
+        self.steps = 0
+        self.started = time.perf_counter()
+
+    def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Add a step; write a row when one is full, or at the last step."""
+        for name, loss in losses.items():
+            self.sums[name] = self.sums.get(name, 0) + loss
+        self.steps += 1
+        if trainer.step % LOG_EVERY == 0 or trainer.step == self.until:
+            now = time.perf_counter()
+            means = {name: float(total) / self.steps for name, total in self.sums.items()}
+            self.write({"step": trainer.step, **means, "skipped": trainer.skipped, "seconds": now - self.started})
+            self.sums, self.steps, self.started = {}, 0, now
+
+    def write(self, row: dict) -> None:
+        """Append one row."""
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_log(path: Path) -> list[dict]:
+    """Return the rows of a log, none if there is no file; a last line cut off by a crash is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class Validation:
+    """Every so often, reconstruct held-out images with the EMA model; log the figures and keep a picture.
+
+    Args:
+        images: held-out images `(N, 3, H, W)` uint8.
+        folder: gets `reconstructions-<step>.png`: a row of originals over a row of reconstructions.
+    """
+
+    def __init__(self, images: Tensor, folder: Path, log: JsonlLog):
+        self.images, self.folder, self.log = images, folder, log
+
+    def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Validate when it is time."""
+        if trainer.step % trainer.config.evaluation.validate_every == 0:
+            row, pictures = validate(trainer, self.images)
+            self.log.write({"step": trainer.step, **row})
+            with atomic_write(self.folder / f"reconstructions-{trainer.step:06d}.png") as temporary:
+                save_image(pictures, temporary, nrow=len(pictures) // 2, padding=1, pad_value=1)
+
+
+@torch.no_grad()
+def validate(trainer: Trainer, images: Tensor, batch_size: int = 100) -> tuple[dict[str, float], Tensor]:
+    """Return figures of the EMA model on images `(N, 3, H, W)` uint8, and eight originals with reconstructions.
+
+    The figures are means over images: `heldout_l1` on the [0, 1] scale, `heldout_psnr` in dB, `heldout_perceptual`;
+    once the model quantizes, also `codes_in_use` and `codes_per_image` (distinct, mean).
+    """
+    sums, codes, pictures = torch.zeros(3, dtype=torch.float64), [], None
+    for batch in images.split(batch_size):
+        targets = batch.to(trainer.device).float() / 255
+        output = trainer.ema(targets, quantize=trainer.quantizing)
+        made = output.images.clamp(0, 1)
+        l1 = (made - targets).abs().mean(dim=(1, 2, 3))
+        sums += torch.stack([x.sum().cpu() for x in (l1, psnr(made, targets), trainer.perceptual(made, targets))])
+        if output.quantized:
+            codes.append(output.quantized.codes.cpu())
+        if pictures is None:
+            pictures = torch.cat([targets[:8], made[:8]]).cpu()
+    row = dict(zip(("heldout_l1", "heldout_psnr", "heldout_perceptual"), (sums / len(images)).tolist(), strict=True))
+    if codes:
+        usage = code_usage(torch.cat(codes).numpy(), trainer.config.model.codebook_size)
+        row |= {"codes_in_use": usage.codes_in_use, "codes_per_image": usage.mean_codes_per_image}
+    return row, pictures
+
+
+class Checkpoints:
+    """Save the trainer's state every so often; the rows of the log since then are done again after a crash."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Save when it is time."""
+        if trainer.step % trainer.config.evaluation.checkpoint_every == 0:
+            save_checkpoint(self.path, trainer.state_dict())

@@ -1,0 +1,283 @@
+"""Every setting, with its source: the paper, its base code (reference [5]) or our assumption; standard library only."""
+
+import difflib
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pivq import paths
+
+PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the autoencoder (Section 3.2, Section 4.1)."""
+
+    image_size: int  # pixels a side
+    patch_size: int  # pixel-unshuffle factor before the first convolution and after the last; 1 is none
+    width: int  # channels of the first convolutional level
+    channel_multipliers: tuple[int, ...]  # width of each level over `width`; each level but the last halves the size
+    residual_blocks: int  # a level
+    attention_sizes: tuple[int, ...]  # feature-map sizes with self-attention after each residual block
+    dim: int  # d
+    feedforward: int  # hidden width of the transformers
+    transformer_layers: int  # in the encoder, and again in the decoder
+    heads: int
+    query_key_gain: float  # factor on the initial query and key weights
+    codebook_size: int  # K
+    num_codes: int  # L
+
+    def __post_init__(self):
+        if self.dim % self.heads:
+            raise ValueError(f"heads must divide dim, got {self.heads} heads for dim {self.dim}")
+        shrink = self.patch_size * 2 ** (len(self.channel_multipliers) - 1)
+        if self.image_size % shrink or self.image_size < shrink:
+            raise ValueError(
+                f"image_size must be a multiple of {shrink}, which patch_size and channel_multipliers shrink it by, "
+                f"got {self.image_size}"
+            )
+
+    @property
+    def grid_size(self) -> int:
+        """Cells a side of the latent grid."""
+        return self.image_size // self.patch_size // 2 ** (len(self.channel_multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation (Sections 3.6 and 3.7); steps are generator updates."""
+
+    train_images: int
+    heldout_images: int
+    steps: int
+    batch_size: int
+    learning_rate: float  # peak
+    adam_betas: tuple[float, float]
+    weight_decay: float  # on matrices of the autoencoder other than embeddings
+    gradient_clip: float  # norm; 0 is none
+    warmup_steps: int  # learning rate rises linearly from 0
+    decay_from: float  # fraction of `steps` after which the learning rate falls to 0 by a cosine; 1 is never
+    ema_decay: float
+    ema_every: int  # steps
+    reconstruction_weight: float  # L1
+    perceptual_network: str
+    perceptual_weight: float
+    codebook_weight: float
+    commitment_weight: float
+    quantize_from_step: int  # T_q; 0 quantizes from the first step with a random codebook
+    history_steps: int  # W
+    codebook_initialisations: int  # at T_q, T_q + W, T_q + 2W, …
+    discriminator_from_step: int
+    adversarial_from_step: int  # first step whose generator loss has the adversarial term
+    adversarial_limit: float  # greatest adaptive weight
+    discriminator_width: int
+    discriminator_layers: int  # of stride 2
+    discriminator_learning_rate: float
+    discriminator_betas: tuple[float, float]  # of its Adam
+    nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The protocol of validation, Table 3 and Fig. 5."""
+
+    validate_every: int  # steps
+    checkpoint_every: int  # steps
+    samples: int
+    features: str
+    prdc_k: tuple[int, ...]
+    probe_folds: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: a profile's settings and a seed."""
+
+    profile: str
+    dataset: str
+    seed: int
+    model: ModelConfig
+    train: TrainConfig
+    evaluation: EvaluationConfig
+
+    def __post_init__(self):
+        train = self.train
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
+        if train.adversarial_from_step <= train.discriminator_from_step:
+            raise ValueError(
+                f"adversarial_from_step {train.adversarial_from_step} must come after discriminator_from_step "
+                f"{train.discriminator_from_step}: the generator would see an untrained discriminator"
+            )
+        if train.steps <= train.quantize_from_step:
+            raise ValueError(
+                f"steps {train.steps} must be more than quantize_from_step {train.quantize_from_step}: "
+                "the run would end without a codebook"
+            )
+        if train.quantize_from_step < train.history_steps and train.codebook_initialisations:
+            raise ValueError(
+                f"quantize_from_step {train.quantize_from_step} leaves no {train.history_steps} steps of latents for "
+                "the first codebook: raise it, lower history_steps, or set codebook_initialisations to 0"
+            )
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Return the source of every setting by its dotted name (`model.dim`); an overridden value is an assumption."""
+
+        def value(name: str) -> Any:
+            part, _, setting = name.rpartition(".")
+            return getattr(getattr(self, part) if part else self, setting)
+
+        return {
+            name: source if value(name) == usual else ASSUMPTION
+            for name, (usual, source) in PROFILES[self.profile].items()
+        }
+
+    def digest(self, quantizer: str) -> str:
+        """Return eight hex digits that change with whatever changes the trained network."""
+        facts = {"dataset": self.dataset, "seed": self.seed, "quantizer": quantizer}
+        facts |= {"model": asdict(self.model), "train": asdict(self.train)}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+
+    def run_dir(self, quantizer: str) -> Path:
+        """Return the folder of this configuration's run: `results/<profile>/<quantizer>-seed<k>-<digest>/`."""
+        return paths.results_dir(self.profile) / f"{quantizer}-seed{self.seed}-{self.digest(quantizer)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain types, as `config.json` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Rebuild a configuration from `as_dict`, through JSON or not.
+
+        Raises:
+            ValueError: for unknown or missing keys, named.
+        """
+        parts = {"model": ModelConfig, "train": TrainConfig, "evaluation": EvaluationConfig}
+        values = dict(values)
+        for name, part in parts.items():
+            values[name] = _build(part, values.get(name, {}), f"{name}.")
+        return _build(cls, values, "")
+
+
+def _build(kind: type, values: dict[str, Any], prefix: str):
+    known = [field.name for field in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, known)}")
+    missing = [prefix + name for name in known if name not in values]
+    if missing:
+        raise ValueError(f"settings without a value: {', '.join(missing)}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return "; did you mean …?" for a misspelt name, or the list of known ones when none is close."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+_QUICK = {
+    "dataset": ("avatars", ASSUMPTION),
+    "model.image_size": (64, PAPER),
+    "model.patch_size": (4, ASSUMPTION),
+    "model.width": (16, ASSUMPTION),
+    "model.channel_multipliers": ((3, 4), ASSUMPTION),
+    "model.residual_blocks": (1, ASSUMPTION),
+    "model.attention_sizes": ((), ASSUMPTION),
+    "model.dim": (128, PAPER),
+    "model.feedforward": (512, PAPER),
+    "model.transformer_layers": (2, ASSUMPTION),
+    "model.heads": (4, ASSUMPTION),
+    "model.query_key_gain": (3.0, ASSUMPTION),
+    "model.codebook_size": (256, ASSUMPTION),
+    "model.num_codes": (32, PAPER),
+    "train.train_images": (8000, ASSUMPTION),
+    "train.heldout_images": (2000, ASSUMPTION),
+    "train.steps": (2400, ASSUMPTION),
+    "train.batch_size": (16, PAPER),
+    "train.learning_rate": (1.5e-3, ASSUMPTION),
+    "train.adam_betas": ((0.9, 0.99), ASSUMPTION),
+    "train.weight_decay": (0.01, ASSUMPTION),
+    "train.gradient_clip": (1.0, ASSUMPTION),
+    "train.warmup_steps": (100, ASSUMPTION),
+    "train.decay_from": (0.5, ASSUMPTION),
+    "train.ema_decay": (0.995, PAPER),
+    "train.ema_every": (1, ASSUMPTION),
+    "train.reconstruction_weight": (1.0, BASE),
+    "train.perceptual_network": ("efficientnet_lite0", ASSUMPTION),
+    "train.perceptual_weight": (0.1, ASSUMPTION),
+    "train.codebook_weight": (0.25, BASE),
+    "train.commitment_weight": (1.0, BASE),
+    "train.quantize_from_step": (800, ASSUMPTION),
+    "train.history_steps": (100, ASSUMPTION),
+    "train.codebook_initialisations": (4, ASSUMPTION),
+    "train.discriminator_from_step": (1300, ASSUMPTION),
+    "train.adversarial_from_step": (1400, ASSUMPTION),
+    "train.adversarial_limit": (0.1, ASSUMPTION),
+    "train.discriminator_width": (16, ASSUMPTION),
+    "train.discriminator_layers": (2, ASSUMPTION),
+    "train.discriminator_learning_rate": (5e-4, ASSUMPTION),
+    "train.discriminator_betas": ((0.5, 0.9), ASSUMPTION),
+    "train.nonfinite_limit": (10, ASSUMPTION),
+    "evaluation.validate_every": (300, ASSUMPTION),
+    "evaluation.checkpoint_every": (400, ASSUMPTION),
+    "evaluation.samples": (8000, ASSUMPTION),
+    "evaluation.features": ("efficientnet_lite0", ASSUMPTION),
+    "evaluation.prdc_k": ((3, 5), ASSUMPTION),
+    "evaluation.probe_folds": (5, PAPER),
+}
+# Every notebook in about two minutes, for the tests: a network too small and too briefly trained to show anything.
+_SMOKE = _QUICK | {
+    "model.width": (16, ASSUMPTION),
+    "model.channel_multipliers": ((1, 2), ASSUMPTION),
+    "model.dim": (32, ASSUMPTION),
+    "model.feedforward": (64, ASSUMPTION),
+    "model.transformer_layers": (1, ASSUMPTION),
+    "model.codebook_size": (64, ASSUMPTION),
+    "model.num_codes": (8, ASSUMPTION),
+    "train.train_images": (480, ASSUMPTION),
+    "train.heldout_images": (120, ASSUMPTION),
+    "train.steps": (40, ASSUMPTION),
+    "train.warmup_steps": (5, ASSUMPTION),
+    "train.quantize_from_step": (16, ASSUMPTION),
+    "train.history_steps": (8, ASSUMPTION),
+    "train.codebook_initialisations": (2, ASSUMPTION),
+    "train.discriminator_from_step": (24, ASSUMPTION),
+    "train.adversarial_from_step": (28, ASSUMPTION),
+    "train.discriminator_width": (8, ASSUMPTION),
+    "evaluation.validate_every": (20, ASSUMPTION),
+    "evaluation.checkpoint_every": (20, ASSUMPTION),
+    "evaluation.samples": (200, ASSUMPTION),
+}
+PROFILES: dict[str, dict[str, tuple[Any, str]]] = {"quick": _QUICK, "smoke": _SMOKE}
+
+
+def load_config(profile: str, seed: int = 0, **overrides: Any) -> Config:
+    """Return a profile's configuration.
+
+    Args:
+        profile: one of `PROFILES`.
+        seed: of every random choice, at least 0.
+        **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
+
+    Raises:
+        ValueError: for an unknown profile or setting (with a suggestion), or values that cannot go together.
+
+    Example:
+        >>> load_config("quick").model.num_codes
+        32
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
+    values: dict[str, Any] = {"profile": profile, "seed": seed}
+    settings = {name: value for name, (value, _) in PROFILES[profile].items()}
+    settings |= {name.replace("__", "."): value for name, value in overrides.items()}
+    for name, value in settings.items():
+        part, _, setting = name.rpartition(".")
+        (values.setdefault(part, {}) if part else values)[setting] = value
+    return Config.from_dict(values)

@@ -1,0 +1,212 @@
+"""Runs: train one, find it again, read what it left. A run is a folder named by its settings' digest."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pivq.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log, validate
+from pivq.checkpoint import load_checkpoint, load_model, save_checkpoint
+from pivq.config import Config
+from pivq.data import ImageDataset, load_dataset
+from pivq.perceptual import load_perceptual
+from pivq.model import PIVQ
+from pivq.paths import atomic_write
+from pivq.provenance import stamp
+from pivq.trainer import Trainer, TrainingDiverged
+from pivq.usage import code_usage
+
+VALIDATION_IMAGES = 200  # of the held-out set, during training; the summary uses all of it
+
+
+class MissingRun(FileNotFoundError):
+    """A notebook needs a run that has not been trained."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: `folder` and what lies in it."""
+
+    folder: Path
+    config: Config
+    quantizer: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return the final figures: held-out L1, PSNR, codes in use, seconds, …"""
+        return json.loads((self.folder / "summary.json").read_text())
+
+    def log(self) -> pd.DataFrame:
+        """Return the log as a frame, one row an entry, by `step`."""
+        return pd.DataFrame(read_log(self.folder / "log.jsonl"))
+
+    def codes(self, split: str) -> np.ndarray:
+        """Return the codes of a split ("train" or "heldout"), `(N, L)` int64, rows in the data set's order."""
+        with np.load(self.folder / "codes.npz") as file:
+            return file[f"{split}_codes"].astype(np.int64)
+
+    def model(self, device: str | torch.device = "cpu") -> PIVQ:
+        """Return the EMA model in evaluation mode."""
+        return load_model(self.folder, device)
+
+
+def find_run(config: Config, quantizer: str) -> Run | None:
+    """Return the finished run of these settings, or None."""
+    folder = config.run_dir(quantizer)
+    return Run(folder, config, quantizer) if (folder / "summary.json").exists() else None
+
+
+def require_run(config: Config, quantizer: str) -> Run:
+    """Return the finished run of these settings.
+
+    Raises:
+        MissingRun: when there is none, naming the notebook that makes it.
+    """
+    run = find_run(config, quantizer)
+    if run is None:
+        raise MissingRun(
+            f"no finished {quantizer} run in {config.run_dir(quantizer)}: run notebook 03_train first "
+            f"(./run_all.sh --profile {config.profile} --seed {config.seed} --only 03)"
+        )
+    return run
+
+
+def load_split(config: Config, split: str) -> ImageDataset:
+    """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses."""
+    limit = config.train.train_images if split == "train" else config.train.heldout_images
+    return load_dataset(config.dataset, split, image_size=config.model.image_size, limit=limit)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """Return the device to compute on; "auto" takes a GPU when there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but torch finds no GPU: use --device cpu")
+    return torch.device(device)
+
+
+def train(config: Config, quantizer: str, force: bool = False, device: str = "auto") -> Run:
+    """Train a model to the end, or go on with, or just load, the run that is already there.
+
+    The steps before T_q do not quantize, so they are the same for both quantizers: they are trained once, kept as
+    the run `trunk`, and both quantizers' runs with these settings branch from it.
+
+    Args:
+        config: the settings.
+        quantizer: "matching" or "nearest".
+        force: throw away the run and the trunk that are there and train them again.
+        device: "auto", "cpu", "cuda", …
+
+    Raises:
+        TrainingDiverged: when gradients stay non-finite; names the last good checkpoint.
+    """
+    folder = config.run_dir(quantizer)
+    if force:
+        for old in (folder, config.run_dir("trunk")):
+            if old.exists():
+                shutil.rmtree(old)
+    elif find_run(config, quantizer):
+        print(f"{quantizer}: finished run loaded from {folder.name}")
+        return Run(folder, config, quantizer)
+
+    dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
+    on = pick_device(device)
+    trainer = Trainer(config, quantizer, dataset.images, load_perceptual(config.train.perceptual_network).to(on), on)
+    checkpoint = folder / "checkpoint.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", config.as_dict() | {"quantizer": quantizer, "sources": config.sources})
+    if config.train.quantize_from_step and not checkpoint.exists():
+        trunk = _train_trunk(trainer, heldout.images)
+        shutil.copy(trunk / "log.jsonl", folder / "log.jsonl")
+        with atomic_write(checkpoint) as temporary:
+            shutil.copy(trunk / "checkpoint.pt", temporary)
+    if checkpoint.exists():
+        trainer.load_state_dict(load_checkpoint(checkpoint))
+        print(f"{quantizer}: going on from step {trainer.step:,} of {config.train.steps:,}")
+
+    _fit(trainer, heldout.images, folder, config.train.steps, quantizer)
+    _summarise(trainer, dataset, heldout, folder)
+    return Run(folder, config, quantizer)
+
+
+def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
+    """Train the steps before T_q, unless they are there; return their folder."""
+    config = trainer.config
+    folder = config.run_dir("trunk")
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        trainer.load_state_dict(load_checkpoint(checkpoint))
+    if trainer.step < config.train.quantize_from_step:
+        folder.mkdir(parents=True, exist_ok=True)
+        _fit(trainer, heldout, folder, config.train.quantize_from_step, "before T_q")
+    return folder
+
+
+def _fit(trainer: Trainer, heldout: Tensor, folder: Path, until: int, title: str) -> None:
+    """Train up to step `until` with everything beside it, and leave a checkpoint of that step in the folder."""
+    checkpoint = folder / "checkpoint.pt"
+    log = JsonlLog(folder / "log.jsonl", trainer, until)
+    trainer.callbacks = [
+        Progress(trainer, until, title),
+        log,
+        Validation(heldout[:VALIDATION_IMAGES], folder, log),
+        Checkpoints(checkpoint),
+    ]
+    try:
+        trainer.fit(until)
+    except TrainingDiverged as error:
+        last = checkpoint if checkpoint.exists() else "none yet"
+        raise TrainingDiverged(f"{error}. Last good checkpoint: {last}") from error
+    save_checkpoint(checkpoint, trainer.state_dict())
+
+
+@torch.no_grad()
+def encode_images(model: PIVQ, images: Tensor, batch_size: int = 200) -> np.ndarray:
+    """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device."""
+    device = next(model.parameters()).device
+    batches = [model.encode(batch.to(device).float() / 255).cpu() for batch in images.split(batch_size)]
+    return torch.cat(batches).numpy()
+
+
+def _summarise(trainer: Trainer, dataset: ImageDataset, heldout: ImageDataset, folder: Path) -> None:
+    """Encode both splits and write `codes.npz`, then, last, `summary.json`, which marks the run as finished."""
+    config = trainer.config
+    figures, _ = validate(trainer, heldout.images)
+    splits = {"train": dataset, "heldout": heldout}
+    codes = {name: encode_images(trainer.ema, split.images) for name, split in splits.items()}
+    small = np.min_scalar_type(config.model.codebook_size - 1)
+    with atomic_write(folder / "codes.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            train_codes=codes["train"].astype(small),
+            heldout_codes=codes["heldout"].astype(small),
+            train_ids=np.array(dataset.ids),
+            heldout_ids=np.array(heldout.ids),
+        )
+    usage = code_usage(codes["train"], config.model.codebook_size)
+    seconds = sum(row.get("seconds", 0) for row in read_log(folder / "log.jsonl"))
+    _write_json(
+        folder / "summary.json",
+        {name: figures[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")}
+        | {
+            "codes_in_use": usage.codes_in_use,
+            "max_codes_per_image": usage.max_codes_per_image,
+            "mean_codes_per_image": usage.mean_codes_per_image,
+            "skipped_steps": trainer.skipped,
+            "training_seconds": seconds,
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        }
+        | stamp(config, steps=trainer.step, quantizer=trainer.quantizer),
+    )
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,67 @@
+"""The terms of the training loss (Section 3.6): perceptual, adversarial, and the adaptive weight between them."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+class FeatureDistance(nn.Module):
+    """LPIPS's distance [54] without its learned channel weights: mean squared difference of unit feature vectors.
+
+    Args:
+        stages: maps images `(B, 3, H, W)` in [0, 1] to a list of feature maps; its parameters get no gradients.
+    """
+
+    def __init__(self, stages: nn.Module):
+        super().__init__()
+        self.stages = stages.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "FeatureDistance":
+        """Stay in evaluation mode: the network is a fixed ruler."""
+        return super().train(False)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the distance `(B,)` of images to targets, both `(B, 3, H, W)` in [0, 1]: 0 for equal images.
+
+        At `images == targets` the gradient is zero, not NaN.
+        """
+        with torch.no_grad():
+            expected = [_unit(stage) for stage in self.stages(targets)]
+        pairs = zip(self.stages(images), expected, strict=True)
+        return sum((_unit(stage) - e).square().sum(dim=1).mean(dim=(1, 2)) for stage, e in pairs) / len(expected)
+
+
+def _unit(stage: Tensor) -> Tensor:
+    # eps inside the root: the norm's gradient stays finite where a feature vector is zero.
+    return stage * (stage.square().sum(dim=1, keepdim=True) + 1e-10).rsqrt()
+
+
+def generator_hinge(fake_logits: Tensor) -> Tensor:
+    """Return the generator's adversarial loss, −mean D(x̂)."""
+    return -fake_logits.mean()
+
+
+def discriminator_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return the discriminator's hinge loss × 0.5 (base code)."""
+    return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
+
+
+def adaptive_weight(nll_gradient: Tensor, adversarial_gradient: Tensor, limit: float) -> Tensor:
+    """Return ‖∇nll‖ / (‖∇g‖ + 1e-4), clamped to [0, limit]: the weight of the adversarial loss (base code; limit 1).
+
+    Args:
+        nll_gradient: gradient of L1 + perceptual loss at the decoder's last convolution, any shape.
+        adversarial_gradient: gradient of the generator's adversarial loss there, the same shape.
+        limit: greatest weight, also where the adversarial gradient vanishes.
+    """
+    weight = nll_gradient.float().norm() / (adversarial_gradient.float().norm() + 1e-4)
+    return weight.clamp(0, limit).detach()
+
+
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio in dB `(B,)` of images to targets in [0, 1]; its mean is what we report."""
+    return -10 * (images - targets).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()

@@ -1,0 +1,151 @@
+"""PI-VQ: the permutation-invariant autoencoder of Section 3.2."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pivq.config import ModelConfig
+from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
+from pivq.quantizers import QUANTIZERS, Quantized
+
+
+class Encoder(nn.Module):
+    """Images to latents, Section 3.2 step 1: down path, grid tokens + positions, L learned tokens, transformer."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.patch_size = config.patch_size
+        widths = [config.width * m for m in config.channel_multipliers]
+        size, channels = config.image_size // config.patch_size, widths[0]
+        path: list[nn.Module] = [nn.Conv2d(3 * config.patch_size**2, channels, 3, padding=1)]
+        for level, width in enumerate(widths):
+            for _ in range(config.residual_blocks):
+                path.append(ResidualBlock(channels, width))
+                channels = width
+                if size in config.attention_sizes:
+                    path.append(AttentionBlock(channels))
+            if level < len(widths) - 1:
+                path.append(Downsample(channels))
+                size //= 2
+        path += [ResidualBlock(channels, channels), AttentionBlock(channels), ResidualBlock(channels, channels)]
+        path += [group_norm(channels), nn.Conv2d(channels, config.dim, 3, padding=1)]
+        self.down = nn.Sequential(*path)
+        self.positions = nn.Parameter(0.02 * torch.randn(size * size, config.dim))
+        self.tokens = nn.Parameter(torch.randn(config.num_codes, config.dim))
+        self.transformer = Transformer(
+            config.transformer_layers, config.dim, config.heads, config.feedforward, config.query_key_gain
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return latents `(B, L, d)` of images `(B, 3, H, W)` in [0, 1]."""
+        grid = self.down(F.pixel_unshuffle(2 * images - 1, self.patch_size))
+        cells = grid.flatten(2).transpose(1, 2) + self.positions
+        tokens = self.tokens.expand(len(images), -1, -1)
+        return self.transformer(torch.cat([cells, tokens], dim=1), keep=slice(-self.tokens.shape[0], None))
+
+
+class Decoder(nn.Module):
+    """Quantized latents to images, Section 3.2 step 3: no positions on the codes, learned output embeddings."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.patch_size, self.grid_size = config.patch_size, config.grid_size
+        widths = [config.width * m for m in config.channel_multipliers]
+        self.outputs = nn.Parameter(torch.randn(config.grid_size**2, config.dim))
+        self.transformer = Transformer(
+            config.transformer_layers, config.dim, config.heads, config.feedforward, config.query_key_gain
+        )
+        size, channels = config.grid_size, widths[-1]
+        path: list[nn.Module] = [nn.Conv2d(config.dim, channels, 3, padding=1)]
+        path += [ResidualBlock(channels, channels), AttentionBlock(channels), ResidualBlock(channels, channels)]
+        for level, width in reversed(list(enumerate(widths))):
+            for _ in range(config.residual_blocks):
+                path.append(ResidualBlock(channels, width))
+                channels = width
+                if size in config.attention_sizes:
+                    path.append(AttentionBlock(channels))
+            if level > 0:
+                path.append(Upsample(channels))
+                size *= 2
+        self.up = nn.Sequential(*path, group_norm(channels))
+        self.conv_out = nn.Conv2d(channels, 3 * config.patch_size**2, 3, padding=1)
+
+    def forward(self, quantized: Tensor) -> Tensor:
+        """Return images `(B, 3, H, W)`, about [0, 1] but not clamped, of quantized latents `(B, L, d)` in any order."""
+        outputs = self.outputs.expand(len(quantized), -1, -1)
+        cells = self.transformer(torch.cat([quantized, outputs], dim=1), keep=slice(quantized.shape[1], None))
+        grid = cells.transpose(1, 2).unflatten(2, (self.grid_size, self.grid_size))
+        return (F.pixel_shuffle(self.conv_out(self.up(grid)), self.patch_size) + 1) / 2
+
+
+class Reconstruction(NamedTuple):
+    """One pass through PI-VQ: `images` `(B, 3, H, W)` unclamped, `latents` `(B, L, d)`, `quantized` or None."""
+
+    images: Tensor
+    latents: Tensor
+    quantized: Quantized | None
+
+
+class PIVQ(nn.Module):
+    """The permutation-invariant vector-quantized autoencoder.
+
+    Args:
+        config: sizes; see `pivq.config.ModelConfig`.
+        quantizer: "matching", Eq. (3), or "nearest", Eq. (1).
+
+    Raises:
+        ValueError: for an unknown quantizer, or `num_codes > codebook_size` with matching.
+
+    Example:
+        >>> from pivq.config import load_config
+        >>> model = PIVQ(load_config("smoke").model).eval()
+        >>> codes = model.encode(torch.rand(2, 3, 64, 64))
+        >>> torch.allclose(model.decode(codes), model.decode(codes.flip(1)), atol=1e-5)
+        True
+    """
+
+    def __init__(self, config: ModelConfig, quantizer: str = "matching"):
+        super().__init__()
+        if quantizer not in QUANTIZERS:
+            raise ValueError(f"unknown quantizer {quantizer!r}: choose from {', '.join(QUANTIZERS)}")
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = QUANTIZERS[quantizer](config.codebook_size, config.dim, config.num_codes)
+        self.decoder = Decoder(config)
+
+    def forward(self, images: Tensor, quantize: bool = True) -> Reconstruction:
+        """Encode, quantize and decode images `(B, 3, H, W)` in [0, 1].
+
+        With `quantize=False` the decoder sees the latents themselves, as before T_q (Section 3.7).
+        """
+        latents = self.encoder(images)
+        quantized = self.quantizer(latents) if quantize else None
+        return Reconstruction(self.decoder(quantized.quantized if quantize else latents), latents, quantized)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
+
+        Raises:
+            ValueError: for another shape or type, or latents that are not finite.
+        """
+        size = self.config.image_size
+        if images.ndim != 4 or images.shape[1:] != (3, size, size) or not images.is_floating_point():
+            raise ValueError(f"images must be floats (B, 3, {size}, {size}), got {images.dtype} {tuple(images.shape)}")
+        return self.quantizer.choose(self.quantizer.distances(self.encoder(images)))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64; their order has no influence.
+
+        Raises:
+            ValueError: for another shape or type, or codes outside 0 … K − 1.
+        """
+        size = self.config.codebook_size
+        if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+            raise ValueError(f"codes must be whole numbers (B, L), got {codes.dtype} {tuple(codes.shape)}")
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
+            raise ValueError(f"codes must lie in 0 … {size - 1}, got {int(codes.min())} … {int(codes.max())}")
+        return self.decoder(F.embedding(codes.long(), self.quantizer.codebook)).clamp(0, 1)

@@ -1,0 +1,242 @@
+"""The training loop of Sections 3.6 and 3.7: one step of both networks, EMA, codebook initialisation, callbacks."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
+from pivq.config import Config
+from pivq.discriminator import PatchDiscriminator, diff_augment
+from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge
+from pivq.model import PIVQ
+
+
+class TrainingDiverged(RuntimeError):
+    """Too many steps in a row gave gradients that are not finite."""
+
+
+def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
+    """Return the order of an epoch, a permutation `(images,)` that depends on the seed and epoch alone."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+class Trainer:
+    """Train PI-VQ and its discriminator.
+
+    Args:
+        config: the settings.
+        quantizer: "matching" or "nearest".
+        images: the training set, `(N, 3, H, W)` uint8.
+        perceptual: distance `(B,)` of images to targets, in [0, 1]; weighted by `config.train.perceptual_weight`.
+        device: where the networks live.
+
+    Attributes:
+        step: generator updates done.
+        ema: the averaged model, which validation, samples and checkpoints' readers use.
+        skipped: steps without a finite gradient, which changed nothing.
+        callbacks: called as `callback(trainer, losses)` after each step, with a dict of scalar tensors.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        quantizer: str,
+        images: Tensor,
+        perceptual: PerceptualLoss,
+        device: str | torch.device = "cpu",
+        callbacks: Iterable[Callable[["Trainer", dict[str, Tensor]], None]] = (),
+    ):
+        train = config.train
+        if len(images) < train.batch_size:
+            raise ValueError(f"{len(images)} training images are fewer than one batch of {train.batch_size}")
+        torch.manual_seed(config.seed)
+        self.config, self.quantizer, self.images, self.perceptual = config, quantizer, images, perceptual
+        self.device, self.callbacks = torch.device(device), list(callbacks)
+        self.model = PIVQ(config.model, quantizer).to(self.device)
+        self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
+        self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        self.history = LatentHistory(train)
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(self.model, train.weight_decay), lr=train.learning_rate, betas=train.adam_betas, fused=True
+        )
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=train.discriminator_learning_rate, betas=train.discriminator_betas
+        )
+        self.step = self.skipped = self._skipped_in_a_row = 0
+
+    @property
+    def quantizing(self) -> bool:
+        """Whether the last step quantized, so that the codebook means something."""
+        return self.step > self.config.train.quantize_from_step
+
+    def fit(self, until: int | None = None) -> None:
+        """Train up to step `until` (default: the configuration's last)."""
+        until = self.config.train.steps if until is None else until
+        while self.step < until:
+            if self.step in initialisation_steps(self.config.train):
+                self.initialise_codebook()
+            losses = self.train_step(self.batch(self.step))
+            self.step += 1
+            for callback in self.callbacks:
+                callback(self, losses)
+
+    def batch(self, step: int) -> Tensor:
+        """Return the images of a step, `(B, 3, H, W)` float32 in [0, 1]; a function of step and seed alone."""
+        size = self.config.train.batch_size
+        epoch, position = divmod(step, len(self.images) // size)
+        order = epoch_order(len(self.images), self.config.seed, epoch)[position * size : (position + 1) * size]
+        return self.images[order].to(self.device).float() / 255
+
+    def train_step(self, images: Tensor) -> dict[str, Tensor]:
+        """Do one update of the model and, once it has started, of the discriminator; return the losses."""
+        train, step = self.config.train, self.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = train.learning_rate * learning_rate_factor(step, self.config)
+        output = self.model(images, quantize=step >= train.quantize_from_step)
+        losses, gradient = self._reconstruction_gradient(output.images, images)
+        roots, gradients = [output.images], [gradient]
+        if output.quantized:
+            losses["codebook"] = output.quantized.codebook_loss
+            losses["commitment"] = output.quantized.commitment_loss
+            weighted = train.codebook_weight * losses["codebook"] + train.commitment_weight * losses["commitment"]
+            roots.append(weighted)
+            gradients.append(torch.ones_like(weighted))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(roots, gradients)
+        norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
+        if step >= train.discriminator_from_step:
+            losses["discriminator"] = self._discriminator_gradient(images, output.images.detach())
+            norms.append(nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters()]))
+        if self._accept(norms):
+            self.optimizer.step()
+            if step >= train.discriminator_from_step:
+                self.discriminator_optimizer.step()
+            self._update_ema()
+            self.history.record(step, output.latents)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _reconstruction_gradient(self, output: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses of the output images and the gradient of their weighted sum with respect to them.
+
+        Going through the output's own gradient, each network is run backward once, and the adaptive weight costs
+        no more than two gradients of the decoder's last convolution.
+        """
+        train = self.config.train
+        leaf = output.detach().requires_grad_()
+        losses = {"l1": F.l1_loss(leaf, images)}
+        nll = train.reconstruction_weight * losses["l1"]
+        if train.perceptual_weight:
+            losses["perceptual"] = self.perceptual(leaf, images).mean()
+            nll = nll + train.perceptual_weight * losses["perceptual"]
+        (gradient,) = torch.autograd.grad(nll, leaf)
+        if self.step >= train.adversarial_from_step:
+            losses["adversarial"] = generator_hinge(self.discriminator(diff_augment(leaf)))
+            (adversarial,) = torch.autograd.grad(losses["adversarial"], leaf)
+            last = self.model.decoder.conv_out.weight
+            at_last = [torch.autograd.grad(output, last, g, retain_graph=True)[0] for g in (gradient, adversarial)]
+            losses["adaptive_weight"] = adaptive_weight(*at_last, limit=train.adversarial_limit)
+            gradient = gradient + losses["adaptive_weight"] * adversarial
+        return losses, gradient
+
+    def _discriminator_gradient(self, images: Tensor, fakes: Tensor) -> Tensor:
+        """Leave the gradient of the discriminator's loss in its parameters; return the loss."""
+        logits = [self.discriminator(diff_augment(x)) for x in (images, fakes)]
+        loss = discriminator_hinge(*logits)
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        return loss
+
+    def _accept(self, norms: list[Tensor]) -> bool:
+        """Say whether all gradient norms are finite; count those steps where they are not."""
+        if all(torch.isfinite(norm) for norm in norms):
+            self._skipped_in_a_row = 0
+            return True
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= self.config.train.nonfinite_limit:
+            raise TrainingDiverged(
+                f"{self._skipped_in_a_row} steps in a row up to step {self.step} gave gradients that are not finite; "
+                "lower the learning rate or take another seed"
+            )
+        return False
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        if (self.step + 1) % self.config.train.ema_every == 0:
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), list(self.model.parameters()), 1 - self.config.train.ema_decay
+            )
+            for average, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+                average.copy_(buffer)
+
+    @torch.no_grad()
+    def initialise_codebook(self) -> None:
+        """Fit the codebook to the latent history; reset what still speaks of the old one: EMA and Adam's moments."""
+        codebook = self.model.quantizer.codebook
+        fitted = fit_codebook(self.history.gather(), len(codebook), seed=self.config.seed + self.step)
+        codebook.copy_(fitted)
+        self.ema.quantizer.codebook.copy_(fitted)
+        self.optimizer.state.pop(codebook, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that decides the next step, as plain types and tensors."""
+        return {
+            "config": self.config.as_dict(),
+            "quantizer": self.quantizer,
+            "step": self.step,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self._skipped_in_a_row,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "history": list(self.history.latents),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`: the next step is bit for bit the one that would have followed.
+
+        Warns:
+            UserWarning: for each setting that the state was made with another value of.
+        """
+        for part in ("model", "train"):
+            for name, value in self.config.as_dict()[part].items():
+                before = state["config"][part][name]
+                if value != before:
+                    warnings.warn(f"{part}.{name} is {value}, the checkpoint was made with {before}", stacklevel=2)
+        self.step, self.skipped = state["step"], state["skipped"]
+        self._skipped_in_a_row = state["skipped_in_a_row"]
+        for name in ("model", "ema", "discriminator", "optimizer", "discriminator_optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.history.latents.clear()
+        self.history.latents.extend(latents.to(self.device) for latents in state["history"])
+        torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
+
+
+def learning_rate_factor(step: int, config: Config) -> float:
+    """Return the factor on the peak learning rate: linear warm-up, a plateau, then a cosine down to 0."""
+    train = config.train
+    warmup = min(1.0, (step + 1) / max(1, train.warmup_steps))
+    start = train.decay_from * train.steps
+    if step < start:
+        return warmup
+    return warmup * 0.5 * (1 + math.cos(math.pi * (step - start) / max(1.0, train.steps - start)))
+
+
+def _decay_groups(model: PIVQ, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay the weight matrices of layers; neither embeddings, the codebook, norms nor biases."""
+    free = {"encoder.positions", "encoder.tokens", "decoder.outputs", "quantizer.codebook"}
+    decayed = [p for name, p in model.named_parameters() if p.ndim > 1 and name not in free]
+    others = [p for name, p in model.named_parameters() if p.ndim <= 1 or name in free]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,76 @@
+# The one set-up, sourced by run_all.sh and run_tests.sh: it leaves the interpreter to use in $python. An active
+# environment that has what the package needs is used as it is; else .venv is made, in this folder and nowhere else.
+# shellcheck shell=bash
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+venv="$root/.venv"
+log="$venv/install.log"
+stamp="$venv/installed" # written last, so that an interrupted installation is gone on with
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+
+fail() {
+  printf '%s\n' "${0##*/}: error: $1" "${@:2}" >&2
+  exit 1
+}
+
+# Set $python to the first interpreter that is new enough; `python` is that of the active environment.
+find_python() {
+  local name
+  for name in python python3 python3.11 python3.12 python3.13 python3.14; do
+    python="$(command -v "$name")" || continue
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
+  done
+  fail "Python 3.11 or newer is needed. Found: $(python3 --version 2>/dev/null || echo none)."
+}
+
+# True if $python has what pyproject.toml asks for, with the extras named. For .venv only the stamp says that.
+has_requirements() {
+  "$python" - "$root" "$@" 2>/dev/null <<'PYTHON'
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+root, extras = Path(sys.argv[1]), sys.argv[2:]
+project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+needed = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+fits = (need.specifier.contains(version(need.name), prereleases=True) for need in map(Requirement, needed))
+sys.exit(Path(sys.prefix).resolve() == root / ".venv" or not all(fits))
+PYTHON
+}
+
+# Set $python to an interpreter with the requirements, and install them into .venv if there is none.
+set_up_environment() {
+  has_requirements "$@" && return
+  local wanted
+  wanted="$root $(cksum <"$root/requirements.lock")"
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
+    install_requirements
+    echo "$wanted" >"$stamp"
+  fi
+  python="$venv/bin/python"
+}
+
+install_requirements() {
+  rm -f "$stamp"
+  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv --clear "$venv" ||
+      fail "could not make $venv with $python: is the disk full, or, on Debian and Ubuntu, python3-venv not installed?"
+  fi
+  echo "Installing into .venv: up to 6 GB, several minutes (log: $log) …"
+  : >"$log"
+  pip_install -r "$root/requirements.lock"
+  pip_install --no-deps --no-build-isolation -e "$root"
+  echo "Installed in $SECONDS s."
+}
+
+pip_install() {
+  env -u PYTHONPATH "$venv/bin/python" -m pip install --progress-bar off --no-input "$@" >>"$log" 2>&1 && return
+  if grep -qi 'no space left' "$log"; then
+    fail "no space left while installing: about 6 GB are needed at $venv, and some in the temporary folder."
+  fi
+  fail "pip install $* failed; is there a network connection?" "$(grep '^ERROR' "$log" | tail -n 3)" \
+    "The whole log is $log. The same command goes on from there."
+}

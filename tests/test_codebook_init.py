@@ -1,0 +1,125 @@
+"""Delayed codebook initialisation: which latents are kept, and what is fitted to them."""
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+
+from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
+
+
+@pytest.fixture
+def train(tiny_config):
+    """Return a maker of training settings: codebooks before steps 4, 6 and 8, from two steps of latents each."""
+    return lambda **changes: tiny_config(**{f"train__{name}": value for name, value in changes.items()}).train
+
+
+def test_initialisation_steps(train):
+    assert initialisation_steps(train()) == [4, 6, 8]
+    assert initialisation_steps(train(codebook_initialisations=1)) == [4]
+    assert initialisation_steps(train(codebook_initialisations=0)) == []
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_history_holds_exactly_the_window_before_each_initialisation(train, window):
+    settings = train(history_steps=window)
+    history = LatentHistory(settings)
+    for step in range(12):
+        if step in initialisation_steps(settings):
+            expected = torch.cat([torch.full((2 * 4, 16), float(s)) for s in range(step - window, step)])
+            assert torch.equal(history.gather(), expected), step
+        history.record(step, torch.full((2, 4, 16), float(step)))
+    last = initialisation_steps(settings)[-1] - 1
+    assert float(history.gather().max()) == last, "nothing is kept for no one"
+
+
+def test_history_keeps_nothing_before_the_first_window(train):
+    history = LatentHistory(train())
+    history.record(1, torch.zeros(2, 4, 16))
+    assert len(history.latents) == 0
+    with pytest.raises(ValueError, match="no latents recorded"):
+        history.gather()
+
+
+def test_history_is_float32_without_a_graph(train):
+    history = LatentHistory(train())
+    history.record(2, torch.zeros(2, 4, 16, dtype=torch.float16, requires_grad=True))
+    assert history.gather().dtype == torch.float32
+    assert not history.gather().requires_grad
+
+
+def clusters(centres, each=50, spread=0.01, seed=0) -> torch.Tensor:
+    """Return latents `(len(centres) * each, d)` close to the centres, shuffled."""
+    generator = torch.Generator().manual_seed(seed)
+    points = centres.repeat(each, 1)
+    points = points + spread * torch.randn(points.shape, generator=generator)
+    return points[torch.randperm(len(points), generator=generator)]
+
+
+def by_first_element(rows: torch.Tensor) -> torch.Tensor:
+    return rows[rows[:, 0].argsort()]
+
+
+def test_fit_finds_the_means_of_separate_clusters():
+    centres = torch.tensor([[0.0, 5.0], [10.0, -5.0], [20.0, 5.0], [30.0, 0.0]])
+    latents = clusters(centres)
+    nearest = torch.cdist(latents, centres).argmin(dim=1)
+    means = torch.stack([latents[nearest == k].mean(dim=0) for k in range(4)])
+    codebook = fit_codebook(latents, 4, seed=0)
+    assert codebook.shape == (4, 2) and codebook.dtype == torch.float32
+    torch.testing.assert_close(by_first_element(codebook), means)
+
+
+def test_seeding_spreads_out_where_uniform_seeding_would_not():
+    # One cluster holds nearly all points: drawn uniformly, the seeds would all fall into it.
+    latents = torch.cat([clusters(torch.zeros(1, 2), each=2000), torch.tensor([[100.0, 0.0], [0.0, 100.0]])])
+    codebook = fit_codebook(latents, 3, seed=0)
+    torch.testing.assert_close(codebook[codebook[:, 0] > 50], torch.tensor([[100.0, 0.0]]))
+    torch.testing.assert_close(codebook[codebook[:, 1] > 50], torch.tensor([[0.0, 100.0]]))
+
+
+def test_same_latents_and_seed_give_the_same_codebook():
+    latents = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(fit_codebook(latents, 30, seed=5), fit_codebook(latents, 30, seed=5))
+    assert not torch.equal(fit_codebook(latents, 30, seed=5), fit_codebook(latents, 30, seed=6))
+    assert fit_codebook(latents, 30, seed=2**32 + 5).shape == (30, 8), "any seed will do"
+
+
+def test_same_codebook_whatever_the_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    latents = torch.randn(8000, 16, generator=torch.Generator().manual_seed(0))
+    with threadpool_limits(8, user_api="openmp"):
+        codebooks = [fit_codebook(latents, 32, seed=0) for _ in range(4)]
+    assert all(torch.equal(codebook, codebooks[0]) for codebook in codebooks)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("spare", [0, 2])
+def test_codes_are_distinct_however_often_latents_repeat(scale, spare):
+    generator = torch.Generator().manual_seed(1)
+    distinct = scale * torch.randn(20 + spare, 6, generator=generator)
+    repeats = distinct[torch.randint(20 + spare, (500,), generator=generator)]
+    codebook = fit_codebook(torch.cat([distinct, repeats]), 20, seed=0)
+    assert len(np.unique(codebook.numpy(), axis=0)) == 20
+    if not spare:  # as many codes as latents: each is one of them
+        close = {"rtol": 1e-4, "atol": 1e-5 * scale}
+        torch.testing.assert_close(by_first_element(codebook), by_first_element(distinct), **close)
+
+
+def test_distinct_latents_may_come_late():
+    latents = torch.cat([torch.zeros(500, 3), torch.arange(30.0).reshape(10, 3)])
+    assert len(fit_codebook(latents, 11, seed=0)) == 11
+
+
+@pytest.mark.parametrize("latents", [torch.randn(9, 4), torch.arange(9.0)[:, None].repeat(100, 4)])
+def test_refuses_fewer_distinct_latents_than_codes(latents):
+    with pytest.raises(ValueError, match="9 distinct latents cannot give 10 codes: raise history_steps"):
+        fit_codebook(latents, 10, seed=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_refuses_latents_that_are_not_finite(bad):
+    latents = torch.randn(50, 4)
+    latents[7, 2] = bad
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        fit_codebook(latents, 5, seed=0)

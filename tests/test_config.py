@@ -1,0 +1,160 @@
+"""Settings: profiles, sources, digests, refusals."""
+
+import dataclasses
+import json
+
+import pytest
+
+from pivq.config import PROFILES, Config, ModelConfig, load_config
+
+PROFILE_NAMES = list(PROFILES)
+
+
+def changed(value):
+    """Return another value of the same type."""
+    if isinstance(value, str):
+        return value + "x"
+    if isinstance(value, tuple):
+        return (*value, 1)
+    return value * 2 or 1
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_every_setting_has_a_value_and_a_source(profile):
+    config = load_config(profile)
+    settings = {"dataset"}
+    for part in ("model", "train", "evaluation"):
+        settings |= {f"{part}.{field.name}" for field in dataclasses.fields(getattr(config, part))}
+    assert set(config.sources) == settings
+    assert set(config.sources.values()) <= {"paper", "base code", "assumption"}
+
+
+# What the paper gives for 64×64 images, and what its base code gives.
+PAPER = {
+    "model.image_size": 64, "model.dim": 128, "model.feedforward": 512, "model.num_codes": 32,
+    "model.codebook_size": 512, "model.transformer_layers": 4, "train.batch_size": 16, "train.ema_decay": 0.995,
+    "evaluation.probe_folds": 5,
+}  # fmt: skip
+BASE_CODE = {
+    "train.reconstruction_weight": 1.0, "train.perceptual_weight": 1.0, "train.codebook_weight": 0.25,
+    "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0, "train.discriminator_width": 64,
+    "train.discriminator_layers": 3, "train.discriminator_from_step": 30000, "train.ema_every": 10,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_source_is_named_only_for_the_value_it_gives(profile):
+    config = load_config(profile)
+    for name, source in config.sources.items():
+        if source == "assumption":
+            continue
+        part, setting = name.split(".")
+        assert getattr(getattr(config, part), setting) == {"paper": PAPER, "base code": BASE_CODE}[source][name], name
+    assert {"paper", "base code", "assumption"} == set(config.sources.values())
+
+
+def test_an_overridden_value_is_no_longer_the_papers():
+    assert load_config("quick", train__ema_decay=0.995).sources["train.ema_decay"] == "paper"
+    assert load_config("quick", train__ema_decay=0.9).sources["train.ema_decay"] == "assumption"
+
+
+def test_overrides():
+    config = load_config("quick", seed=3, train__steps=9999, model__channel_multipliers=[1, 2], dataset="other")
+    assert (config.seed, config.train.steps, config.dataset) == (3, 9999, "other")
+    assert config.model.channel_multipliers == (1, 2)
+    assert load_config("quick").train.steps != 9999, "profiles themselves stay as they are"
+
+
+def test_grid_size(tiny_config):
+    assert tiny_config().model.grid_size == 4  # 16 pixels, patches of 2, one halving
+    assert tiny_config(model__patch_size=1, model__channel_multipliers=(1, 1, 1, 1)).model.grid_size == 2
+
+
+def test_configurations_are_frozen():
+    config = load_config("quick")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.train.steps = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: load_config("quik"), "unknown profile 'quik'; did you mean quick"),
+        (lambda: load_config("zzz"), "known: quick, smoke"),
+        (lambda: load_config("quick", train__stepz=1), "unknown setting train.stepz; did you mean steps"),
+        (lambda: load_config("quick", modle__dim=1), "unknown setting modle; did you mean model"),
+        (lambda: load_config("quick", datasets="x"), "unknown setting datasets; did you mean dataset"),
+        (lambda: load_config("quick", seed=-1), "seed .* got -1"),
+        (lambda: load_config("quick", seed=2**32), "seed .* got 4294967296"),
+        (lambda: load_config("quick", seed=1.5), "seed .* got 1.5"),
+        (lambda: load_config("quick", train__adversarial_from_step=500, train__discriminator_from_step=500),
+         "adversarial_from_step 500 must come after discriminator_from_step 500"),
+        (lambda: load_config("quick", train__quantize_from_step=5, train__history_steps=6),
+         "quantize_from_step 5 leaves no 6 steps"),
+        (lambda: load_config("quick", train__quantize_from_step=0), "set codebook_initialisations to 0"),
+        (lambda: load_config("quick", train__steps=800, train__quantize_from_step=800),
+         "steps 800 must be more than quantize_from_step 800"),
+        (lambda: load_config("quick", model__heads=5, model__dim=8), "heads must divide dim, got 5 heads for dim 8"),
+        (lambda: load_config("quick", model__image_size=60, model__patch_size=2, model__channel_multipliers=(1, 2, 3)),
+         "image_size must be a multiple of 8.* got 60"),
+        (lambda: load_config("quick", model__image_size=0), "image_size must be .* got 0"),
+    ],
+)  # fmt: skip
+def test_refusals_say_what_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_quantizing_from_the_first_step_is_possible():
+    config = load_config("quick", train__quantize_from_step=0, train__codebook_initialisations=0)
+    assert config.train.quantize_from_step == 0
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_round_trip_through_json(profile):
+    config = load_config(profile, seed=7)
+    again = Config.from_dict(json.loads(json.dumps(config.as_dict())))
+    assert again == config
+    assert again.digest("matching") == config.digest("matching")
+
+
+def test_from_dict_names_unknown_and_missing_settings():
+    values = load_config("quick").as_dict()
+    values["train"]["stepz"] = values["train"].pop("steps")
+    with pytest.raises(ValueError, match="unknown setting train.stepz; did you mean steps"):
+        Config.from_dict(values)
+    del values["train"]["stepz"], values["train"]["batch_size"]
+    with pytest.raises(ValueError, match=r"without a value: train\.steps, train\.batch_size"):
+        Config.from_dict(values)
+
+
+@pytest.mark.parametrize("part", ["model", "train", "evaluation"])
+def test_digest_changes_with_what_changes_the_network_and_nothing_else(part, monkeypatch):
+    for kind in (Config, ModelConfig):  # one value changed alone may not fit the others
+        monkeypatch.setattr(kind, "__post_init__", lambda self: None)
+    config = load_config("quick")
+    usual = config.digest("matching")
+    for field in dataclasses.fields(getattr(config, part)):
+        values = config.as_dict()
+        values[part][field.name] = changed(values[part][field.name])
+        other = Config.from_dict(values)
+        assert (other.digest("matching") == usual) == (part == "evaluation"), field.name
+
+
+def test_digest_changes_with_seed_dataset_and_quantizer():
+    digests = {
+        load_config("quick").digest("matching"),
+        load_config("quick").digest("nearest"),
+        load_config("quick", seed=1).digest("matching"),
+        load_config("quick", dataset="other").digest("matching"),
+    }
+    assert len(digests) == 4
+    assert load_config("quick").digest("matching") in digests, "and is the same each time"
+
+
+def test_run_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    config = load_config("quick", seed=2)
+    assert config.run_dir("nearest") == tmp_path / "results/quick" / f"nearest-seed2-{config.digest('nearest')}"

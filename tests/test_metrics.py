@@ -1,0 +1,356 @@
+"""Fréchet distance against closed forms; PRDC against cases by hand, a dense oracle and the `prdc` package."""
+
+import warnings
+
+import numpy as np
+import prdc as reference
+import pytest
+import torch
+
+from pivq import metrics
+from pivq.metrics import PRDC, Moments, RankDeficientWarning, frechet_distance, frechet_from_moments, prdc
+
+TOY_REAL, TOY_FAKE = np.array([[0.0], [1], [2], [3]]), np.array([[0.5], [1.5], [10]])
+
+
+def gaussians(rows, dimensions, seed=0, scale=1.0):
+    return np.random.default_rng(seed).normal(0, scale, (rows, dimensions))
+
+
+def dense_prdc(real, fake, k):
+    """Write the definitions down literally, with all distances at once."""
+
+    def distances(a, b):
+        return np.array([[((x - y) ** 2).sum() for y in b] for x in a])
+
+    def kth_nearest(a):
+        return np.array([sorted(np.delete(row, i))[k - 1] for i, row in enumerate(distances(a, a))])
+
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    cross, real_radii, fake_radii = distances(real, fake), kth_nearest(real), kth_nearest(fake)
+    in_real = cross < real_radii[:, None]
+    return PRDC(
+        precision=np.mean([in_real[:, j].any() for j in range(len(fake))]),
+        recall=np.mean([(cross[i] < fake_radii).any() for i in range(len(real))]),
+        density=np.mean([in_real[:, j].sum() / k for j in range(len(fake))]),
+        coverage=np.mean([in_real[i].any() for i in range(len(real))]),
+    )
+
+
+def package_prdc(real, fake, k):
+    return PRDC(**reference.compute_prdc(real, fake, nearest_k=k))
+
+
+# Precision, recall, density, coverage
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 1000])
+def test_toy_by_hand(block_size):
+    # Real balls have radius 1, fake balls 1, 1 and 8.5. The fakes 0.5 and 1.5 lie in two real balls each, 10 in none;
+    # no fake is nearer than 1 to the real 3. Each real lies in a fake's ball: 3 in that of 10, which reaches to 1.5.
+    result = prdc(real=TOY_REAL, fake=TOY_FAKE, k=1, block_size=block_size)
+    assert result.precision == 2 / 3
+    assert result.recall == 1
+    assert result.density == 4 / 3
+    assert result.coverage == 3 / 4
+
+
+def test_balls_are_open():
+    # The fake at 2 is exactly as far from the real 1 as the real 0 is: outside. It lies on no real point either.
+    result = prdc(real=np.array([[0.0], [1]]), fake=np.array([[2.0], [3]]), k=1)
+    assert result == PRDC(precision=0, recall=0, density=0, coverage=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("block_size", [1, 64, 1000])
+def test_a_set_against_itself(dtype, block_size):
+    # Each point lies in its own ball and in those of its k - 1 nearer neighbours' number: k balls on average.
+    points = gaussians(200, 8).astype(dtype)
+    assert prdc(real=points, fake=points.copy(), k=5, block_size=block_size) == PRDC(1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_equals_the_package_on_random_features(dtype, k):
+    real, fake = gaussians(150, 16, 1).astype(dtype), gaussians(110, 16, 2, scale=0.8).astype(dtype)
+    ours = prdc(real=real, fake=fake, k=k)
+    assert ours == pytest.approx(package_prdc(real, fake, k), abs=1e-12)
+    assert 0 < ours.recall < 1 and 0 < ours.coverage < 1
+
+
+@pytest.mark.parametrize("k", [1, 2, 7])
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_equals_the_package_on_ties_and_duplicates(k, dimensions):
+    # Small whole numbers: the package's distances are exact too, and hundreds of them are equal.
+    rng = np.random.default_rng(3)
+    real = rng.integers(0, 6, (60, dimensions)).astype(np.float64)
+    fake = rng.integers(2, 8, (50, dimensions)).astype(np.float64)
+    ours = prdc(real=real, fake=fake, k=k)
+    assert ours == pytest.approx(package_prdc(real, fake, k), abs=1e-12)
+    assert ours == pytest.approx(dense_prdc(real, fake, k), abs=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e7])
+def test_duplicates_and_near_ties_far_from_the_origin_equal_the_dense_oracle(offset):
+    # 13 distinct points, each several times and in both sets; half of the rest moved by the last bit. A matrix product
+    # alone cannot order such distances, least of all after an offset.
+    points = gaussians(13, 5, 4) + offset
+    real, fake = points[np.arange(40) % 13], points[np.arange(35) % 13].copy()
+    fake[20:] = np.nextafter(fake[20:], np.inf)
+    expected = dense_prdc(real, fake, 3)
+    for block_size in (1, 7, 1000):
+        assert prdc(real=real, fake=fake, k=3, block_size=block_size) == pytest.approx(expected, abs=1e-12)
+
+
+def test_all_points_equal():
+    # Radii are 0 and balls are open: nothing is inside anything.
+    assert prdc(real=np.full((9, 4), 0.1), fake=np.full((8, 4), 0.1), k=2) == PRDC(0, 0, 0, 0)
+
+
+def test_block_size_and_chunks_never_change_a_count(monkeypatch):
+    real, fake = gaussians(53, 6, 5).round(1), gaussians(47, 6, 6).round(1)
+    expected = prdc(real=real, fake=fake, k=3, block_size=1000)
+    for block_size in (1, 2, 10, 47, 53):
+        assert prdc(real=real, fake=fake, k=3, block_size=block_size) == expected
+    monkeypatch.setattr(metrics, "CHUNK_ELEMENTS", 1)
+    assert prdc(real=real, fake=fake, k=3) == expected
+
+
+def test_scaling_both_sets_by_a_power_of_two_changes_nothing():
+    real, fake = gaussians(60, 4, 7).round(2), gaussians(50, 4, 8).round(2)
+    scaled = prdc(real=real * 1024, fake=fake * 1024, k=3)
+    assert scaled == prdc(real=real, fake=fake, k=3)
+
+
+def test_order_of_points_does_not_matter_and_roles_swap():
+    real, fake = gaussians(60, 4, 7), gaussians(50, 4, 8)
+    result = prdc(real=real, fake=fake, k=3)
+    assert prdc(real=real[::-1], fake=fake[::-1], k=3) == result
+    swapped = prdc(real=fake, fake=real, k=3)
+    assert (swapped.precision, swapped.recall) == (result.recall, result.precision)
+
+
+def test_k_up_to_all_other_points():
+    real, fake = gaussians(6, 3, 1), gaussians(5, 3, 2)
+    assert prdc(real=real, fake=fake, k=4) == pytest.approx(dense_prdc(real, fake, 4))
+
+
+def test_tensors_arrays_and_integers_are_taken_alike():
+    real, fake = np.arange(40).reshape(20, 2) % 7, np.arange(36).reshape(18, 2) % 5
+    expected = prdc(real=real.astype(np.float64), fake=fake.astype(np.float64), k=2)
+    assert prdc(real=real, fake=fake.astype(np.uint8), k=2) == expected
+    assert prdc(real=torch.tensor(real).float().requires_grad_(), fake=torch.tensor(fake).bfloat16(), k=2) == expected
+    assert prdc(real=torch.tensor(real).half(), fake=fake.astype(np.float16), k=2) == expected
+
+
+def test_pairs_summed_alone_or_together_are_bit_equal():
+    # `prdc` compares sums made in chunks of different lengths.
+    for dimensions in (1, 3, 128, 1280):
+        a, b = gaussians(5, dimensions, 1), gaussians(5, dimensions, 2)
+        points = [metrics._Points("points", x, np.zeros(dimensions)) for x in (a, b)]
+        every = np.arange(5)
+        together = metrics._squared_distances(points[0], every, points[1], every)
+        alone = [metrics._squared_distances(points[0], every[[i]], points[1], every[[i]])[0] for i in range(5)]
+        swapped = metrics._squared_distances(points[1], every, points[0], every)
+        assert together.tolist() == alone == swapped.tolist()
+
+
+def test_bounds_hold_the_distance_and_are_tight():
+    a, b = gaussians(30, 64, 1) + 50, gaussians(40, 64, 2) + 50
+    points = [metrics._Points("points", x, np.full(64, 50.0)) for x in (a, b)]
+    lower, upper = metrics._bounds(points[0], slice(0, 30), points[1])
+    exact = ((a[:, None] - b) ** 2).sum(axis=2)
+    assert (lower <= exact).all() and (exact <= upper).all()
+    assert (upper - lower).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "k", "message"),
+    [
+        (TOY_REAL, TOY_FAKE, 0, "k=0 must be an integer from 1 to 3"),
+        (TOY_REAL, TOY_FAKE, 3, "k=3 must be an integer from 1 to 2, one less than fake has rows"),
+        (TOY_REAL[:2], TOY_FAKE, 2, "k=2 must be an integer from 1 to 1, one less than real has rows"),
+        (TOY_REAL, TOY_FAKE, 1.5, "k=1.5 must be an integer"),
+        (np.zeros((4, 2)), np.zeros((4, 3)), 1, "real has 2 feature dimensions, fake has 3"),
+        (np.zeros(4), np.zeros((4, 1)), 1, r"real must have shape \(N, F\).*got \(4,\)"),
+        (np.zeros((4, 1)), np.zeros((0, 1)), 1, r"fake must have shape .*got \(0, 1\)"),
+        (TOY_REAL, np.array([[0.0], [np.nan], [1], [np.inf]]), 1, r"fake has .* not finite in row\(s\) 1, 3"),
+        (np.array([[0.0], [np.inf], [1]]), TOY_FAKE, 1, r"real has .* not finite in row\(s\) 1"),
+        (np.array([[0.0], [1e200], [1]]), TOY_FAKE, 1, "real: values are too large"),
+        (TOY_REAL.astype(complex), TOY_FAKE, 1, "real must be real numbers, got complex128"),
+    ],
+)
+def test_bad_input_is_refused(real, fake, k, message):
+    with pytest.raises(ValueError, match=message):
+        prdc(real=real, fake=fake, k=k)
+
+
+def test_roles_must_be_named():
+    with pytest.raises(TypeError):
+        prdc(TOY_REAL, TOY_FAKE, 1)
+    with pytest.raises(TypeError):
+        frechet_distance(TOY_REAL, TOY_FAKE)
+    with pytest.raises(ValueError, match="block_size must be at least 1, got 0"):
+        prdc(real=TOY_REAL, fake=TOY_FAKE, k=1, block_size=0)
+
+
+# Fréchet distance
+
+
+def test_distance_of_diagonal_gaussians_by_hand():
+    # |mu|^2 = 1 + 4; the standard deviations 1, 2 and 3, 1 differ by 2 and 1: 4 + 1.
+    distance = frechet_from_moments([0, 0], np.diag([1, 4]), [1, 2], np.diag([9, 1]))
+    assert distance == pytest.approx(10.0, abs=1e-6)
+
+
+def test_distance_of_covariances_that_do_not_commute():
+    # For 2×2 matrices tr (AB)^(1/2) = (tr AB + 2 (det AB)^(1/2))^(1/2): here AB has trace 18 and determinant 24.
+    a, b = np.array([[2.0, 1], [1, 2]]), np.array([[1.0, 0], [0, 8]])
+    assert (np.trace(a @ b), round(np.linalg.det(a @ b), 9)) == (18, 24)
+    expected = np.trace(a) + np.trace(b) - 2 * np.sqrt(18 + 2 * np.sqrt(24))
+    assert frechet_from_moments([0, 0], a, [0, 0], b) == pytest.approx(expected, abs=1e-12)
+
+
+def test_distance_does_not_change_under_rotation():
+    rotation = np.linalg.qr(gaussians(2, 2))[0]
+    covariances = [rotation @ np.diag(values) @ rotation.T for values in ([1, 4], [9, 1])]
+    distance = frechet_from_moments([0, 0], covariances[0], rotation @ [1, 2], covariances[1])
+    assert distance == pytest.approx(10.0, abs=1e-9)
+
+
+def test_distance_of_singular_covariances_is_exact():
+    # Both live on the same line, with standard deviations 3 and 5.
+    line = np.outer([0.6, 0.8], [0.6, 0.8])
+    assert frechet_from_moments([0, 0], 9 * line, [0, 0], 25 * line) == pytest.approx(4.0, abs=1e-12)
+    assert frechet_from_moments([0, 0], np.diag([9, 0]), [0, 0], np.diag([0, 25])) == pytest.approx(34.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_same_set_twice_is_at_distance_zero(scale):
+    features = gaussians(300, 64, scale=scale) + 5 * scale
+    assert frechet_distance(real=features, fake=features) == pytest.approx(0, abs=1e-9 * scale**2)
+
+
+def test_fewer_samples_than_dimensions_are_finite_and_flagged():
+    few, many = gaussians(10, 64, 1), gaussians(100, 64, 2)
+    with pytest.warns(RankDeficientWarning, match="fake: 10 feature vectors in 64 dimensions"):
+        distance = frechet_distance(real=many, fake=few)
+    assert np.isfinite(distance) and distance > 0
+    with pytest.warns(RankDeficientWarning) as caught:
+        assert frechet_distance(real=few, fake=few) == pytest.approx(0, abs=1e-9)
+    assert [str(warning.message)[:8] for warning in caught] == ["real: 10", "fake: 10"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frechet_distance(real=many, fake=gaussians(65, 64))
+
+
+def test_distance_agrees_with_numpy_moments_and_takes_tensors():
+    real, fake = gaussians(90, 5, 1), gaussians(70, 5, 2, scale=2)
+    moments = [m for x in (real, fake) for m in (x.mean(axis=0), np.cov(x, rowvar=False))]
+    expected = frechet_from_moments(*moments)
+    assert frechet_distance(real=real, fake=fake) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(real=torch.tensor(real), fake=torch.tensor(fake)) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(real=fake, fake=real) == pytest.approx(expected, rel=1e-12)
+    assert type(frechet_distance(real=real, fake=fake)) is float
+
+
+def test_one_dimension():
+    assert frechet_distance(real=np.array([[0.0], [2]]), fake=np.array([[3.0], [7]])) == pytest.approx(16 + 2)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "message"),
+    [
+        (np.zeros((1, 2)), np.zeros((4, 2)), "real: a covariance needs at least 2 feature vectors, got 1"),
+        (np.zeros((4, 2)), np.zeros((1, 2)), "fake: a covariance needs at least 2 feature vectors, got 1"),
+        (np.zeros((4, 2)), np.zeros((4, 3)), "real has 2 feature dimensions, fake has 3"),
+        (np.full((4, 2), np.nan), np.zeros((4, 2)), r"real has .* not finite in row\(s\) 0, 1, 2, 3"),
+        (np.full((9, 2), np.nan), np.zeros((4, 2)), r"row\(s\) 0, 1, 2, 3, 4, \.\.\."),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pivq.metrics.RankDeficientWarning")
+def test_features_without_a_distance_are_refused(real, fake, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(real=real, fake=fake)
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        (([0, 0], np.eye(2), [0, 0, 0], np.eye(3)), "mu_a has 2 dimensions, mu_b has 3"),
+        (([0, 0], np.eye(3), [0, 0], np.eye(2)), r"cov_a \(F, F\), got \(2,\) and \(3, 3\)"),
+        (([0, 0], np.eye(2), [0, 0], np.diag([1, -1])), "cov_b has the negative eigenvalue -1"),
+        (([0, 0], [[1, 0.5], [0, 1]], [0, 0], np.eye(2)), "cov_a is not symmetric"),
+        (([0, np.nan], np.eye(2), [0, 0], np.eye(2)), "mu_a or cov_a has values that are not finite"),
+    ],
+)
+def test_moments_that_are_none_are_refused(moments, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_from_moments(*moments)
+
+
+# Moments
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_moments_of_a_stream_equal_those_of_the_whole(batch_size):
+    features = gaussians(100, 6)
+    moments = Moments()
+    for start in range(0, 100, batch_size):
+        moments.update(features[start : start + batch_size])
+    assert moments.count == 100
+    np.testing.assert_allclose(moments.mean, features.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.cov, np.cov(features, rowvar=False), rtol=1e-12, atol=1e-14)
+
+
+def test_moments_keep_precision_under_a_large_mean():
+    # float32 features around 10,000: squares summed as they are would lose every digit of a variance near 1e-6.
+    features = (1e4 + gaussians(1000, 3, scale=1e-3)).astype(np.float32)
+    moments = Moments()
+    for batch in np.split(features, 10):
+        moments.update(batch)
+    expected = np.cov(features.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(moments.cov, expected, rtol=1e-6, atol=1e-12)
+    assert moments.cov.dtype == np.float64
+
+
+def test_moments_merge_in_any_grouping(monkeypatch):
+    features = gaussians(50, 4)
+    left, right = Moments(), Moments()
+    left.update(features[:20])
+    right.update(features[20:])
+    left.merge(right)
+    left.merge(Moments())
+    monkeypatch.setattr(metrics, "CHUNK_ELEMENTS", 12)  # three rows at a time
+    whole = Moments()
+    whole.update(features)
+    np.testing.assert_allclose(left.cov, whole.cov, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(left.mean, whole.mean, rtol=1e-12)
+    assert left.count == whole.count == 50 and right.count == 30
+
+
+def test_a_refused_batch_leaves_moments_as_they_were(monkeypatch):
+    monkeypatch.setattr(metrics, "CHUNK_ELEMENTS", 4)
+    moments = Moments()
+    moments.update(np.array([[0.0, 1], [2, 5]]))
+    for bad in (np.array([[1.0, 1], [1, 1], [1, 1], [1, np.nan]]), np.zeros((3, 5)), np.zeros(2)):
+        with pytest.raises(ValueError):
+            moments.update(bad)
+    assert moments.count == 2
+    assert moments.mean.tolist() == [1, 3]
+    assert moments.cov.tolist() == [[2, 4], [4, 8]]
+
+
+def test_moments_update_leaves_features_alone():
+    features = np.array([[0.0, 1], [2, 5]])
+    Moments().update(features)
+    assert features.tolist() == [[0, 1], [2, 5]]
+
+
+def test_moments_of_too_little_are_refused():
+    moments = Moments()
+    with pytest.raises(ValueError, match="at least 1 feature vector, got 0"):
+        moments.mean  # noqa: B018
+    moments.update(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="at least 2 feature vectors, got 1"):
+        moments.cov  # noqa: B018

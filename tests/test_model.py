@@ -1,0 +1,196 @@
+"""The autoencoder: shapes, permutation invariance, refusals."""
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+
+from pivq.config import ModelConfig
+from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Upsample
+from pivq.model import PIVQ
+
+BOTH = pytest.mark.parametrize("quantizer", ["matching", "nearest"])
+
+
+@pytest.fixture
+def make_model(tiny_config):
+    """Return a maker of small untrained models."""
+
+    def make(quantizer="matching", **sizes) -> PIVQ:
+        torch.manual_seed(0)
+        return PIVQ(tiny_config(**{f"model__{name}": size for name, size in sizes.items()}).model, quantizer)
+
+    return make
+
+
+@BOTH
+def test_shapes_types_and_ranges(make_model, quantizer):
+    model = make_model(quantizer)
+    images = torch.rand(3, 3, 16, 16)
+    codes = model.encode(images)
+    assert codes.shape == (3, 4) and codes.dtype == torch.int64
+    assert 0 <= int(codes.min()) <= int(codes.max()) < 12
+    decoded = model.decode(codes)
+    assert decoded.shape == images.shape and decoded.dtype == torch.float32
+    assert 0 <= float(decoded.min()) <= float(decoded.max()) <= 1
+    assert not decoded.requires_grad
+    assert model.encoder(images).shape == (3, 4, 16)
+
+
+@BOTH
+def test_forward_is_encode_quantize_decode(make_model, quantizer):
+    model = make_model(quantizer)
+    images = torch.rand(3, 3, 16, 16)
+    output = model(images)
+    assert torch.equal(output.latents, model.encoder(images))
+    assert torch.equal(output.quantized.codes, model.encode(images))
+    torch.testing.assert_close(output.images.clamp(0, 1), model.decode(output.quantized.codes), rtol=0, atol=1e-5)
+
+
+def test_without_quantizing_the_decoder_sees_the_latents(make_model):
+    model = make_model()
+    images = torch.rand(3, 3, 16, 16)
+    output = model(images, quantize=False)
+    assert output.quantized is None
+    assert torch.equal(output.images, model.decoder(model.encoder(images)))
+
+
+@BOTH
+def test_any_order_of_the_codes_decodes_to_the_same_image(make_model, quantizer):
+    model = make_model(quantizer)
+    codes = model.encode(torch.rand(1, 3, 16, 16))
+    orders = codes[0, torch.tensor(list(itertools.permutations(range(4))))]
+    images = model.decode(orders)
+    assert len(images) == 24
+    torch.testing.assert_close(images, images[:1].expand_as(images), rtol=0, atol=1e-5)
+
+
+def test_invariance_holds_at_the_default_sizes_too(make_model):
+    model = make_model(image_size=64, dim=128, feedforward=512, codebook_size=256, num_codes=32, transformer_layers=2)
+    codes = torch.stack([torch.randperm(256)[:32] for _ in range(2)])
+    torch.testing.assert_close(model.decode(codes), model.decode(codes[:, torch.randperm(32)]), rtol=0, atol=1e-5)
+
+
+def test_codes_decide_the_image(make_model):
+    model = make_model()
+    images = model.decode(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 2], [0, 1, 1, 2]]))
+    differences = [float((a - b).abs().max()) for a, b in itertools.combinations(images, 2)]
+    assert min(differences) > 1e-3, "as sets and, for the nearest quantizer, with how often each occurs"
+
+
+def test_positions_are_on_the_grid_alone(make_model):
+    model = make_model()
+    images = torch.rand(2, 3, 16, 16)
+    latents = model.encoder(images)
+    model.encoder.positions.data[3] += torch.linspace(-1, 1, 16)
+    assert not torch.allclose(model.encoder(images), latents, atol=1e-3)
+    assert model.encoder.positions.shape == (16, 16)  # 4 × 4 cells, d
+    assert model.encoder.tokens.shape == (4, 16)
+    assert model.decoder.outputs.shape == (16, 16)
+    parameters = dict(model.decoder.named_parameters())
+    assert [name for name in parameters if "." not in name] == ["outputs"], "the codes get no embedding of their own"
+
+
+def test_an_image_does_not_depend_on_its_batch(make_model):
+    model = make_model()
+    images = torch.rand(4, 3, 16, 16)
+    torch.testing.assert_close(model.encoder(images)[2:3], model.encoder(images[2:3]), rtol=0, atol=1e-5)
+    codes = model.encode(images)
+    torch.testing.assert_close(model.decode(codes)[2:3], model.decode(codes[2:3]), rtol=0, atol=1e-5)
+
+
+@BOTH
+def test_every_parameter_is_trained(make_model, quantizer):
+    model = make_model(quantizer)
+    images = torch.rand(3, 3, 16, 16)
+    output = model(images)
+    loss = (output.images - images).abs().mean() + output.quantized.codebook_loss + output.quantized.commitment_loss
+    loss.backward()
+    idle = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    assert idle == []
+
+
+def test_both_quantizers_start_from_the_same_weights(make_model):
+    a, b = make_model("matching").state_dict(), make_model("nearest").state_dict()
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_papers_convolutional_path():
+    # 256×256: multipliers 1, 1, 2, 2, 4, two residual blocks a level, attention at 16×16 after each, a middle block.
+    config = ModelConfig(
+        image_size=256, patch_size=1, width=128, channel_multipliers=(1, 1, 2, 2, 4), residual_blocks=2,
+        attention_sizes=(16,), dim=256, feedforward=1024, transformer_layers=4, heads=8, query_key_gain=1.0,
+        codebook_size=4096, num_codes=512,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = PIVQ(config)
+    for path, change in ((model.encoder.down, Downsample), (model.decoder.up, Upsample)):
+        blocks = Counter(type(block) for block in path)
+        assert (blocks[ResidualBlock], blocks[AttentionBlock], blocks[change]) == (5 * 2 + 2, 2 + 1, 4)
+    assert config.grid_size == 16
+    assert model.encoder.positions.shape == model.decoder.outputs.shape == (256, 256)
+    assert len(model.encoder.transformer.layers) == len(model.decoder.transformer.layers) == 4
+    assert model.encoder.down[0].weight.shape == (128, 3, 3, 3)
+    assert model.decoder.conv_out.weight.shape == (3, 128, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"patch_size": 1, "channel_multipliers": (1, 1, 2)},
+        {"patch_size": 4, "channel_multipliers": (2,), "attention_sizes": (4,), "residual_blocks": 2},
+        {"num_codes": 1, "transformer_layers": 2},
+        {"num_codes": 12},
+    ],
+)
+def test_other_sizes(make_model, sizes):
+    model = make_model(**sizes)
+    images = torch.rand(2, 3, 16, 16)
+    assert model.decode(model.encode(images)).shape == images.shape
+
+
+def test_refused_when_built(make_model):
+    with pytest.raises(ValueError, match="num_codes 3 > codebook_size 2"):
+        make_model("matching", num_codes=3, codebook_size=2)
+    assert make_model("nearest", num_codes=3, codebook_size=2).encode(torch.rand(1, 3, 16, 16)).shape == (1, 3)
+    with pytest.raises(ValueError, match="unknown quantizer 'greedy': choose from matching, nearest"):
+        make_model("greedy")
+
+
+@pytest.mark.parametrize(
+    "images", [torch.rand(1, 3, 8, 8), torch.rand(3, 16, 16), torch.rand(1, 1, 16, 16), torch.ones(1, 3, 16, 16).byte()]
+)
+def test_encode_refuses_what_are_no_images(make_model, images):
+    with pytest.raises(ValueError, match=r"images must be floats \(B, 3, 16, 16\)"):
+        make_model().encode(images)
+
+
+@BOTH
+def test_encode_names_an_image_that_is_not_finite(make_model, quantizer):
+    images = torch.rand(3, 3, 16, 16)
+    images[1, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="image 1 of the batch"):
+        make_model(quantizer).encode(images)
+
+
+@pytest.mark.parametrize(
+    "codes, message",
+    [
+        (torch.tensor([[0, 1, 2, 12]]), "0 … 11, got 0 … 12"),
+        (torch.tensor([[-1, 1, 2, 3]]), "0 … 11, got -1 … 3"),
+        (torch.tensor([[0.0, 1.0]]), "whole numbers"),
+        (torch.tensor([[True, False]]), "whole numbers"),
+        (torch.tensor([0, 1, 2, 3]), r"whole numbers \(B, L\)"),
+    ],
+)
+def test_decode_refuses_what_are_no_codes(make_model, codes, message):
+    with pytest.raises(ValueError, match=message):
+        make_model().decode(codes)
+
+
+def test_decode_takes_small_integer_types(make_model):
+    model, codes = make_model(), torch.tensor([[0, 5, 11, 2]])
+    assert torch.equal(model.decode(codes.to(torch.uint8)), model.decode(codes))
+    assert torch.equal(model.decode(codes.to(torch.int16)), model.decode(codes))

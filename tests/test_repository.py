@@ -1,0 +1,308 @@
+"""Rules that the repository as a whole keeps: layout, notebooks, versions, imports, what may stand in a file."""
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import pivq
+from pivq.runner import main
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
+             "05_interpolation", "06_sample_quality", "07_probing", "08_verdict"]  # fmt: skip
+# Imports go one way: a module imports from its own line or from lines above, and never in a circle.
+LAYERS = [
+    ["paths", "config", "provenance", "capacity"],
+    ["faces", "data", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses", "features",
+     "metrics", "sampling", "probing", "usage", "plotting"],
+    ["model", "checkpoint"],
+    ["trainer", "callbacks", "experiment"],
+    ["arguments", "runner"],
+]  # fmt: skip
+
+
+def tracked() -> list[str]:
+    """Return the files that are, or are about to be, under version control."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [file for file in files if (CHECKOUT / file).is_file()]
+
+
+def project() -> dict:
+    return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+
+
+def requirements() -> dict[str, Requirement]:
+    """Return the lines of the lock file by canonical name."""
+    lines = (CHECKOUT / "requirements.lock").read_text().splitlines()
+    parsed = [Requirement(line) for line in lines if not line.startswith("#")]
+    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the full names of the modules that a syntax tree imports."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+# --- The package ------------------------------------------------------------------------------------------------------
+
+
+def modules() -> dict[str, Path]:
+    return {path.stem: path for path in sorted((CHECKOUT / "pivq").glob("*.py")) if path.stem != "__init__"}
+
+
+def test_imports_go_one_way():
+    rank = {name: index for index, names in enumerate(LAYERS) for name in names}
+    uses = {}
+    for name, path in modules().items():
+        assert name in rank, f"pivq/{name}.py has no place in LAYERS"
+        uses[name] = {other for other in modules() if f"pivq.{other}" in imports(ast.parse(path.read_text()))}
+        upward = [other for other in uses[name] if rank[other] > rank[name]]
+        assert not upward, f"pivq/{name}.py imports {upward}, which stand above it"
+    while uses:
+        free = [name for name, used in uses.items() if not used & uses.keys()]
+        assert free, f"imports in a circle among {sorted(uses)}"
+        for name in free:
+            del uses[name]
+
+
+def test_light_modules_need_the_standard_library_alone():
+    names = ["pivq", *(f"pivq.{name}" for name in ("capacity", "config", "paths", "arguments", "runner"))]
+    command = [sys.executable, "-S", "-c", f"import {', '.join(names)}"]  # -S: no installed packages
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, check=True)
+
+
+def test_modules_can_be_read_in_one_sitting():
+    lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert max(lengths.values()) <= 400, lengths
+
+
+def test_every_import_is_a_declared_dependency():
+    declared = {canonicalize_name(Requirement(line).name) for line in project()["dependencies"]}
+    extra = {canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["test"]}
+    owners = packages_distributions()
+    sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *CHECKOUT.glob("tests/*.py")]}
+    sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
+    for path, tree in sources.items():
+        for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - {"pivq"}:
+            owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}
+            allowed = declared | extra if path.parent.name == "tests" else declared
+            assert owner & allowed, f"{path.name} imports {name}, of {owner}: not in pyproject.toml"
+
+
+def test_ruff_finds_nothing():
+    result = subprocess.run([sys.executable, "-m", "ruff", "check", CHECKOUT], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+# --- Versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_lock_pins_exact_versions_from_no_particular_place():
+    for name, requirement in requirements().items():
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==" and "*" not in specifier.version and not requirement.url, name
+    assert requirements()["torch"].specifier == Requirement("torch==2.14.1").specifier
+    assert requirements()["torchvision"].specifier == Requirement("torchvision==0.29.1").specifier
+
+
+def test_lock_satisfies_the_lower_bounds():
+    for line in project()["dependencies"] + project()["optional-dependencies"]["test"]:
+        need = Requirement(line)
+        (pin,) = requirements()[canonicalize_name(need.name)].specifier
+        assert need.specifier.contains(pin.version), f"{need}: {pin}"
+        assert all(specifier.operator == ">=" for specifier in need.specifier), f"{need}: a lower bound, and no other"
+
+
+def test_lock_is_closed():
+    """Whatever a pinned package needs is pinned, in a version that it accepts; all run on any Python 3.11."""
+    locked = requirements()
+    for pinned in locked.values():
+        if not pinned.marker or pinned.marker.evaluate():
+            try:
+                installed = distribution(pinned.name)
+            except PackageNotFoundError:
+                continue
+            if not pinned.specifier.contains(installed.version):
+                continue  # another environment than .venv
+            python = SpecifierSet(installed.metadata["Requires-Python"] or "")
+            assert python.contains("3.11.0"), f"{pinned} needs Python {python}"
+            for need in map(Requirement, installed.requires or []):
+                if not need.marker or need.marker.evaluate({"extra": ""}):
+                    assert canonicalize_name(need.name) in locked, f"{pinned.name} needs {need}"
+                    (pin,) = locked[canonicalize_name(need.name)].specifier
+                    assert need.specifier.contains(pin.version), f"{pinned.name} needs {need}: {pin}"
+
+
+def test_metadata_agrees():
+    citation = (CHECKOUT / "CITATION.cff").read_text()
+    assert f"version: {pivq.__version__}\n" in citation and "arXiv:2604.01843" in citation
+    assert "license: MIT" in citation and project()["license"] == "MIT"
+    assert (CHECKOUT / "LICENSE").read_text().startswith("MIT License")
+    environment = (CHECKOUT / "environment.yml").read_text()
+    assert "-r requirements.lock" in environment and "python=3.11" in environment
+    assert project()["requires-python"] == ">=3.11"
+
+
+# --- Notebooks --------------------------------------------------------------------------------------------------------
+
+
+def code_cells(path: Path) -> list[str]:
+    cells = json.loads(path.read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_notebooks_are_all_there():
+    assert sorted(path.stem for path in (CHECKOUT / "notebooks").glob("[0-9]*.ipynb")) == NOTEBOOKS
+
+
+def test_notebooks_are_in_step_with_their_sources():
+    command = [sys.executable, CHECKOUT / "notebooks" / "sync.py", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, f"{result.stderr}Run python notebooks/sync.py, or bring an edit to the source first."
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_keeps_the_rules(name):
+    content = json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())
+    cells = content["cells"]
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+    first = "".join(cells[0]["source"])
+    assert cells[0]["cell_type"] == "markdown" and first.startswith("# "), "the first cell holds the title"
+    assert "cost" in first.lower(), "the first cell says what the notebook costs"
+
+    before = cells[0]
+    for cell in cells:
+        source = "".join(cell["source"])
+        assert "../" not in source, f"a path relative to the notebook: {source}"
+        if cell["cell_type"] == "code":
+            assert source.strip(), "an empty cell"
+            assert cell["outputs"] == [] and cell["execution_count"] is None, "outputs are not committed"
+            assert before["cell_type"] == "markdown", f"no sentence announces the cell: {source}"
+            tree = ast.parse(source)  # no magics either
+            for node in ast.walk(tree):
+                assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), "belongs in pivq"
+                called = isinstance(node, ast.Call) and ast.unparse(node.func)
+                assert called not in ("exit", "quit", "sys.exit", "os._exit"), "a notebook runs to its end"
+        before = cell
+
+    (tagged,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    lines = "".join(tagged["source"]).splitlines()
+    defaults = {}
+    for line in lines:
+        code = line.split("#")[0].strip()
+        assert re.fullmatch(r"\w+ = [^=]+", code), f"one assignment of a literal a line: {line!r}"
+        target, _, value = code.partition(" = ")
+        defaults[target] = ast.literal_eval(value)
+    assert {"profile": "quick", "seed": 0, "force": False}.items() <= defaults.items()
+    assert len(defaults) <= 5
+
+
+def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
+    folder = tmp_path / "notebooks"
+    (folder / "py").mkdir(parents=True)
+    script = folder / "sync.py"
+    script.write_text((CHECKOUT / "notebooks" / "sync.py").read_text())
+    source = folder / "py" / "00_first.py"
+    source.write_text('# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nseed = 0\n\n# %%\nseed + 1\n')
+
+    def sync(*options: str) -> int:
+        return subprocess.run([sys.executable, script, *options], capture_output=True).returncode
+
+    made = folder / "00_first.ipynb"
+    assert sync("--check") == 1 and not made.exists()
+    assert sync() == 0
+    cells = json.loads(made.read_text())["cells"]
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == [
+        ("markdown", "# Title"),
+        ("code", "seed = 0"),
+        ("code", "seed + 1"),
+    ]
+    assert cells[1]["metadata"]["tags"] == ["parameters"]
+    before = made.read_bytes()
+    made.unlink()
+    assert sync() == 0 and made.read_bytes() == before and sync("--check") == 0
+    source.write_text(source.read_text().replace("+ 1", "+ 2"))
+    assert sync("--check") == 1 and made.read_bytes() == before
+    source.unlink()
+    assert sync("--check") == 1  # a notebook without a source
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+def test_scripts_are_executable_and_well_formed():
+    for name in ("run_all.sh", "run_tests.sh", ".ci/run"):
+        assert os.access(CHECKOUT / name, os.X_OK), f"{name} has no execute permission"
+    for name in ("run_all.sh", "run_tests.sh", "setup_env.sh", ".ci/run"):
+        subprocess.run(["bash", "-n", CHECKOUT / name], check=True)
+    for name in ("run_all.sh", "run_tests.sh"):
+        assert "setup_env.sh" in (CHECKOUT / name).read_text(), "there is one set-up"
+    assert "./run_tests.sh" in (CHECKOUT / ".ci" / "run").read_text()
+
+
+def test_no_file_holds_a_path_of_one_machine():
+    # In pieces, so that this file does not hold them either.
+    places = ["/" + "work/", "/" + "tmp/", "/" + "root/", "/" + "home/", "/" + "Users/", ".." + "/shared"]
+    pattern = re.compile(rf"(?<![\w./])(?:{'|'.join(map(re.escape, places))})")
+    for file in tracked():
+        try:
+            text = (CHECKOUT / file).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+        found = pattern.search(text)
+        assert not found, f"{file}: {text[max(found.start() - 40, 0) : found.end() + 40]!r}"
+
+
+def test_tracked_files_are_small_and_none_is_a_product():
+    for file in tracked():
+        assert (CHECKOUT / file).stat().st_size < 1_500_000, file
+        assert not file.startswith((".venv/", "results/")), file
+        assert not file.startswith("data/") or file == "data/README.md", file
+        assert not file.startswith("figures/") or file.startswith("figures/quick/"), file
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", (CHECKOUT / "README.md").read_text(), re.M | re.S)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line and not line.startswith("#")]
+
+
+def test_every_command_of_the_readme_works():
+    """`run_all.sh` with these arguments is accepted; this suite is `run_tests.sh`; other programs are installed."""
+    commands = [part.strip() for line in readme_commands() for part in line.split("&&")]
+    assert "./run_all.sh" in commands and "./run_tests.sh" in commands
+    for command in commands:
+        words = shlex.split(command)
+        if words[0] == "./run_all.sh":
+            assert main(["--check-only", *words[1:]]) == 0, command
+        elif words[0] == "./run_tests.sh":
+            assert all((CHECKOUT / word).exists() for word in words[1:] if word.startswith("tests/")), command
+        elif words[0] in ("python", ".venv/bin/python") and words[1] == "-m":
+            assert importlib.util.find_spec(words[2]), command
+        elif words[0] in ("python", ".venv/bin/python"):
+            assert (CHECKOUT / words[1]).is_file(), command
+        elif words[:3] == ["conda", "env", "create"]:
+            assert (CHECKOUT / words[-1]).is_file(), command
+        else:
+            assert words[0] in ("git", "cd", "source", "conda"), f"nothing runs {command!r}"

@@ -1,0 +1,294 @@
+"""Algorithm 1, smooth paths and batched decoding: hand-made cases, and properties by counting with `Counter`."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from pivq import sampling
+from pivq.sampling import decode_in_batches, decoded_batches, interpolate, sample_pairs, smooth_path
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_sets(batch, num_codes, codebook_size, seed=0):
+    keys = torch.rand(batch, codebook_size, generator=generator(seed))
+    return keys.argsort(dim=1)[:, :num_codes]
+
+
+def random_multisets(batch, num_codes, codebook_size, seed=0):
+    return torch.randint(codebook_size, (batch, num_codes), generator=generator(seed))
+
+
+# Algorithm 1
+
+
+def test_shared_codes_stay_and_one_of_the_two_others_is_drawn():
+    codes = interpolate(torch.tensor([[7, 1, 4]] * 64), torch.tensor([[4, 7, 9]] * 64), generator())
+    assert codes.dtype == torch.int64
+    assert {tuple(row) for row in codes.tolist()} == {(1, 4, 7), (4, 7, 9)}
+
+
+def test_identical_images_give_themselves():
+    codes = random_sets(5, 6, 20)
+    assert torch.equal(interpolate(codes, codes.flip(1), generator()), codes.sort(dim=1).values)
+
+
+@pytest.mark.parametrize(("num_codes", "codebook_size"), [(1, 2), (4, 4), (8, 12), (32, 512), (512, 4096)])
+def test_result_contains_the_intersection_and_lies_in_the_union(num_codes, codebook_size):
+    codes_a, codes_b = random_sets(16, num_codes, codebook_size, 1), random_sets(16, num_codes, codebook_size, 2)
+    codes = interpolate(codes_a, codes_b, generator(3))
+    for a, b, result in zip(codes_a.tolist(), codes_b.tolist(), codes.tolist(), strict=True):
+        assert len(set(result)) == num_codes == len(result)
+        assert set(a) & set(b) <= set(result) <= set(a) | set(b)
+
+
+def test_every_half_of_the_symmetric_difference_is_equally_likely():
+    # C_c = {9}, C_d = {0, 1, 2, 3}: 2 of 4 are drawn, six outcomes of probability 1/6 each.
+    draws = 6000
+    codes = interpolate(torch.tensor([[0, 9, 1]]).expand(draws, -1), torch.tensor([[2, 3, 9]]).expand(draws, -1),
+                        generator(4))
+    counts = Counter(tuple(row) for row in codes.tolist())
+    assert set(counts) == {(*pair, 9) for pair in combinations(range(4), 2)}
+    chi_square = sum((count - draws / 6) ** 2 / (draws / 6) for count in counts.values())
+    assert chi_square < 20.5  # 99.9% point of the chi-square distribution with 5 degrees of freedom
+
+
+def test_interpolation_is_symmetric_in_its_parents_and_ignores_their_order():
+    codes_a, codes_b = random_sets(8, 6, 20, 1), random_sets(8, 6, 20, 2)
+    expected = interpolate(codes_a, codes_b, generator(3))
+    assert torch.equal(interpolate(codes_b, codes_a, generator(3)), expected)
+    assert torch.equal(interpolate(codes_a.flip(1), codes_b.roll(2, dims=1), generator(3)), expected)
+
+
+def test_interpolation_repeats_with_its_generator_and_leaves_its_arguments_alone():
+    codes_a, codes_b = random_sets(8, 6, 20, 1), random_sets(8, 6, 20, 2)
+    before_a, before_b = codes_a.clone(), codes_b.clone()
+    first, second = interpolate(codes_a, codes_b, generator(3)), interpolate(codes_a, codes_b, generator(3))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, interpolate(codes_a, codes_b, generator(4)))
+    assert torch.equal(codes_a, before_a) and torch.equal(codes_b, before_b)
+
+
+def test_without_a_generator_torch_s_global_one_is_used():
+    codes_a, codes_b = random_sets(8, 6, 20, 1), random_sets(8, 6, 20, 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = interpolate(codes_a, codes_b)
+        torch.manual_seed(0)
+        assert torch.equal(interpolate(codes_a, codes_b), first)
+
+
+# Multisets
+
+
+def test_multiset_by_hand():
+    # {1, 1, 1, 2} and {1, 1, 3, 3}: the intersection is {1, 1}, the symmetric difference {1, 2, 3, 3}.
+    draws = 6000
+    codes = interpolate(torch.tensor([[1, 2, 1, 1]]).expand(draws, -1), torch.tensor([[3, 1, 3, 1]]).expand(draws, -1),
+                        generator(), multiset=True)
+    counts = Counter(tuple(row) for row in codes.tolist())
+    # Of the six pairs of the four leftovers, two (one for each 3) give {1, 3} and two give {2, 3}.
+    assert set(counts) == {(1, 1, 1, 2), (1, 1, 1, 3), (1, 1, 2, 3), (1, 1, 3, 3)}
+    expected = {(1, 1, 1, 2): 1 / 6, (1, 1, 1, 3): 2 / 6, (1, 1, 2, 3): 2 / 6, (1, 1, 3, 3): 1 / 6}
+    chi_square = sum((counts[codes] - draws * p) ** 2 / (draws * p) for codes, p in expected.items())
+    assert chi_square < 16.3  # 99.9% point, 3 degrees of freedom
+
+
+def test_multiset_counts_lie_between_the_parents():
+    codes_a, codes_b = random_multisets(32, 12, 6, 1), random_multisets(32, 12, 6, 2)
+    codes = interpolate(codes_a, codes_b, generator(3), multiset=True)
+    for a, b, result in zip(codes_a.tolist(), codes_b.tolist(), codes.tolist(), strict=True):
+        a, b, result = Counter(a), Counter(b), Counter(result)
+        assert result.total() == 12
+        assert a & b <= result <= a | b  # Counter's & is the minimum of counts and | the maximum
+
+
+def test_multiset_agrees_with_sets_on_sets():
+    codes_a, codes_b = random_sets(8, 6, 20, 1), random_sets(8, 6, 20, 2)
+    expected = interpolate(codes_a, codes_b, generator(3))
+    assert torch.equal(interpolate(codes_a, codes_b, generator(3), multiset=True), expected)
+
+
+def test_repeats_are_refused_with_image_code_and_remedy():
+    sets, repeats = torch.tensor([[1, 2, 3], [4, 5, 6]]), torch.tensor([[3, 2, 1], [6, 5, 6]])
+    for call in (
+        lambda: interpolate(repeats, sets),
+        lambda: interpolate(sets, repeats),
+        lambda: sample_pairs(repeats, 4, seed=0),
+    ):
+        with pytest.raises(ValueError, match=r"image 1 uses code 6 2 times.*multiset=True"):
+            call()
+    with pytest.raises(ValueError, match=r"codes_b: image 0 uses code 6 2 times"):
+        smooth_path(sets[1], repeats[1])
+
+
+# Samples of an encoded set
+
+
+def test_samples_depend_on_seed_and_index_alone(monkeypatch):
+    codes = random_sets(30, 8, 40)
+    samples = sample_pairs(codes, 50, seed=7)
+    few = sample_pairs(codes, 13, seed=7)
+    assert torch.equal(few.pairs, samples.pairs[:13]) and torch.equal(few.codes, samples.codes[:13])
+    for elements in (1, 100, 333):
+        monkeypatch.setattr(sampling, "CHUNK_ELEMENTS", elements)
+        again = sample_pairs(codes, 50, seed=7)
+        assert torch.equal(again.pairs, samples.pairs) and torch.equal(again.codes, samples.codes)
+    assert not torch.equal(sample_pairs(codes, 50, seed=8).pairs, samples.pairs)
+
+
+def test_samples_are_children_of_their_pairs_and_differ_from_each_other():
+    codes = random_sets(30, 8, 40)
+    samples = sample_pairs(codes, 200, seed=0)
+    assert samples.pairs.shape == (200, 2) and samples.codes.shape == (200, 8)
+    for (a, b), result in zip(samples.pairs.tolist(), samples.codes.tolist(), strict=True):
+        parent_a, parent_b = set(codes[a].tolist()), set(codes[b].tolist())
+        assert a != b
+        assert len(set(result)) == 8
+        assert parent_a & parent_b <= set(result) <= parent_a | parent_b
+    assert len({tuple(row) for row in samples.codes.tolist()}) > 190
+
+
+def test_ordered_pairs_of_distinct_images_are_equally_likely():
+    samples = sample_pairs(torch.tensor([[0], [1], [2]]), 6000, seed=1)
+    counts = Counter(tuple(pair) for pair in samples.pairs.tolist())
+    assert set(counts) == {(a, b) for a in range(3) for b in range(3) if a != b}
+    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 20.5
+    # With one code each, sample i is one parent or the other, half of the time each.
+    from_a = (samples.codes[:, 0] == samples.pairs[:, 0]).float().mean().item()
+    assert abs(from_a - 0.5) < 4 * 0.5 / 6000**0.5
+
+
+def test_samples_of_multisets():
+    codes = random_multisets(20, 10, 5)
+    samples = sample_pairs(codes, 40, seed=0, multiset=True)
+    for (a, b), result in zip(samples.pairs.tolist(), samples.codes.tolist(), strict=True):
+        a, b = Counter(codes[a].tolist()), Counter(codes[b].tolist())
+        assert a & b <= Counter(result) <= a | b
+
+
+def test_samples_accept_numpy_codes_of_any_integer_type():
+    codes = random_sets(10, 8, 40)
+    expected = sample_pairs(codes, 5, seed=0)
+    assert torch.equal(sample_pairs(codes.numpy().astype(np.int16), 5, seed=0).codes, expected.codes)
+
+
+@pytest.mark.parametrize(
+    ("codes", "num_samples", "seed", "message"),
+    [
+        (torch.zeros(1, 1, dtype=torch.long), 4, 0, "at least two encoded images, got 1"),
+        (torch.zeros(2, 1, dtype=torch.long), 0, 0, "num_samples must be at least 1, got 0"),
+        (torch.zeros(2, 1, dtype=torch.long), 4, -1, "seed must be non-negative, got -1"),
+    ],
+)
+def test_samples_that_cannot_be_are_refused(codes, num_samples, seed, message):
+    with pytest.raises(ValueError, match=message):
+        sample_pairs(codes, num_samples, seed)
+
+
+# Smooth paths
+
+
+def test_path_by_hand():
+    path = smooth_path(torch.tensor([5, 1, 2]), torch.tensor([2, 5, 9]), generator())
+    assert [set(row) for row in path.tolist()] == [{2, 5, 9}, {1, 2, 5}]  # t = 0 is image b, t = |R| image a
+
+
+@pytest.mark.parametrize("multiset", [False, True])
+def test_path_follows_its_definition(multiset):
+    make = random_multisets if multiset else random_sets
+    a, b = make(2, 12, 20, seed=5)
+    path = smooth_path(a, b, generator(6), multiset=multiset)
+    common = Counter(a.tolist()) & Counter(b.tolist())
+    exchanged = 12 - common.total()
+    assert path.shape == (exchanged + 1, 12) and path.dtype == torch.int64
+    assert Counter(path[0].tolist()) == Counter(b.tolist())
+    assert Counter(path[-1].tolist()) == Counter(a.tolist())
+    assert ((path[1:] != path[:-1]).sum(dim=1) == 1).all()
+    permuted_a = path[-1, common.total():].tolist()
+    permuted_b = path[0, common.total():].tolist()
+    for t, row in enumerate(path.tolist()):
+        assert Counter(row) == common + Counter(permuted_a[:t]) + Counter(permuted_b[t:])
+
+
+def test_path_between_disjoint_images_exchanges_every_code():
+    path = smooth_path(torch.arange(6), torch.arange(6, 12), generator())
+    assert path.shape == (7, 6)
+    assert ((path < 6).sum(dim=1) == torch.arange(7)).all()
+
+
+def test_path_between_identical_images_is_one_row():
+    path = smooth_path(torch.tensor([3, 1, 2]), torch.tensor([1, 2, 3]), generator())
+    assert path.tolist() == [[1, 2, 3]]
+
+
+def test_all_paths_of_a_pair_occur():
+    # |R| = 2: (2!)^2 = 4 paths, told apart by their middle row: one of {0, 1} and one of {2, 3}.
+    paths = [smooth_path(torch.tensor([0, 1]), torch.tensor([2, 3]), generator(seed)) for seed in range(40)]
+    assert {tuple(sorted(path[1].tolist())) for path in paths} == {(0, 2), (0, 3), (1, 2), (1, 3)}
+
+
+def test_two_draws_from_one_generator_give_two_paths():
+    source = generator(0)
+    first, second = (smooth_path(torch.arange(16), torch.arange(16, 32), source) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, smooth_path(torch.arange(16), torch.arange(16, 32), generator(0)))
+
+
+# Bad codes
+
+
+@pytest.mark.parametrize(
+    ("codes_a", "codes_b", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 3), "codes_a must be integers, got torch.float32"),
+        (torch.arange(3), torch.arange(3), r"codes_a must have shape \(B, L\).*got \(3,\)"),
+        (torch.arange(3)[None], torch.arange(4)[None], r"\(1, 3\) and codes_b \(1, 4\) must have one shape"),
+        (torch.tensor([[0, 1]]), torch.tensor([[0, -2]]), "codes_b must be non-negative, got -2"),
+        (torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, 0, dtype=torch.long), "L >= 1"),
+    ],
+)
+def test_bad_codes_are_refused(codes_a, codes_b, message):
+    with pytest.raises(ValueError, match=message):
+        interpolate(codes_a, codes_b)
+
+
+def test_a_path_takes_one_image_of_each():
+    with pytest.raises(ValueError, match=r"codes_a must have shape \(L,\)"):
+        smooth_path(torch.arange(3)[None], torch.arange(3)[None])
+
+
+# Decoding
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_decoding_in_batches_equals_decoding_at_once(batch_size):
+    weight = torch.nn.Parameter(torch.ones(1))
+    sizes = []
+
+    def decode(codes):
+        sizes.append(len(codes))
+        return weight * codes.sum(dim=1).float()[:, None, None, None].expand(-1, 3, 2, 2)
+
+    codes = random_sets(7, 4, 9)
+    images = decode_in_batches(decode, codes, batch_size)
+    assert torch.equal(images[:, 0, 0, 0], codes.sum(dim=1).float())
+    assert images.shape == (7, 3, 2, 2) and not images.requires_grad
+    assert max(sizes) <= batch_size and sum(sizes) == 7
+
+
+def test_decoded_batches_are_made_one_at_a_time():
+    calls = []
+    batches = decoded_batches(lambda codes: calls.append(len(codes)) or codes.float(), torch.arange(6)[:, None], 2)
+    next(batches)
+    assert calls == [2]
+
+
+def test_decoding_needs_a_positive_batch_size():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        decode_in_batches(lambda codes: codes, torch.zeros(2, 2, dtype=torch.long), 0)
