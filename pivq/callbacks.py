@@ -10,6 +10,7 @@ from torchvision.utils import save_image
 from tqdm.auto import tqdm
 
 from pivq.checkpoint import save_checkpoint
+from pivq.codebook_init import initialisation_steps
 from pivq.losses import psnr
 from pivq.paths import atomic_write
 from pivq.trainer import Trainer
@@ -94,12 +95,13 @@ class Validation:
         self.images, self.folder, self.log = images, folder, log
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
-        """Validate when it is time."""
-        if trainer.step % trainer.config.evaluation.validate_every == 0:
+        """Validate when it is time, and after the first step with a newly fitted codebook."""
+        fitted = trainer.step - 1 in initialisation_steps(trainer.config.train)
+        if fitted or trainer.step % trainer.config.evaluation.validate_every == 0:
             row, pictures = validate(trainer, self.images)
             self.log.write({"step": trainer.step, **row})
             with atomic_write(self.folder / f"reconstructions-{trainer.step:06d}.png") as temporary:
-                save_image(pictures, temporary, nrow=len(pictures) // 2, padding=1, pad_value=1)
+                save_image(pictures, temporary, nrow=len(pictures) // 2, padding=0)
 
 
 @torch.no_grad()

@@ -12,6 +12,11 @@ from pivq import paths
 PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
 
 
+# Settings without influence before T_q, as long as the discriminator starts no earlier.
+_FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")
+_FROM_TQ += ("discriminator_from_step", "adversarial_from_step", "adversarial_limit")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the autoencoder (Section 3.2, Section 4.1)."""
@@ -136,15 +141,22 @@ class Config:
             for name, (usual, source) in PROFILES[self.profile].items()
         }
 
-    def digest(self, quantizer: str) -> str:
-        """Return eight hex digits that change with whatever changes the trained network."""
-        facts = {"dataset": self.dataset, "seed": self.seed, "quantizer": quantizer}
-        facts |= {"model": asdict(self.model), "train": asdict(self.train)}
+    def digest(self, run: str) -> str:
+        """Return eight hex digits that change with whatever changes a run's network.
+
+        Args:
+            run: "matching", "nearest" or "trunk", the steps before T_q: settings that act only after T_q have no
+                part in its digest, so that runs which differ in those alone branch from the same trunk.
+        """
+        model, train = asdict(self.model), asdict(self.train)
+        if run == "trunk" and self.train.discriminator_from_step >= self.train.quantize_from_step:
+            train = {name: value for name, value in train.items() if name not in _FROM_TQ}
+        facts = {"dataset": self.dataset, "seed": self.seed, "run": run, "model": model, "train": train}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
-    def run_dir(self, quantizer: str) -> Path:
-        """Return the folder of this configuration's run: `results/<profile>/<quantizer>-seed<k>-<digest>/`."""
-        return paths.results_dir(self.profile) / f"{quantizer}-seed{self.seed}-{self.digest(quantizer)}"
+    def run_dir(self, run: str) -> Path:
+        """Return the folder of a run of these settings: `results/<profile>/<run>-seed<k>-<digest>/`."""
+        return paths.results_dir(self.profile) / f"{run}-seed{self.seed}-{self.digest(run)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain types, as `config.json` holds it."""

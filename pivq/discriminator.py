@@ -1,7 +1,6 @@
 """The patch discriminator and DiffAug, as the base code has them (Section 3.6)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -54,13 +53,11 @@ def diff_augment(images: Tensor) -> Tensor:
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * uniform(0.5, 1.5) + mean
 
-    # The shift is a gather: row and column indices moved per image in a frame of zeros one pixel wide.
-    def indices(size: int) -> Tensor:
+    # A shift of rows or columns is a product with a shifted unit matrix; what comes from outside is zero.
+    def shifted(size: int) -> Tensor:
         reach = size // 8
-        shift = torch.randint(-reach, reach + 1, (batch, 1), device=images.device)
-        return (torch.arange(size, device=images.device) + shift + 1).clamp(0, size + 1)
+        shift = torch.randint(-reach, reach + 1, (batch, 1, 1), device=images.device)
+        places = torch.arange(size, device=images.device)
+        return (places[:, None] + shift == places).to(images.dtype)[:, None]
 
-    rows, columns = indices(height), indices(width)
-    framed = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
-    image = torch.arange(batch, device=images.device)[:, None, None]
-    return framed[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return shifted(height) @ images @ shifted(width).transpose(2, 3)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pivq.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log, validate
 from pivq.checkpoint import load_checkpoint, load_model, save_checkpoint
 from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
-from pivq.perceptual import load_perceptual
 from pivq.model import PIVQ
 from pivq.paths import atomic_write
+from pivq.perceptual import load_perceptual
 from pivq.provenance import stamp
 from pivq.trainer import Trainer, TrainingDiverged
 from pivq.usage import code_usage
@@ -45,6 +47,14 @@ class Run:
     def log(self) -> pd.DataFrame:
         """Return the log as a frame, one row an entry, by `step`."""
         return pd.DataFrame(read_log(self.folder / "log.jsonl"))
+
+    def pictures(self) -> dict[int, np.ndarray]:
+        """Return, by step, what validation drew: eight held-out faces, then their reconstructions, `(16, 3, H, W)` uint8."""
+        size, found = self.config.model.image_size, {}
+        for path in sorted(self.folder.glob("reconstructions-*.png")):
+            pixels = np.asarray(Image.open(path)).reshape(-1, size, 8, size, 3)
+            found[int(path.stem.rpartition("-")[2])] = pixels.transpose(0, 2, 4, 1, 3).reshape(-1, 3, size, size)
+        return found
 
     def codes(self, split: str) -> np.ndarray:
         """Return the codes of a split ("train" or "heldout"), `(N, L)` int64, rows in the data set's order."""
@@ -92,7 +102,14 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def train(config: Config, quantizer: str, force: bool = False, device: str = "auto") -> Run:
+def discard(config: Config, quantizers: Iterable[str]) -> None:
+    """Delete the runs of these settings, the steps before T_q included, so that `train` starts anew."""
+    for name in (*quantizers, "trunk"):
+        if config.run_dir(name).exists():
+            shutil.rmtree(config.run_dir(name))
+
+
+def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     """Train a model to the end, or go on with, or just load, the run that is already there.
 
     The steps before T_q do not quantize, so they are the same for both quantizers: they are trained once, kept as
@@ -101,18 +118,13 @@ def train(config: Config, quantizer: str, force: bool = False, device: str = "au
     Args:
         config: the settings.
         quantizer: "matching" or "nearest".
-        force: throw away the run and the trunk that are there and train them again.
         device: "auto", "cpu", "cuda", …
 
     Raises:
         TrainingDiverged: when gradients stay non-finite; names the last good checkpoint.
     """
     folder = config.run_dir(quantizer)
-    if force:
-        for old in (folder, config.run_dir("trunk")):
-            if old.exists():
-                shutil.rmtree(old)
-    elif find_run(config, quantizer):
+    if find_run(config, quantizer):
         print(f"{quantizer}: finished run loaded from {folder.name}")
         return Run(folder, config, quantizer)
 
@@ -124,7 +136,8 @@ def train(config: Config, quantizer: str, force: bool = False, device: str = "au
     _write_json(folder / "config.json", config.as_dict() | {"quantizer": quantizer, "sources": config.sources})
     if config.train.quantize_from_step and not checkpoint.exists():
         trunk = _train_trunk(trainer, heldout.images)
-        shutil.copy(trunk / "log.jsonl", folder / "log.jsonl")
+        for file in (trunk / "log.jsonl", *trunk.glob("reconstructions-*.png")):
+            shutil.copy(file, folder / file.name)
         with atomic_write(checkpoint) as temporary:
             shutil.copy(trunk / "checkpoint.pt", temporary)
     if checkpoint.exists():

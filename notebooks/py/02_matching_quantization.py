@@ -1,0 +1,301 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Matching quantization
+#
+# **Claim that is tested here.** Nearest-neighbour quantization, Eq. (1), may give several latents of an image the same code, and in a set a repeated code says little. Matching quantization, Eq. (3), "ensures that no two embedding vectors are mapped to the same codebook element in a given image" (Section 3.4, Fig. 3), at the least total distance.
+#
+# | | |
+# |---|---|
+# | needs | the faces (notebook 00); the trained matching model of notebook 03 for the last section, if there is one |
+# | makes | `matching_example`, `fig3_matching`, `matching_totals` in `figures/<profile>/` |
+# | cost | 0.3 minutes; 1.5 GB of memory |
+
+# %% [markdown]
+# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+
+# %%
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+
+# %% [markdown]
+# The parameters. Everything here is computed anew each time, so `force` changes nothing.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+force = False
+
+# %% [markdown]
+# Imports, the configuration and the style of all figures.
+
+# %%
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+from sklearn.decomposition import PCA
+
+from pivq.charts import plot_totals
+from pivq.codebook_init import fit_codebook
+from pivq.config import load_config
+from pivq.data import from_uint8
+from pivq.diagrams import draw_example, draw_matching
+from pivq.experiment import find_run, load_split
+from pivq.matching import match
+from pivq.model import PIVQ
+from pivq.pictures import plot_images
+from pivq.plotting import save_figure, save_table, use_style
+from pivq.provenance import caption, seed_everything, stamp
+
+config = load_config(profile, seed)
+seed_everything(seed)
+use_style()
+
+# %% [markdown]
+# ## An example to follow by hand
+#
+# An image with two latents, $z_0 = 0$ and $z_1 = 1$, and a codebook of two codes, $e_0 = 0.9$ and $e_1 = -3$. All there is to know is the table of distances:
+
+# %%
+latents = torch.tensor([[0.0], [1.0]])
+codebook = torch.tensor([[0.9], [-3.0]])
+distances = torch.cdist(latents, codebook)
+display(pd.DataFrame(distances.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format("{:.1f}"))
+
+# %% [markdown]
+# **Nearest** takes the smallest number of each row. Both latents take $e_0$: the set of codes of this image is $\{e_0\}$, and that there were two latents is forgotten.
+
+# %%
+nearest = distances.argmin(dim=1)
+display(Markdown(f"Nearest: codes {nearest.tolist()}, total distance {float(distances.min(dim=1).values.sum()):.1f}."))
+
+# %% [markdown]
+# So let no code be used twice. **Greedy** is the first idea: go through the latents in order, each takes the nearest code that is still free. The first latent is served well, and the last takes what is left.
+
+# %%
+free = distances.clone()
+greedy = []
+for latent in range(len(latents)):
+    greedy.append(int(free[latent].argmin()))
+    free[:, greedy[-1]] = torch.inf
+display(Markdown(f"Greedy: codes {greedy}, total distance {sum(float(distances[i, k]) for i, k in enumerate(greedy)):.1f}."))
+
+# %% [markdown]
+# **Matching** looks at the whole table. Of all ways to give each latent a code of its own it takes the one with the least total:
+
+# %%
+ways = [
+    {"codes": list(way), "sum": " + ".join(f"{float(distances[i, k]):.1f}" for i, k in enumerate(way)),
+     "total distance": float(sum(distances[i, k] for i, k in enumerate(way)))}
+    for way in permutations(range(len(codebook)), len(latents))
+]
+display(pd.DataFrame(ways).style.format({"total distance": "{:.1f}"}).hide(axis="index"))
+matched = match(distances)
+display(Markdown(f"Matching: codes {matched.tolist()}. The first latent makes room for the second, and both together are better off."))
+
+# %% [markdown]
+# With two latents there are two ways; with $L$ latents and $K$ codes there are $K!/(K-L)!$, far too many to list. The Hungarian algorithm finds the best without listing them.
+
+# %%
+figure = draw_example(
+    latents[:, 0].tolist(),
+    codebook[:, 0].tolist(),
+    {"nearest, Eq. (1)": nearest.tolist(), "greedy, first come": greedy, "matching, Eq. (3)": matched.tolist()},
+)
+save_figure(figure, "matching_example", profile, "an example made up to be followed by hand");
+
+# %% [markdown]
+# Two more, to try on paper first. In one, nothing is in conflict, and matching is nearest; in the other, two latents are close together.
+
+# %%
+examples = {"no conflict": ([1.1, 4.9], [5.0, 0.0, 1.0]), "a conflict": ([0.1, 0.2], [0.0, 1.0, 10.0])}
+rows = []
+for name, (points, centres) in examples.items():
+    table = torch.cdist(torch.tensor(points)[:, None], torch.tensor(centres)[:, None])
+    rows.append([name, points, centres, table.argmin(dim=1).tolist(), match(table).tolist()])
+display(pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(axis="index").format(
+    {name: lambda numbers: ", ".join(f"{number:g}" for number in numbers) for name in ("latents", "codebook", "nearest", "matching")}
+))
+
+# %% [markdown]
+# One more detail. The cost is the distance, **not its square**. For the nearest code that makes no difference; for the matching it can, because a square punishes one long way more than two middling ones:
+
+# %%
+table = torch.tensor([[3.0, 2.0], [2.0, 0.9]])
+display(Markdown(
+    f"Distances {table.tolist()}: matching takes codes {match(table).tolist()}; with squared distances it would take {match(table**2).tolist()}."
+))
+
+# %% [markdown]
+# ## Real vectors in a plane (Fig. 3)
+#
+# To see the two quantizers at work, take latents that can be drawn: a face is cut into 16 patches, and each patch is described by two numbers, its position in the plane in which patches of all faces vary most (the first two principal components). The codebook is fitted as the paper fits it, by k-means with k-means++ seeding, to the patches of many faces. Nothing is hidden: the distances in the figure are the distances that count.
+
+# %%
+train = load_split(config, "train")
+faces = from_uint8(train.images[: min(1000, len(train))])
+side = config.model.image_size // 4
+patches = faces.unfold(2, side, side).unfold(3, side, side)  # (N, 3, 4, 4, side, side)
+patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(len(faces), 16, -1)
+plane = PCA(2, random_state=seed).fit(patches.flatten(0, 1).numpy())
+points = torch.tensor(plane.transform(patches.flatten(0, 1).numpy()), dtype=torch.float32).reshape(len(faces), 16, 2)
+codebook = fit_codebook(points.flatten(0, 1), codebook_size=32, seed=seed)
+display(Markdown(f"{len(faces):,} faces, 16 latents each, {len(codebook)} codes; the plane holds {plane.explained_variance_ratio_.sum():.0%} of the patches' variance."))
+
+# %% [markdown]
+# Quantize all of them both ways, and count the different codes of each face.
+
+# %%
+distances = torch.cdist(points, codebook)
+nearest, matched = distances.argmin(dim=2), match(distances)
+distinct = torch.tensor([len(set(row)) for row in nearest.tolist()])
+assert all(len(set(row)) == 16 for row in matched.tolist()), "matching must not repeat a code"
+display(Markdown(
+    f"Of 16 latents, nearest makes **{distinct.float().mean():.1f}** different codes on average "
+    f"(from {distinct.min()} to {distinct.max()}); matching always 16."
+))
+
+# %% [markdown]
+# One face, drawn: the first whose count is the typical one.
+
+# %%
+one = int((distinct == distinct.median()).int().argmax())
+titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
+figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
+note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components; codes: k-means"
+save_figure(figure, "fig3_matching", profile, caption(config, note=note));
+
+# %% [markdown]
+# The face and its 16 patches, in the order of the latents:
+
+# %%
+plot_images(faces[one : one + 1], columns=1)
+plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=[f"nearest {a}, matching {b}" for a, b in zip(nearest[one].tolist(), matched[one].tolist(), strict=True)]);
+
+# %% [markdown]
+# **What to look at.** Where latents crowd (patches of background, of hair, and those that mirror each other) nearest sends several to one code. Matching sends one of them there and its neighbours to the codes around: a little farther each, but every code of the set now says something, and crowded regions show in the set as *several* codes. What it costs is the longer lines.
+
+# %%
+paid = distances.gather(2, matched[..., None]).squeeze(2).sum(dim=1)
+least = distances.min(dim=2).values.sum(dim=1)
+display(Markdown(
+    f"Total distance of a face on average: nearest {least.mean():.2f}, matching {paid.mean():.2f}. "
+    f"In {float((nearest == matched).float().mean()):.0%} of all cases matching gives a latent its nearest code anyway."
+))
+
+# %% [markdown]
+# ## Why greedy is not enough
+#
+# Greedy never repeats a code either, and needs no Hungarian algorithm. Two ways to be greedy, over all these faces: *first come* (latents in order, as above), and *cheapest pair first* (always the closest pair of a free latent and a free code).
+
+# %%
+first_come, cheapest_pair = [], []
+for table in distances.numpy():
+    free = table.copy()
+    total = 0.0
+    for latent in range(16):
+        code = free[latent].argmin()
+        total += table[latent, code]
+        free[:, code] = np.inf
+    first_come.append(total)
+    free = table.copy()
+    total = 0.0
+    for _ in range(16):
+        latent, code = np.unravel_index(free.argmin(), free.shape)
+        total += table[latent, code]
+        free[latent], free[:, code] = np.inf, np.inf
+    cheapest_pair.append(total)
+totals = {"greedy, first come": np.array(first_come), "greedy, cheapest pair first": np.array(cheapest_pair)}
+optimal = paid.numpy()
+assert all((values >= optimal - 1e-4).all() for values in totals.values()), "nothing can be below the optimum"
+
+# %% [markdown]
+# How much more than the optimum each pays:
+
+# %%
+figure = plot_totals(optimal, totals)
+note = f"{len(faces):,} faces, 16 latents, {len(codebook)} codes"
+save_figure(figure, "matching_totals", profile, caption(config, note=note))
+table = pd.DataFrame(
+    {
+        "method": [*totals, "matching"],
+        "mean total distance": [float(values.mean()) for values in (*totals.values(), optimal)],
+        "mean excess": [f"{(values / optimal - 1).mean():.1%}" for values in (*totals.values(), optimal)],
+        "faces above the optimum": [f"{(values > optimal + 1e-4).mean():.0%}" for values in (*totals.values(), optimal)],
+    }
+)
+save_table(table, "matching_totals", profile, caption(config, note=note))
+display(table.style.format({"mean total distance": "{:.2f}"}).hide(axis="index"))
+
+# %% [markdown]
+# A longer way is one thing. Worse, *first come* depends on who comes first. Shuffle the latents, and greedy finds another **set** of codes for the same face; matching finds the same set, each latent keeping its code. A representation that is meant to be without order had better not depend on one.
+
+# %%
+generator = torch.Generator().manual_seed(seed)
+order = torch.randperm(16, generator=generator)
+moved = 0
+for table, shuffled in zip(distances.numpy(), distances[:, order].numpy(), strict=True):
+    sets = []
+    for rows in (table, shuffled):
+        free = rows.copy()
+        taken = set()
+        for latent in range(16):
+            taken.add(int(free[latent].argmin()))
+            free[:, free[latent].argmin()] = np.inf
+        sets.append(taken)
+    moved += sets[0] != sets[1]
+rematched = match(distances[:, order])
+changed = (rematched.sort(dim=1).values != matched.sort(dim=1).values).any(dim=1)
+display(Markdown(
+    f"After shuffling the latents, greedy gives another set of codes to **{moved / len(distances):.0%}** of the faces; "
+    f"matching to {float(changed.float().mean()):.1%} (only exact ties could do that)."
+))
+
+# %% [markdown]
+# ## The latents of PI-VQ itself
+#
+# Patches repeat because faces have large plain regions. Do the latents of PI-VQ? Each comes from a learned token of its own. Here are those of the trained matching model if there is one; else of an untrained encoder, with a codebook fitted to them.
+
+# %%
+run = find_run(config, "matching")
+model = run.model() if run else PIVQ(config.model, "matching").eval()
+with torch.no_grad():
+    latents = torch.cat([model.encoder(batch) for batch in faces[:400].split(100)])
+    if not run:
+        model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
+distances = model.quantizer.distances(latents)
+nearest, matched = distances.argmin(dim=2), match(distances)
+distinct = torch.tensor([len(set(row)) for row in nearest.tolist()], dtype=torch.float32)
+display(Markdown(
+    f"{'The trained model' if run else 'An untrained encoder'}, L = {config.model.num_codes}, K = {config.model.codebook_size}: "
+    f"nearest makes {distinct.mean():.2f} different codes of {config.model.num_codes} latents; "
+    f"in {float((nearest == matched).float().mean()):.1%} of all cases matching and nearest agree."
+))
+
+# %% [markdown]
+# **What to look at.** If this number is close to $L$, the two quantizers have little to disagree about: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
+
+# %% [markdown]
+# ## Provenance
+#
+# What made this notebook's figures. They use the faces alone; the last section, which saves nothing, also the model.
+
+# %%
+display(stamp(config, model=run.folder.name if run else "untrained"))

@@ -1,0 +1,195 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · Training: before T_q, at T_q, and after
+#
+# **Claims that are tested here.** "Applying vector-quantization from the beginning of the training run leads to a catastrophic failure in learning", and re-initialising the codebook "more than once over successive windows of length W […] leads to better codebook usage" (Section 3.7). The loss has three terms, L1, perceptual and adversarial (Section 3.6); what each is worth is measured.
+#
+# | | |
+# |---|---|
+# | needs | the faces (notebook 00) |
+# | makes | the two runs that all later notebooks load, in `results/<profile>/`; `training_curves`, `reconstructions`, `at_tq`, `ablations`, `ablation_samples` in `figures/<profile>/` |
+# | cost | 11 minutes on two CPU cores in `quick`, seconds when the runs are there; 3 GB of memory |
+
+# %% [markdown]
+# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+
+# %%
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+
+# %% [markdown]
+# The parameters. `force` trains both models again; `rerun_ablations` trains the variations of the last section again instead of showing the stored ones.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+force = False
+device = "auto"
+rerun_ablations = False
+
+# %% [markdown]
+# Imports, the configuration and the style of all figures.
+
+# %%
+import json
+
+import pandas as pd
+import torch
+from IPython.display import Image, Markdown, display
+
+from pivq.ablations import run_ablations
+from pivq.charts import plot_ablations, plot_curves
+from pivq.codebook_init import initialisation_steps
+from pivq.config import load_config
+from pivq.experiment import discard, encode_images, load_split, train
+from pivq.features import load_feature_network
+from pivq.paths import figures_dir
+from pivq.pictures import plot_images, plot_reconstructions
+from pivq.plotting import save_figure, save_json, save_table, use_style
+from pivq.provenance import caption, seed_everything, stamp
+
+config = load_config(profile, seed)
+seed_everything(seed)
+use_style()
+
+# %% [markdown]
+# ## The two models
+#
+# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both; they are trained once, and both models branch from there. That saves time, and it makes the comparison exact. A run that was cut off goes on from its last checkpoint; a finished one is loaded.
+
+# %%
+if force:
+    discard(config, ["matching", "nearest"])
+runs = {quantizer: train(config, quantizer, device) for quantizer in ("matching", "nearest")}
+
+# %% [markdown]
+# What came out, on the held-out faces, which no step has seen. L1 is on the scale from 0 to 1.
+
+# %%
+summary = pd.DataFrame({name: run.summary for name, run in runs.items()}).T
+measures = {"heldout_l1": "held-out L1", "heldout_psnr": "PSNR (dB)", "heldout_perceptual": "perceptual distance"}
+measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes an image", "skipped_steps": "steps skipped"}
+table = summary[list(measures)].rename(columns=measures).astype(float)
+table.insert(0, "quantizer", table.index)
+save_table(table, "training", profile, caption(config, config.train.steps, f"{len(load_split(config, 'heldout')):,} held-out images"))
+display(Markdown(f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image."), table)
+
+# %% [markdown]
+# ## Training curves
+#
+# The losses of the training batches, and the same measurements on held-out faces with the averaged (EMA) model.
+
+# %%
+marks = {"T_q": config.train.quantize_from_step, "codebook fitted again": initialisation_steps(config.train)[1:]}
+marks |= {"discriminator starts": config.train.discriminator_from_step}
+figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
+save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
+
+# %% [markdown]
+# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. With every new fit of the codebook it jumps less, since encoder and decoder have moved towards each other through the straight-through gradient and the commitment loss. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
+#
+# ## What happens at T_q, in pictures
+#
+# Reconstructions of the same held-out faces by the averaged model: just before T_q, at the first validation after it, and at the end.
+
+# %%
+pictures = runs["matching"].pictures()
+fitted = initialisation_steps(config.train)
+before = max(step for step in pictures if step <= fitted[0])
+chosen = [before, *(step + 1 for step in fitted), max(pictures)]
+figure = plot_reconstructions(pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen})
+save_figure(figure, "at_tq", profile, caption(config, config.train.steps, f"matching, T_q = {fitted[0]:,}"));
+
+# %% [markdown]
+# The same in numbers: what the model measures on held-out faces one step before, and one step after, each fit of the codebook.
+
+# %%
+validations = runs["matching"].log().dropna(subset="heldout_l1").set_index("step")
+display(validations.loc[chosen, ["heldout_l1", "heldout_psnr", "codes_in_use"]].round(4))
+
+# %% [markdown]
+# ## Reconstructions
+#
+# Held-out faces, and what each model makes of their codes alone.
+
+# %%
+heldout = load_split(config, "heldout").images[:10]
+reconstructions = {}
+for name, run in runs.items():
+    model = run.model()
+    reconstructions[name] = model.decode(torch.from_numpy(encode_images(model, heldout)))
+figure = plot_reconstructions(heldout, reconstructions)
+save_figure(figure, "reconstructions", profile, caption(config, config.train.steps, "held-out images"));
+
+# %% [markdown]
+# ## What each part is worth
+#
+# The matching model again, with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, and quantized from the first step. These runs take longer than the two models themselves, so the default run shows the results stored from one, and says so; `--rerun-ablations` trains them here.
+
+# %%
+network = load_feature_network(config.evaluation.features)
+stored = figures_dir(profile) / "ablations.json"
+if rerun_ablations or not stored.exists():
+    table, samples = run_ablations(config, network, device)
+    note = f"matching model · {config.evaluation.samples:,} samples against the training images"
+    line = caption(config, config.train.steps, note)
+    save_table(table, "ablations", profile, line)
+    save_figure(plot_ablations(table.drop(columns="change"), highlight="as trained"), "ablations", profile, line)
+    figure = plot_images(torch.cat(list(samples.values())), columns=8, row_labels=list(samples))
+    save_figure(figure, "ablation_samples", profile, line + " · a column has the same parents")
+    facts = stamp(config, config.train.steps, "matching", protocol=note)
+    save_json({"rows": table.to_dict("records")} | facts, "ablations", profile)
+    origin = "trained in this run"
+else:
+    origin = "stored from an earlier run"
+    if json.loads(stored.read_text())["digest"] != config.digest("matching"):
+        origin += ", which had other settings or another seed than this one"
+ablations = json.loads(stored.read_text())
+display(Markdown(f"**{origin}**: profile {ablations['profile']}, {ablations['steps']:,} steps, seed {ablations['seed']}; {ablations['protocol']}."))
+display(pd.DataFrame(ablations["rows"]))
+
+# %% [markdown]
+# Each variation's samples of Algorithm 1; a column has the same parents everywhere.
+
+# %%
+display(Image(figures_dir(profile) / "ablation_samples.png"), Image(figures_dir(profile) / "ablations.png"))
+
+# %% [markdown]
+# The comparisons that the claims are about, from that table.
+
+# %%
+rows = {row["variation"]: row for row in ablations["rows"]}
+usual, l1_only = rows["as trained"], rows["L1 only"]
+once, at_once = rows["one initialisation"], rows["quantized from the start"]
+distance = network.distance_name
+display(
+    Markdown(
+        f"""- **Perceptual and adversarial loss**: {distance} of the samples {usual[distance]:.2f} with them, {l1_only[distance]:.2f} with L1 alone; held-out L1 {usual["held-out L1"]:.4f} against {l1_only["held-out L1"]:.4f}.
+- **Base code's weights** for both in so short a training: {distance} {rows["base code's weights"][distance]:.2f}, PSNR {rows["base code's weights"]["PSNR (dB)"]:.2f} dB against {usual["PSNR (dB)"]:.2f} dB.
+- **Repeated initialisation**: {usual["codes in use"]} of {config.model.codebook_size} codes in use with {config.train.codebook_initialisations} fits of the codebook, {once["codes in use"]} with one.
+- **Quantizing from the first step**: PSNR {at_once["PSNR (dB)"]:.2f} dB against {usual["PSNR (dB)"]:.2f} dB, {at_once["codes in use"]} codes in use."""
+    )
+)
+
+# %% [markdown]
+# **What to look at.** L1 alone averages over what it cannot know: hair and glasses of the samples end in smears. The perceptual loss asks for the right *kind* of texture and the adversarial loss for patches like real ones, which costs a little L1. In the last row nothing was learnt but a mean face: with a random codebook every latent lands on one of the few codes that happen to lie near, the decoder gets hardly any information, and so the encoder never hears what to change.
+#
+# Made by this run:
+
+# %%
+stamp(config, steps=config.train.steps)

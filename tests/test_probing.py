@@ -1,0 +1,237 @@
+"""Probing: attributes that the codes hold, hold in part, and do not hold; labels that are missing or too few."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from pivq.probing import presence, probe, top_attributes
+
+N, L, K = 200, 6, 20
+
+
+@pytest.fixture(scope="module")
+def codes():
+    rng = np.random.default_rng(0)
+    return np.stack([rng.permutation(K)[:L] for _ in range(N)])
+
+
+@pytest.fixture(scope="module")
+def attributes(codes):
+    """Return attributes known in truth, indexed by ids that sort in another order than the rows."""
+    rng = np.random.default_rng(1)
+    held = (codes == 3).any(axis=1)
+    frame = pd.DataFrame(
+        {
+            "held": held,
+            "either": (codes == 3).any(axis=1) | (codes == 4).any(axis=1),
+            "noisy": np.where(rng.random(N) < 0.8, held, rng.random(N) < 0.5),
+            "unrelated": rng.random(N) < 0.3,
+            "rare": np.arange(N) < 3,
+            "nearly always": np.arange(N) >= 2,
+            "never": np.zeros(N),
+            "always": np.ones(N),
+        },
+        index=[f"{N - i:03d}" for i in range(N)],
+    )
+    return frame.astype("Int8")
+
+
+@pytest.fixture(scope="module")
+def frame(codes, attributes):
+    return probe(codes, attributes, K).set_index("attribute")
+
+
+# Inputs
+
+
+def test_presence_by_hand():
+    inputs = presence([[0, 3, 0], [2, 1, 3]], codebook_size=5)
+    assert inputs.toarray().tolist() == [[1, 0, 0, 1, 0], [0, 1, 1, 1, 0]]
+    assert inputs.nnz == 5 and inputs.format == "csr"
+
+
+def test_presence_ignores_order_and_takes_tensors(codes):
+    expected = presence(codes, K).toarray()
+    assert (presence(codes[:, ::-1], K).toarray() == expected).all()
+    assert (presence(torch.tensor(codes), K).toarray() == expected).all()
+    assert (presence(codes.astype(np.int16), K).toarray() == expected).all()
+    assert (expected.sum(axis=1) == L).all()
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([[0, 5]], "codes must lie in 0 … 4, got 0 … 5"),
+        ([[0, -1]], "codes must lie in 0 … 4, got -1 … 0"),
+        ([0, 1], r"codes must be integers \(N, L\), got int64 \(2,\)"),
+        ([[0.0, 1.0]], r"codes must be integers \(N, L\), got float64"),
+        (np.zeros((0, 3), int), r"codes must be integers \(N, L\), got int64 \(0, 3\)"),
+    ],
+)
+def test_presence_refuses_other_codes(codes, message):
+    with pytest.raises(ValueError, match=message):
+        presence(codes, codebook_size=5)
+
+
+# Accuracies
+
+
+def test_columns_and_order(codes, attributes):
+    frame = probe(codes, attributes, K)
+    assert list(frame.columns) == [
+        "attribute", "accuracy", "std", "baseline", "baseline_std", "positives", "used", "significant", "note",
+    ]  # fmt: skip
+    assert frame["attribute"].tolist() == list(attributes.columns)
+
+
+def test_an_attribute_that_one_code_holds_is_predicted_without_error(frame, codes):
+    assert frame.loc["held", ["accuracy", "std"]].tolist() == [1.0, 0.0]
+    assert frame.loc["held", "positives"] == (codes == 3).any(axis=1).sum()
+    assert frame.loc["held", "used"] == N
+    assert frame.loc["held", "significant"] and frame.loc["held", "note"] == ""
+
+
+def test_attributes_in_part_and_not_at_all(frame):
+    assert frame.loc["either", "accuracy"] == 1.0  # a union of two codes is linearly separable
+    assert frame.loc["noisy", "baseline"] + 0.05 < frame.loc["noisy", "accuracy"] < 1.0
+    assert frame.loc["unrelated", "accuracy"] < frame.loc["unrelated", "baseline"] + 0.02
+    assert not frame.loc["unrelated", "significant"]
+
+
+def test_baseline_is_the_share_of_the_majority_class(frame, attributes):
+    for name in ("held", "noisy", "unrelated"):
+        share = attributes[name].mean()
+        # Stratified folds hold the classes in equal parts, up to one image of 40 a fold.
+        assert frame.loc[name, "baseline"] == pytest.approx(max(share, 1 - share), abs=0.005)
+        assert frame.loc[name, "baseline_std"] < 0.02
+
+
+def test_scores_are_those_of_scikit_learn_fold_by_fold(codes, attributes):
+    row = probe(codes, attributes[["noisy"]], K, folds=4, seed=3).iloc[0]
+    dense = np.zeros((N, K))
+    for i, image in enumerate(codes):
+        dense[i, image] = 1
+    labels = attributes["noisy"].to_numpy(int)
+    accuracies, baselines = [], []
+    for train, test in StratifiedKFold(4, shuffle=True, random_state=3).split(dense, labels):
+        model = LogisticRegression(solver="liblinear").fit(dense[train], labels[train])
+        accuracies.append((model.predict(dense[test]) == labels[test]).mean())
+        baselines.append((labels[test] == np.bincount(labels[train]).argmax()).mean())
+    assert row["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert row["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert row["baseline"] == pytest.approx(np.mean(baselines), abs=1e-12)
+    assert row["baseline_std"] == pytest.approx(np.std(baselines, ddof=1), abs=1e-12)
+
+
+def test_significance_means_error_bars_apart(frame):
+    scored = frame.dropna(subset="accuracy")
+    apart = scored["accuracy"] - scored["std"] > scored["baseline"] + scored["baseline_std"]
+    assert (scored["significant"] == apart).all()
+    assert apart.any() and not apart.all()
+
+
+def test_folds_follow_the_seed(codes, attributes):
+    noisy = attributes[["noisy"]]
+    pd.testing.assert_frame_equal(probe(codes, noisy, K, seed=1), probe(codes, noisy, K, seed=1))
+    assert probe(codes, noisy, K, seed=1)["std"][0] != probe(codes, noisy, K, seed=2)["std"][0]
+
+
+def test_an_attribute_is_probed_as_if_alone(codes, attributes, frame):
+    alone = probe(codes, attributes[["noisy"]], K).set_index("attribute")
+    pd.testing.assert_frame_equal(alone, frame.loc[["noisy"]])
+
+
+# Labels that are missing or too few
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("rare", "too few positives: 3 for 5 folds"),
+        ("nearly always", "too few negatives: 2 for 5 folds"),
+        ("never", "too few positives: 0 for 5 folds"),
+        ("always", "too few negatives: 0 for 5 folds"),
+    ],
+)
+def test_too_few_of_a_class_are_reported(frame, name, note):
+    row = frame.loc[name]
+    assert row["note"] == note
+    assert row[["accuracy", "std", "baseline", "baseline_std"]].isna().all()
+    assert row["used"] == N and not row["significant"]
+
+
+def test_as_many_of_a_class_as_folds_are_enough(codes):
+    labels = pd.DataFrame({"rare": (np.arange(N) < 5).astype(int)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = probe(codes, labels, K).iloc[0]
+    assert row["baseline"] == pytest.approx(0.975) and row["note"] == ""
+
+
+def test_missing_labels_leave_their_images_out(codes, attributes):
+    known = np.arange(N) % 4 != 0
+    partial = attributes[["noisy"]].copy()
+    partial.loc[~known, "noisy"] = pd.NA
+    row = probe(codes, partial, K).iloc[0]
+    expected = probe(codes[known], attributes.loc[known, ["noisy"]], K).iloc[0]
+    assert row["used"] == known.sum()
+    pd.testing.assert_series_equal(row, expected)
+
+
+def test_an_attribute_without_any_label_is_reported(codes):
+    row = probe(codes, pd.DataFrame({"unknown": pd.array([pd.NA] * N, dtype="Int8")}), K).iloc[0]
+    assert (row["positives"], row["used"], row["note"]) == (0, 0, "too few positives: 0 for 5 folds")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float64", "Int8", "boolean", "object"])
+def test_labels_of_any_type_are_taken_alike(codes, attributes, frame, dtype):
+    row = probe(codes, attributes[["noisy"]].astype(dtype), K).set_index("attribute")
+    pd.testing.assert_frame_equal(row, frame.loc[["noisy"]])
+
+
+def test_the_frame_is_left_alone(codes, attributes):
+    before = attributes.copy()
+    probe(codes, attributes[["held", "rare"]], K)
+    pd.testing.assert_frame_equal(attributes, before)
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "folds", "message"),
+    [
+        (N, 2, 5, "attribute 'held' holds 2: labels must be 0, 1 or missing"),
+        (N, -1, 5, "attribute 'held' holds -1: labels must be 0, 1 or missing"),
+        (N - 1, 1, 5, "200 rows of codes, but 199 of attributes"),
+        (N, 1, 1, "at least 2 folds, got 1"),
+    ],
+)
+def test_bad_attributes_are_refused(codes, attributes, rows, value, folds, message):
+    bad = attributes[["held"]].iloc[:rows].copy()
+    bad.iloc[0, 0] = value
+    with pytest.raises(ValueError, match=message):
+        probe(codes, bad, K, folds=folds)
+
+
+def test_a_data_set_without_attributes_is_refused(codes):
+    with pytest.raises(ValueError, match="no attributes"):
+        probe(codes, None, K)
+
+
+# The most predictable
+
+
+def test_top_attributes_by_gain_over_the_baseline():
+    frame = pd.DataFrame(
+        {
+            "attribute": ["common", "missing", "rare", "best", "tied"],
+            "accuracy": [0.75, np.nan, 0.99, 0.9, 0.875],
+            "baseline": [0.625, np.nan, 0.98, 0.5, 0.75],
+        }
+    )
+    assert top_attributes(frame, 3)["attribute"].tolist() == ["best", "common", "tied"]
+    assert top_attributes(frame)["attribute"].tolist() == ["best", "common", "tied", "rare"]
+    assert top_attributes(frame, 2).index.tolist() == [0, 1]
