@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torchvision.utils import save_image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from pivq.checkpoint import save_checkpoint
 from pivq.codebook_init import initialisation_steps
@@ -38,6 +38,8 @@ class Progress:
 class JsonlLog:
     """Append-only log: one row of mean losses every `LOG_EVERY` steps, and the rows others `write`.
 
+    A loss that is not there in all of a row's steps is averaged over those that have it.
+
     Args:
         path: `log.jsonl`; rows beyond the trainer's step, left by a run that was cut off after its last checkpoint,
             are dropped, since those steps are done again.
@@ -49,20 +51,19 @@ class JsonlLog:
         kept = [row for row in read_log(path) if row["step"] <= trainer.step]
         with atomic_write(path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
+        self.losses: list[dict[str, Tensor]] = []
         self.started = time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Add a step; write a row when one is full, or at the last step."""
-        for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, 0) + loss
-        self.steps += 1
+        self.losses.append(losses)
         if trainer.step % LOG_EVERY == 0 or trainer.step == self.until:
             now = time.perf_counter()
-            means = {name: float(total) / self.steps for name, total in self.sums.items()}
+            names = dict.fromkeys(name for row in self.losses for name in row)
+            steps = {name: [row[name] for row in self.losses if name in row] for name in names}
+            means = {name: float(torch.stack(values).mean()) for name, values in steps.items()}
             self.write({"step": trainer.step, **means, "skipped": trainer.skipped, "seconds": now - self.started})
-            self.sums, self.steps, self.started = {}, 0, now
+            self.losses, self.started = [], now
 
     def write(self, row: dict) -> None:
         """Append one row."""

@@ -21,14 +21,16 @@ def initialisation_steps(config: TrainConfig) -> list[int]:
 class LatentHistory:
     """The encoder outputs of the last W steps, to which the codebook is fitted.
 
-    Only steps that lie in a window before an initialisation are kept; the rest would be dropped unseen.
+    Only steps that lie in a window before an initialisation are kept, and those before T_q in any case, from where runs
+    with other settings may branch; the rest would be dropped unseen.
 
     Args:
         config: gives W and the initialisation steps.
     """
 
     def __init__(self, config: TrainConfig):
-        self.wanted = {s for end in initialisation_steps(config) for s in range(end - config.history_steps, end)}
+        ends = {config.quantize_from_step, *initialisation_steps(config)}
+        self.wanted = {step for end in ends for step in range(end - config.history_steps, end)}
         self.latents: deque[Tensor] = deque(maxlen=config.history_steps)
 
     def record(self, step: int, latents: Tensor) -> None:

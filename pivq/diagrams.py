@@ -217,7 +217,8 @@ def draw_matching(
         if codes.shape != (len(latents),):
             raise ValueError(f"{title}: {len(latents)} codes needed, one a latent, got {codes.shape}")
         _draw_plane(axes, latents, codebook, codes)
-        axes.set_title(f"{title}\n{len(latents)} latents, {len(np.unique(codes))} codes", fontsize=10.5)
+        used = len(np.unique(codes))
+        axes.set_title(f"{title}\n{len(latents)} latents, {used} code{'s' * (used > 1)}", fontsize=10)
     square = {"marker": "s", "linestyle": "", "markersize": 8}
     handles = [
         Line2D([], [], marker="o", linestyle="", color=INK, markersize=5, label="latent"),
@@ -281,8 +282,9 @@ def draw_example(
             axes.text(latent, 1.16, f"$z_{{{i}}}$\n{_signed(latent)}", ha="center", va="bottom")
         for k, code in enumerate(codebook):
             axes.text(code, -0.17, f"$e_{{{k}}}$\n{_signed(code)}", ha="center", va="top", color=colours[k])
-        axes.set_title(f"{title}\ntotal {distances.sum():.1f}, {len(np.unique(codes))} of {len(codes)} codes distinct",
-                       fontsize=10)  # fmt: skip
+        used = len(np.unique(codes))
+        counted = f"{len(codes)} latents, {used} code{'s' * (used > 1)}, total {distances.sum():.1f}"
+        axes.set_title(f"{title}\n{counted}", fontsize=10)
         axes.set(ylim=(-0.75, 1.75), yticks=[], xticks=[])
         axes.margins(x=0.25)
         axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)

@@ -49,7 +49,7 @@ class Run:
         return pd.DataFrame(read_log(self.folder / "log.jsonl"))
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """Return, by step, what validation drew: eight held-out faces, then their reconstructions, `(16, 3, H, W)` uint8."""
+        """Return by step what validation drew: `(16, 3, H, W)` uint8, eight held-out faces, then reconstructions."""
         size, found = self.config.model.image_size, {}
         for path in sorted(self.folder.glob("reconstructions-*.png")):
             pixels = np.asarray(Image.open(path)).reshape(-1, size, 8, size, 3)
@@ -138,8 +138,8 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
         trunk = _train_trunk(trainer, heldout.images)
         for file in (trunk / "log.jsonl", *trunk.glob("reconstructions-*.png")):
             shutil.copy(file, folder / file.name)
-        with atomic_write(checkpoint) as temporary:
-            shutil.copy(trunk / "checkpoint.pt", temporary)
+        branch = {"config": config.as_dict(), "quantizer": quantizer}  # all else is the same for whoever branches here
+        save_checkpoint(checkpoint, load_checkpoint(trunk / "checkpoint.pt") | branch)
     if checkpoint.exists():
         trainer.load_state_dict(load_checkpoint(checkpoint))
         print(f"{quantizer}: going on from step {trainer.step:,} of {config.train.steps:,}")

@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         path += [ResidualBlock(channels, channels), AttentionBlock(channels), ResidualBlock(channels, channels)]
         path += [group_norm(channels), nn.Conv2d(channels, config.dim, 3, padding=1)]
         self.down = nn.Sequential(*path)
-        self.positions = nn.Parameter(0.02 * torch.randn(size * size, config.dim))
+        self.positions = nn.Parameter(torch.randn(size * size, config.dim))
         self.tokens = nn.Parameter(torch.randn(config.num_codes, config.dim))
         self.transformer = Transformer(
             config.transformer_layers, config.dim, config.heads, config.feedforward, config.query_key_gain

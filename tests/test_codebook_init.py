@@ -41,6 +41,13 @@ def test_history_keeps_nothing_before_the_first_window(train):
         history.gather()
 
 
+def test_history_before_t_q_is_kept_for_whoever_branches_there(train):
+    history = LatentHistory(train(codebook_initialisations=0))
+    for step in range(12):
+        history.record(step, torch.full((1, 4, 16), float(step)))
+    assert history.gather()[:, 0].tolist() == [2.0] * 4 + [3.0] * 4
+
+
 def test_history_is_float32_without_a_graph(train):
     history = LatentHistory(train())
     history.record(2, torch.zeros(2, 4, 16, dtype=torch.float16, requires_grad=True))

@@ -143,6 +143,37 @@ def test_digest_changes_with_what_changes_the_network_and_nothing_else(part, mon
         assert (other.digest("matching") == usual) == (part == "evaluation"), field.name
 
 
+def test_runs_that_differ_after_t_q_alone_share_their_trunk(tiny_config):
+    usual = tiny_config()
+    later = {
+        "codebook_weight": 9.0, "commitment_weight": 9.0, "codebook_initialisations": 1, "adversarial_limit": 9.0,
+        "discriminator_from_step": 5, "adversarial_from_step": 11,
+    }  # fmt: skip
+    for name, value in later.items():
+        other = tiny_config(**{f"train__{name}": value})
+        assert other.digest("trunk") == usual.digest("trunk"), name
+        assert other.digest("matching") != usual.digest("matching"), name
+    for name in (field.name for field in dataclasses.fields(usual.train) if field.name not in later):
+        values = usual.as_dict()
+        values["train"][name] = changed(values["train"][name])
+        if name == "quantize_from_step":  # keep the discriminator behind it
+            values["train"][name] = 5
+        assert Config.from_dict(values).digest("trunk") != usual.digest("trunk"), name
+    assert tiny_config(model__dim=32).digest("trunk") != usual.digest("trunk")
+    assert tiny_config(seed=1).digest("trunk") != usual.digest("trunk")
+
+
+def test_a_discriminator_before_t_q_is_part_of_the_trunk(tiny_config):
+    early = {"train__discriminator_from_step": 2}
+    trunks = {
+        tiny_config(**early, train__adversarial_from_step=3).digest("trunk"),
+        tiny_config(**early, train__adversarial_from_step=4).digest("trunk"),
+        tiny_config(**early, train__adversarial_from_step=3, train__adversarial_limit=0.1).digest("trunk"),
+        tiny_config().digest("trunk"),
+    }
+    assert len(trunks) == 4
+
+
 def test_digest_changes_with_seed_dataset_and_quantizer():
     digests = {
         load_config("quick").digest("matching"),

@@ -23,6 +23,12 @@ def root(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch) -> None:
+    """Draw the few faces of a test in this process; `test_faces.py` tests the others."""
+    monkeypatch.setattr(faces, "draw_all", lambda some, image_size: (faces.draw(face, image_size) for face in some))
+
+
 @pytest.fixture
 def no_drawing(monkeypatch) -> None:
     """Fail if a face is drawn."""

@@ -27,9 +27,9 @@ NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization",
 LAYERS = [
     ["paths", "config", "provenance", "capacity"],
     ["faces", "data", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses", "features",
-     "metrics", "sampling", "probing", "usage", "plotting"],
+     "perceptual", "metrics", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams", "paper"],
     ["model", "checkpoint"],
-    ["trainer", "callbacks", "experiment"],
+    ["trainer", "callbacks", "experiment", "evaluation", "ablations"],
     ["arguments", "runner"],
 ]  # fmt: skip
 

@@ -139,9 +139,8 @@ display(pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "match
 
 # %%
 table = torch.tensor([[3.0, 2.0], [2.0, 0.9]])
-display(Markdown(
-    f"Distances {table.tolist()}: matching takes codes {match(table).tolist()}; with squared distances it would take {match(table**2).tolist()}."
-))
+display(pd.DataFrame(table.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format("{:.1f}"))
+display(Markdown(f"Matching takes codes {match(table).tolist()}; with squared distances it would take {match(table**2).tolist()}."))
 
 # %% [markdown]
 # ## Real vectors in a plane (Fig. 3)
