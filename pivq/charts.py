@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pivq.plotting import BLUE, COLOURS, GREY, INK, ORANGE, PALE, SKY, WIDTH, colour_of, format_column
+from pivq.plotting import BLUE, COLOURS, GREY, INK, ORANGE, PALE, PALETTE, SKY, WIDTH, colour_of, format_column
 
 # What the columns of logs and tables are called in figures, and where better lies.
 TITLES = {
@@ -46,7 +46,7 @@ def plot_attributes(frame: pd.DataFrame, heldout: pd.DataFrame | None = None) ->
     shares = frame[order].mean().astype(float)
     axes.barh(y, shares, height=0.7, color=COLOURS["matching"], label=f"training ({len(frame):,} images)")
     for position, share in zip(y, shares, strict=True):
-        place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8.5}
+        place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center_baseline", "fontsize": 8.5}
         axes.text(1.06, position, f"{share:.1%}", **place)
     if heldout is not None:
         style = {"color": "white", "edgecolor": INK, "linewidth": 1.2, "s": 28, "zorder": 3}
@@ -301,4 +301,47 @@ def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure
     axes.set(xlabel="total distance above the optimal matching's", ylabel="images", xlim=(0, bins[-1]))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.legend()
+    return figure
+
+
+def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np.ndarray, np.ndarray]) -> Figure:
+    """Draw how an image moves along smooth paths, beside cross-fades between the same ends.
+
+    Args:
+        walks: `(P, T)`, how far each path's image is from its beginning, in distances between the ends, at T shares
+            of its codes exchanged from 0 to 1.
+        crossfade: the same of cross-fades.
+        contrast: detail of the images of paths, and of cross-fades, at these shares, in the mean of both ends'.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
+    t = np.linspace(0, 1, walks.shape[1])
+    pairs = ((left, (walks, crossfade), "distance from image b"), (right, contrast, "detail, as a share of the ends'"))
+    for axes, rows, label in pairs:
+        for values, colour, name in zip(rows, (BLUE, ORANGE), ("codes exchanged", "pixels cross-faded"), strict=True):
+            axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
+            axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
+        axes.set(xlabel="share of the way from b to a", ylabel=label, xlim=(0, 1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    left.set_ylim(0, None)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return figure
+
+
+def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:
+    """Draw the distribution of distances in several groups: the share of each group up to a distance.
+
+    Args:
+        groups: distances `(N,)` by name, in the order of the legend.
+        xlabel: what the distances are.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    for position, (name, values) in enumerate(groups.items()):
+        values = np.sort(np.asarray(values))
+        style = {"color": PALETTE[position % len(PALETTE)], "linestyle": ["-", "--", "-.", ":"][position % 4]}
+        shares = np.arange(1, len(values) + 1) / len(values)
+        axes.plot(values, shares, label=f"{name}: median {np.median(values):.2f}", linewidth=2.2, **style)
+    axes.set(xlabel=xlabel, ylabel="share of the images", ylim=(0, 1.02), xlim=(0, None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

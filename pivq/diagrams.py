@@ -90,8 +90,8 @@ def draw_architecture(
         reconstruction: the same for x̂.
         seed: of the code numbers in the picture and their places.
     """
-    page = _Canvas(WIDTH, 5.25)
-    high, low = 3.9, 1.25  # middle of the encoder's row, of the decoder's
+    page = _Canvas(WIDTH, 5.35)
+    high, low = 4.0, 1.33  # middle of the encoder's row, of the decoder's
     cells, codes, grid = config.grid_size**2, config.num_codes, config.grid_size
     left, right, upper, lower = 4.07, 6.07, (0.95, -0.1), (-0.18, -0.95)  # where the token columns stand
     for y, picture, name, title in (

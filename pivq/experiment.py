@@ -154,9 +154,9 @@ def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
     config = trainer.config
     folder = config.run_dir("trunk")
     checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.load_state_dict(load_checkpoint(checkpoint))
-    if trainer.step < config.train.quantize_from_step:
+    state = load_checkpoint(checkpoint) if checkpoint.exists() else trainer.state_dict()
+    if state["step"] < config.train.quantize_from_step:
+        trainer.load_state_dict(state | {"config": config.as_dict()})
         folder.mkdir(parents=True, exist_ok=True)
         _fit(trainer, heldout, folder, config.train.quantize_from_step, "before T_q")
     return folder

@@ -249,12 +249,12 @@ def draw_all(faces: Sequence[Face], image_size: int) -> Iterator[bytes]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = max(1, min(cores, 8, len(faces)))
-    package = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
+    search = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))}
     workers: list[subprocess.Popen] = []
     try:
         for _ in range(count):
-            command = [sys.executable, "-m", "pivq.faces"]
+            command = [sys.executable, "-P", "-m", "pivq.faces"]  # -P: import nothing from the working directory
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             workers.append(subprocess.Popen(command, env=environment, **pipes))
         for k, worker in enumerate(workers):

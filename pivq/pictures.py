@@ -188,9 +188,9 @@ def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Ima
         for j, sample in enumerate(row):
             page.image(sample, x + size + apart + j * (size + GAP), y, size, frame=BLUE)
         if index < groups:
-            page.text(x + size / 2, head - 0.07, "parent a", color=GREY)
+            page.text(x + size / 2, head - 0.07, "parent a", fontsize=8, color=GREY)
             page.text(x + width / 2, head - 0.07, "samples" if each > 1 else "sample", color=BLUE, fontweight="bold")
-            page.text(x + width - size / 2, head - 0.07, "parent b", color=GREY)
+            page.text(x + width - size / 2, head - 0.07, "parent b", fontsize=8, color=GREY)
     return page.figure
 
 

@@ -22,6 +22,7 @@ ARTEFACTS = {
     "attributes": "00_meet_the_faces",
     "fig2_architecture": "01_architecture",
     "parameters": "01_architecture",
+    "invariance": "01_architecture",
     "fig3_matching": "02_matching_quantization",
     "matching_example": "02_matching_quantization",
     "matching_totals": "02_matching_quantization",
@@ -49,6 +50,7 @@ ARTEFACTS = {
     "fig5_probing": "07_probing",
     "probing": "07_probing",
     "predictive_codes": "07_probing",
+    "results": "08_verdict",
     "verdict": "08_verdict",
 }
 

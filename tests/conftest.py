@@ -20,28 +20,28 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., Config]:
-    """Return a maker of configurations whose training step takes milliseconds, with everything on in twelve steps.
+    """Return a maker of configurations whose training step takes milliseconds, with everything on in eight steps.
 
-    Latents of steps 2 … 7 are recorded, the codebook is set before steps 4, 6 and 8, the discriminator trains from
-    step 7 on and the generator sees it from step 8 on. Further settings as `load_config` takes them.
+    Latents of steps 1 … 4 are recorded, the codebook is set before steps 3 and 5, the discriminator trains from step 4
+    on and the generator sees it from step 5 on. Further settings as `load_config` takes them.
     """
     model = {
-        "image_size": 16, "patch_size": 2, "width": 8, "channel_multipliers": (1, 2), "residual_blocks": 1,
+        "image_size": 16, "patch_size": 4, "width": 8, "channel_multipliers": (2,), "residual_blocks": 1,
         "attention_sizes": (), "dim": 16, "feedforward": 32, "transformer_layers": 1, "heads": 2,
         "query_key_gain": 3.0, "codebook_size": 12, "num_codes": 4,
     }  # fmt: skip
     train = {
-        "train_images": 24, "heldout_images": 10, "steps": 12, "batch_size": 4, "learning_rate": 1e-3,
+        "train_images": 24, "heldout_images": 10, "steps": 8, "batch_size": 4, "learning_rate": 1e-3,
         "adam_betas": (0.9, 0.99), "weight_decay": 0.01, "gradient_clip": 1.0, "warmup_steps": 3, "decay_from": 0.5,
         "ema_decay": 0.9, "ema_every": 1, "reconstruction_weight": 1.0, "perceptual_weight": 0.1,
-        "codebook_weight": 0.25, "commitment_weight": 1.0, "quantize_from_step": 4, "history_steps": 2,
-        "codebook_initialisations": 3, "discriminator_from_step": 7, "adversarial_from_step": 8,
+        "codebook_weight": 0.25, "commitment_weight": 1.0, "quantize_from_step": 3, "history_steps": 2,
+        "codebook_initialisations": 2, "discriminator_from_step": 4, "adversarial_from_step": 5,
         "adversarial_limit": 0.5, "discriminator_width": 4, "discriminator_layers": 2,
         "discriminator_learning_rate": 1e-3, "nonfinite_limit": 3,
     }  # fmt: skip
     settings = {f"model__{name}": value for name, value in model.items()}
     settings |= {f"train__{name}": value for name, value in train.items()}
-    settings |= {"evaluation__validate_every": 5, "evaluation__checkpoint_every": 6}
+    settings |= {"evaluation__validate_every": 5, "evaluation__checkpoint_every": 4}
 
     def make(**overrides) -> Config:
         return load_config("smoke", **settings | overrides)

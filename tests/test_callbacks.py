@@ -81,31 +81,33 @@ def test_read_log_leaves_out_a_line_cut_short(tmp_path):
     assert read_log(path) == [{"step": 3, "l1": 0.5}]
 
 
-def test_logged_rows_of_a_resumed_run_are_those_of_a_straight_one(make_trainer, tmp_path, log_every_three):
+def test_logged_rows_of_a_resumed_run_are_those_of_a_straight_one(make_trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "LOG_EVERY", 2)
+
     def run(trainer, name, until):
-        trainer.callbacks = [JsonlLog(tmp_path / name, trainer, 12), Checkpoints(tmp_path / "checkpoint.pt")]
+        trainer.callbacks = [JsonlLog(tmp_path / name, trainer, 8), Checkpoints(tmp_path / "checkpoint.pt")]
         trainer.fit(until)
 
     def rows(name):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(tmp_path / name)]
 
-    run(make_trainer(), "straight.jsonl", 12)
-    run(make_trainer(), "cut.jsonl", 6)
+    run(make_trainer(), "straight.jsonl", 8)
+    run(make_trainer(), "cut.jsonl", 4)
     killed = make_trainer()
     killed.load_state_dict(load_checkpoint(tmp_path / "checkpoint.pt"))
-    run(killed, "cut.jsonl", 10)  # killed after step 10, its last checkpoint is of step 6
+    run(killed, "cut.jsonl", 7)  # killed after step 7, its last checkpoint is of step 4
     again = make_trainer()
     again.load_state_dict(load_checkpoint(tmp_path / "checkpoint.pt"))
-    assert again.step == 6
-    run(again, "cut.jsonl", 12)
+    assert again.step == 4
+    run(again, "cut.jsonl", 8)
     assert rows("cut.jsonl") == rows("straight.jsonl")
-    assert [row["step"] for row in rows("cut.jsonl")] == [3, 6, 9, 12]
+    assert [row["step"] for row in rows("cut.jsonl")] == [2, 4, 6, 8]
 
 
 @pytest.mark.parametrize("batch_size", [3, 10])
 def test_validation_figures_are_means_over_images(make_trainer, heldout, batch_size):
     trainer = make_trainer()
-    trainer.fit(5)
+    trainer.fit(4)
     row, pictures = validate(trainer, heldout, batch_size=batch_size)
     targets = heldout.float() / 255
     with torch.no_grad():
@@ -125,7 +127,7 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, batch_s
 
 def test_validation_is_of_the_average_model(make_trainer, heldout):
     trainer = make_trainer()
-    trainer.fit(5)
+    trainer.fit(4)
     usual, _ = validate(trainer, heldout)
     with torch.no_grad():
         trainer.model.decoder.conv_out.bias.add_(1.0)
@@ -137,7 +139,7 @@ def test_validation_is_of_the_average_model(make_trainer, heldout):
 
 def test_validation_before_quantization_has_no_codes(make_trainer, heldout):
     trainer = make_trainer()
-    trainer.fit(4)
+    trainer.fit(3)
     row, _ = validate(trainer, heldout)
     assert set(row) == {"heldout_l1", "heldout_psnr", "heldout_perceptual"}
     with torch.no_grad():
@@ -147,9 +149,9 @@ def test_validation_before_quantization_has_no_codes(make_trainer, heldout):
 
 def test_validation_changes_nothing(make_trainer, heldout):
     straight, watched = make_trainer(), make_trainer()
-    straight.fit(6)
+    straight.fit(5)
     watched.callbacks.append(lambda trainer, losses: validate(trainer, heldout))
-    watched.fit(6)
+    watched.fit(5)
     for a, b in zip(straight.model.parameters(), watched.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -158,14 +160,12 @@ def test_validation_logs_and_keeps_a_picture_when_it_is_time(make_trainer, heldo
     trainer = make_trainer(evaluation__validate_every=3)
     log = JsonlLog(tmp_path / "log.jsonl", trainer, until=100)
     trainer.callbacks = [Validation(heldout, tmp_path, log)]
-    trainer.fit(11)
-    # Every third step, and after the first step with each of the codebooks of steps 4, 6 and 8.
+    trainer.fit(7)
+    # Every third step, and after the first step with each of the codebooks of steps 3 and 5.
     rows = read_log(tmp_path / "log.jsonl")
-    assert [(row["step"], "codes_in_use" in row) for row in rows] == (
-        [(3, False), (5, True), (6, True), (7, True), (9, True)]
-    )
+    assert [(row["step"], "codes_in_use" in row) for row in rows] == [(3, False), (4, True), (6, True)]
     pictures = sorted(tmp_path.glob("*.png"))
-    assert [path.name for path in pictures] == [f"reconstructions-00000{step}.png" for step in (3, 5, 6, 7, 9)]
+    assert [path.name for path in pictures] == [f"reconstructions-00000{step}.png" for step in (3, 4, 6)]
     with Image.open(pictures[0]) as picture:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert pixels.shape == (3, 2 * 16, 8 * 16), "eight originals over eight reconstructions"
@@ -177,7 +177,7 @@ def test_checkpoints_are_saved_when_it_is_time(make_trainer, tmp_path):
     trainer.callbacks = [Checkpoints(tmp_path / "run" / "checkpoint.pt")]
     trainer.fit(2)
     assert not (tmp_path / "run").exists()
-    trainer.fit(5)
+    trainer.fit(4)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 3
 
 
@@ -185,12 +185,12 @@ def test_progress_shows_losses_and_ends(make_trainer, capsys, monkeypatch):
     monkeypatch.setattr(callbacks, "LOG_EVERY", 2)
     trainer = make_trainer()
     trainer.fit(1)
-    trainer.callbacks = [progress := Progress(trainer, 6, "matching")]
+    trainer.callbacks = [progress := Progress(trainer, 5, "matching")]
     assert progress.bar.n == 1
-    trainer.fit(6)
-    assert (progress.bar.n, progress.bar.disable) == (6, True), "closed"
+    trainer.fit(5)
+    assert (progress.bar.n, progress.bar.disable) == (5, True), "closed"
     shown = capsys.readouterr().err
-    assert "matching" in shown and "6/6" in shown and "l1=" in shown and "commitment=" in shown
+    assert "matching" in shown and "5/5" in shown and "l1=" in shown and "commitment=" in shown
 
 
 def test_log_is_json(make_trainer, tmp_path, log_every_three):

@@ -11,7 +11,8 @@ from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
 @pytest.fixture
 def train(tiny_config):
     """Return a maker of training settings: codebooks before steps 4, 6 and 8, from two steps of latents each."""
-    return lambda **changes: tiny_config(**{f"train__{name}": value for name, value in changes.items()}).train
+    settings = {"quantize_from_step": 4, "codebook_initialisations": 3}
+    return lambda **changes: tiny_config(**{f"train__{k}": v for k, v in (settings | changes).items()}).train
 
 
 def test_initialisation_steps(train):

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from pivq import metrics
-from pivq.metrics import PRDC, Moments, RankDeficientWarning, frechet_distance, frechet_from_moments, prdc
+from pivq.metrics import (
+    PRDC,
+    Moments,
+    RankDeficientWarning,
+    frechet_distance,
+    frechet_from_moments,
+    prdc,
+    prdc_for_each,
+)
 
 TOY_REAL, TOY_FAKE = np.array([[0.0], [1], [2], [3]]), np.array([[0.5], [1.5], [10]])
 
@@ -130,6 +138,19 @@ def test_order_of_points_does_not_matter_and_roles_swap():
     assert (swapped.precision, swapped.recall) == (result.recall, result.precision)
 
 
+@pytest.mark.parametrize("block_size", [1, 7, 1000])
+def test_several_k_at_once_equal_one_by_one(block_size):
+    real, fake = gaussians(40, 4, 7).round(1), gaussians(30, 4, 8).round(1)
+    expected = {k: dense_prdc(real, fake, k) for k in (5, 1, 3)}
+    results = prdc_for_each(real=real, fake=fake, ks=(5, 1, 3), block_size=block_size)
+    assert list(results) == [5, 1, 3]
+    for k, result in results.items():
+        assert result == prdc(real=real, fake=fake, k=k, block_size=block_size)
+        assert result == pytest.approx(expected[k], abs=1e-12)
+    with pytest.raises(ValueError, match="k=30 must be an integer from 1 to 29"):
+        prdc_for_each(real=real, fake=fake, ks=(1, 30))
+
+
 def test_k_up_to_all_other_points():
     real, fake = gaussians(6, 3, 1), gaussians(5, 3, 2)
     assert prdc(real=real, fake=fake, k=4) == pytest.approx(dense_prdc(real, fake, 4))
@@ -239,6 +260,8 @@ def test_fewer_samples_than_dimensions_are_finite_and_flagged():
     with pytest.warns(RankDeficientWarning) as caught:
         assert frechet_distance(real=few, fake=few) == pytest.approx(0, abs=1e-9)
     assert [str(warning.message)[:8] for warning in caught] == ["real: 10", "fake: 10"]
+    with pytest.warns(RankDeficientWarning, match="fake: 64 feature vectors in 64"):  # the mean takes one away
+        frechet_distance(real=many, fake=gaussians(64, 64))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frechet_distance(real=many, fake=gaussians(65, 64))

@@ -19,6 +19,7 @@ def make_model(tiny_config):
 
     def make(quantizer="matching", **sizes) -> PIVQ:
         torch.manual_seed(0)
+        sizes = {"patch_size": 2, "channel_multipliers": (1, 2)} | sizes
         return PIVQ(tiny_config(**{f"model__{name}": size for name, size in sizes.items()}).model, quantizer)
 
     return make

@@ -81,14 +81,15 @@ save_figure(figure, "faces", profile, caption(config, note="the first 48 faces o
 # **What to look at.** Everything is where it is in every other picture: the face fills the frame, eyes and mouth share their height. What varies is *what* is there, and most of it is a choice from a short list: a colour of hair, glasses or none, a mouth. Hair and brows have one colour; some combinations (beards with long hair, blond hair with dark skin) are rare or absent, as among people. The pictures are far simpler than photographs: take results on them as a test of the method, not as a benchmark.
 
 # %% [markdown]
-# How strict the alignment is shows in the mean of all training faces. Beside it, the standard deviation of each pixel over the set.
+# How strict the alignment is shows in the mean of all training faces. Beside it, how much each pixel varies over the set, scaled so that the greatest deviation is white.
 
 # %%
 total = sum(from_uint8(batch).double().sum(0) for batch in train.images.split(1000))
 squares = sum(from_uint8(batch).double().square().sum(0) for batch in train.images.split(1000))
 mean = total / len(train)
 deviation = (squares / len(train) - mean**2).clamp(min=0).sqrt()
-plot_images(np.stack([mean, deviation]), columns=2, column_labels=["mean", "standard deviation"]);
+shown = np.stack([mean, deviation / deviation.max()])
+plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
 # %% [markdown]
 # The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better than this.

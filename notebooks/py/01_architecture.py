@@ -18,7 +18,7 @@
 # | | |
 # |---|---|
 # | needs | the faces (notebook 00); the trained matching model of notebook 03 if there is one, else an untrained one: the claim is about the architecture |
-# | makes | `fig2_architecture`, `parameters` in `figures/<profile>/` |
+# | makes | `fig2_architecture`, `parameters`, `invariance` in `figures/<profile>/` |
 # | cost | 0.3 minutes; 1.5 GB of memory |
 
 # %% [markdown]
@@ -50,12 +50,14 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
+from pivq.codebook_init import fit_codebook
 from pivq.config import load_config
+from pivq.data import from_uint8
 from pivq.diagrams import draw_architecture
 from pivq.experiment import find_run, load_split
 from pivq.model import PIVQ
 from pivq.pictures import as_pixels, plot_images
-from pivq.plotting import save_figure, save_table, use_style
+from pivq.plotting import save_figure, save_json, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
 
 config = load_config(profile, seed)
@@ -88,11 +90,15 @@ save_figure(figure, "fig2_architecture", profile, caption(config));
 # The image is all there is on the way in and on the way out. In between there is a set.
 
 # %% [markdown]
-# The model: the trained one if notebook 03 has left it, else one with random weights.
+# The model: the trained one if notebook 03 has left it, else one with random weights and a codebook fitted to what its encoder makes of the held-out faces.
 
 # %%
 run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
+if not run:
+    with torch.no_grad():
+        latents = torch.cat([model.encoder(from_uint8(batch)) for batch in heldout.images[:400].split(100)])
+        model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
 display(Markdown("The trained matching model." if run else "No finished run yet: an untrained model, so its images are no faces."))
 
 # %% [markdown]
@@ -144,11 +150,11 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# The rest is rounding: sums of the same floating-point numbers in another order. The images, and their difference a hundred thousand times enlarged:
+# The rest is rounding: sums of the same floating-point numbers in another order. The images, and their difference enlarged a million times:
 
 # %%
-enlarged = ((shuffled - decoded).abs() * 1e5).clamp(max=1)
-rows = ["image", "latent order", "shuffled", "difference\n× 100,000"]
+enlarged = ((shuffled - decoded).abs() * 1e6).clamp(max=1)
+rows = ["image", "latent order", "shuffled", "difference\n× 1,000,000"]
 plot_images(torch.cat([images, decoded, shuffled, enlarged]), columns=len(images), row_labels=rows);
 
 # %% [markdown]
@@ -175,12 +181,12 @@ for order in ([0, 1, 2], [2, 0, 1]):
     print(f"tokens {order}: {terms} = {weights @ values[order]:.3f}")
 
 # %% [markdown]
-# Everything else in a transformer (norms, feed-forward networks) works on each token by itself. So permuting the inputs of a layer permutes its outputs, and the outputs that are kept, those of the output embeddings, stay as they are. The encoder is made of the same layers; what gives *it* a sense of place are its positional embeddings and its convolutions. A mirrored face gets other codes:
+# Everything else in a transformer (norms, feed-forward networks) works on each token by itself. So permuting the inputs of a layer permutes its outputs, and the outputs that are kept, those of the output embeddings, stay as they are. The encoder is made of the same layers; what gives *it* a sense of place are its positional embeddings and its convolutions. So the order of the *codes* is free, but not that of the pixels: count the codes that a face shares with its mirror image.
 
 # %%
 mirrored = model.encode(images.flip(3))
 common = [len(set(a) & set(b)) for a, b in zip(codes.tolist(), mirrored.tolist(), strict=True)]
-display(Markdown(f"Codes that a face shares with its mirror image: {np.mean(common):.1f} of {codes.shape[1]} on average."))
+display(Markdown(f"In common with the mirror image: {np.mean(common):.1f} of {codes.shape[1]} codes on average."))
 
 # %% [markdown]
 # ## The counter-example: give the codes places
@@ -200,13 +206,16 @@ display(Markdown(
     f"Greatest difference with positions on the codes: **{broken:.2f}**; without: {max(differences):.1e}. "
     "The invariance is gone."
 ))
+numbers = {"orders": orders, "largest_difference": max(differences), "largest_difference_with_positions": broken}
+save_json(numbers | stamp(config, model=run.folder.name if run else "untrained"), "invariance", profile);
 
 # %% [markdown]
 # As pictures (the model was not made for positions on its codes, so compare the two rows with each other, not with the faces):
 
 # %%
-rows = ["with positions,\nlatent order", "with positions,\nshuffled", "difference"]
-plot_images(torch.cat([placed, placed_shuffled, (placed_shuffled - placed).abs()]), columns=len(images), row_labels=rows);
+rows = ["with positions,\nlatent order", "with positions,\nshuffled", f"difference\n× {1 / broken:.1f}"]
+difference = (placed_shuffled - placed).abs() / broken
+plot_images(torch.cat([placed, placed_shuffled, difference]), columns=len(images), row_labels=rows);
 
 # %% [markdown]
 # **What this buys and what it costs.** With a set, two faces can be mixed by mixing their codes (notebook 05): no code has to fit its neighbours, because it has none. The price is information: of the $L!$ orders of $L$ different codes all are one (notebook 04 counts the bits).

@@ -1,0 +1,316 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · How good are the samples, and are they new?
+#
+# **Claims that are tested here.** Recombining the codes of two real images gives new images in one forward pass, without a learned prior, with "competitive precision, density and coverage" while FID and recall fall behind (Section 4.3, Table 3); and PI-VQ is discrete, samples in $\mathcal{O}(1)$ time and interpolates, all three (Table 1).
+#
+# | | |
+# |---|---|
+# | needs | both trained models (notebook 03) |
+# | makes | `table1_capabilities`, `table1_measurements`, `table3_metrics`, `samples_and_neighbours`, `memorisation`, and the numbers `sample_quality.json` in `figures/<profile>/` |
+# | cost | 2 minutes on two CPU cores in `quick`, most of it image features, which are kept in `results/<profile>/features/`; 2.5 GB of memory |
+
+# %% [markdown]
+# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+
+# %%
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+
+# %% [markdown]
+# The parameters. Everything here is computed anew each time, so `force` changes nothing.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+force = False
+
+# %% [markdown]
+# Imports, the configuration and the style of all figures.
+
+# %%
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from pivq import paper
+from pivq.capacity import matching_bits
+from pivq.charts import plot_distances
+from pivq.config import load_config
+from pivq.data import to_uint8
+from pivq.evaluation import compare, draw_samples, fake_features, nearest_real, real_features
+from pivq.experiment import load_split, require_run
+from pivq.features import load_feature_network
+from pivq.pictures import plot_images, plot_nearest_neighbours
+from pivq.plotting import save_figure, save_json, save_table, to_markdown, use_style
+from pivq.probing import presence
+from pivq.provenance import caption, seed_everything, stamp
+from pivq.sampling import decode_in_batches, sample_pairs, smooth_path
+
+config = load_config(profile, seed)
+seed_everything(seed)
+use_style()
+
+# %% [markdown]
+# Both runs, the images, and the network whose features stand for an image in every metric below.
+
+# %%
+runs = {quantizer: require_run(config, quantizer) for quantizer in ("matching", "nearest")}
+run, model = runs["matching"], runs["matching"].model()
+train, heldout = load_split(config, "train"), load_split(config, "heldout")
+network = load_feature_network(config.evaluation.features)
+K, L = config.model.codebook_size, config.model.num_codes
+display(Markdown(f"{network.label}, {network.num_features} features. `{train}`, `{heldout}`."))
+
+# %% [markdown]
+# ## The samples
+#
+# Each from Algorithm 1 on a random pair of encoded training faces, as in the paper. The nearest model's codes may repeat; they are recombined as multisets.
+
+# %%
+samples = draw_samples(run, config.evaluation.samples)
+fewer = min(len(heldout), config.evaluation.samples)
+nearest_samples = draw_samples(runs["nearest"], fewer)
+plot_images(samples.images[:48], columns=12);
+
+# %% [markdown]
+# **What to look at.** Do they pass for faces of the set? Where they fail, look for two half traits in one place: codes that were exchanged without their companions.
+#
+# ## Five metrics (Table 3)
+#
+# All against the training faces. The **Fréchet distance** compares mean and covariance of features: 0 is equal. **Precision** is the share of samples that lie among real images, **recall** the share of real images that lie among samples; **density** and **coverage** are their more robust relatives [35]; density is about 1 when both distributions are equal. What "among" means depends on $k$ neighbours: $k = 3$ as in the base code, $k = 5$ as the authors of density and coverage have it.
+#
+# Two rows put the samples into proportion. *Held-out faces* are real: no generator can be expected to do better. *Reconstructions* of held-out faces show what decoding alone costs; what samples lose beyond that is the price of recombining. The metrics depend on the number of images, so these rows are compared with equally many samples.
+
+# %%
+real = real_features(run, network)
+reconstructions = to_uint8(decode_in_batches(model.decode, torch.from_numpy(run.codes("heldout")[:fewer]), batch_size=200))
+features = {
+    "PI-VQ, matching: samples": fake_features(run, network, samples.images),
+    "PI-VQ, nearest: samples": fake_features(run, network, nearest_samples.images),
+    "PI-VQ, matching: reconstructions": fake_features(run, network, reconstructions),
+    "held-out faces (real)": real_features(run, network, "heldout")[:fewer],
+}
+everything = features["PI-VQ, matching: samples"]
+rows = [("PI-VQ, matching: samples", everything)] if len(everything) > fewer else []
+rows += [(name, values[:fewer]) for name, values in features.items()]
+measured = [{"method": name, "samples": len(values)} | compare(real, values, config.evaluation.prdc_k) for name, values in rows]
+
+# %% [markdown]
+# Our table: one line for each $k$.
+
+# %%
+scores = ("precision", "recall", "density", "coverage")
+ours = pd.DataFrame(
+    [
+        {"data": f"{config.dataset} {config.model.image_size}×{config.model.image_size}", "method": row["method"], "source": "measured",
+         "features": network.label, "k": str(k), "samples": f"{row['samples']:,}", "distance ↓": row["distance"]}
+        | {f"{name} ↑": row[f"{name} (k={k})"] for name in scores}
+        for k in config.evaluation.prdc_k
+        for row in measured
+    ]
+)
+display(Markdown(f"**Measured here.** The distance is the {network.distance_name}, against {len(train):,} training faces.\n\n" + to_markdown(ours.drop(columns=["source", "features"]))))
+
+# %% [markdown]
+# The paper's table, for reading beside it. **These numbers must not be ranked with ours**: other data, and Inception features, in which alone the Fréchet distance is called FID. The paper does not state its $k$.
+
+# %%
+counts = {"CelebA-HQ 256×256": "30,000"}
+reported = pd.DataFrame(
+    [
+        {"data": row.data, "method": row.method, "source": "reported", "features": "Inception", "k": "not stated",
+         "samples": counts.get(row.data, "50,000") if row.method == "PI-VQ" else "not stated", "distance ↓": row.fid}
+        | {f"{name} ↑": getattr(row, name) for name in scores}
+        for row in paper.TABLE3
+    ]
+).astype({f"{name} ↑": float for name in scores})
+display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n" + to_markdown(reported.drop(columns=["source"]))))
+note = f"distances: {network.distance_name} in our rows, FID in the paper's; not comparable with each other"
+save_table(pd.concat([ours, reported]), "table3_metrics", profile, caption(config, config.train.steps, note));
+
+# %% [markdown]
+# What our rows say (written from the numbers, at the first $k$, with equally many images in each row):
+
+# %%
+k = config.evaluation.prdc_k[0]
+rows = {row["method"]: row for row in measured if row["samples"] == fewer}
+made, rebuilt, floor, near = (rows[name] for name in ("PI-VQ, matching: samples", "PI-VQ, matching: reconstructions", "held-out faces (real)", "PI-VQ, nearest: samples"))
+precision, recall = made[f"precision (k={k})"], made[f"recall (k={k})"]
+texts = [
+    f"{network.distance_name}: samples {made['distance']:.2f}, reconstructions {rebuilt['distance']:.2f}, real held-out faces {floor['distance']:.2f}. "
+    f"Decoding accounts for {(rebuilt['distance'] - floor['distance']) / max(made['distance'] - floor['distance'], 1e-9):.0%} of the way from real faces to samples, recombining for the rest.",
+    f"Recall {recall:.2f} is {'below' if recall < precision else 'not below'} precision {precision:.2f}"
+    + (", as in the paper on every data set: samples show less than the diversity of the data." if recall < precision else "; in the paper it is below on every data set."),
+    f"Density {made[f'density (k={k})']:.2f} (real held-out faces: {floor[f'density (k={k})']:.2f}), coverage {made[f'coverage (k={k})']:.2f} ({floor[f'coverage (k={k})']:.2f}).",
+    f"Samples of the nearest model: distance {near['distance']:.2f}, {'worse' if near['distance'] > made['distance'] else 'better'} than matching's {made['distance']:.2f}. One seed: small differences mean nothing.",
+]
+display(Markdown("  \n".join(f"- {text}" for text in texts)))
+
+# %% [markdown]
+# ## Memorised? Samples beside their nearest training faces
+#
+# Beside each sample the three training faces that are nearest to it in feature space. A sample that copies a training face would stand next to itself. Its two parents are training faces and may well be among them.
+
+# %%
+indices, distances = nearest_real(real, everything[:fewer], k=3)
+shown = 12
+figure = plot_nearest_neighbours(samples.images[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
+save_figure(figure, "samples_and_neighbours", profile, caption(config, config.train.steps, f"distances in {network.label} features"));
+
+# %% [markdown]
+# The same for all: how far is the nearest training face? If samples were copies, they would be closer to training faces than images are that the model cannot know. The fair yardstick are *reconstructions* of held-out faces: like samples they come out of the decoder.
+
+# %%
+parents = samples.pairs[:fewer].numpy()
+apart = nearest_real(real, everything[:fewer], excluded=parents)[1][:, 0]
+groups = {
+    "samples": distances[:, 0],
+    "samples, parents left out": apart,
+    "held-out, reconstructed": nearest_real(real, features["PI-VQ, matching: reconstructions"])[1][:, 0],
+    "held-out, real": nearest_real(real, features["held-out faces (real)"])[1][:, 0],
+}
+figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
+save_figure(figure, "memorisation", profile, caption(config, config.train.steps, f"{fewer:,} images in each group"));
+
+# %% [markdown]
+# In numbers, with a second look that needs no features: how many of a sample's $L$ codes does its most similar training face have, parents left out?
+
+# %%
+is_parent = (indices[:, :1] == parents).any(axis=1)
+threshold = float(np.quantile(groups["held-out, reconstructed"], 0.01))
+training_codes = presence(run.codes("train"), K)
+recombined = sample_pairs(torch.from_numpy(run.codes("train")), fewer, seed=config.seed)
+overlaps = {}
+for name, rows in {"samples": recombined.codes.numpy(), "held-out": run.codes("heldout")[:fewer]}.items():
+    common = (presence(rows, K) @ training_codes.T).toarray()
+    if name == "samples":
+        np.put_along_axis(common, parents, 0, axis=1)
+    overlaps[name] = common.max(axis=1)
+memorisation = {
+    "images": fewer,
+    "median_distance": {name: float(np.median(values)) for name, values in groups.items()},
+    "nearest_is_parent": float(is_parent.mean()),
+    "suspiciously_close": float((apart < threshold).mean()),
+    "mean_best_overlap": {name: float(values.mean()) for name, values in overlaps.items()},
+    "copied_sets": float((overlaps["samples"] == L).mean()),
+}
+display(Markdown(
+    f"- The nearest training face of a sample is one of its parents in {memorisation['nearest_is_parent']:.0%} of the cases (by chance: {2 / len(train):.2%}).  \n"
+    f"- Parents left out, {memorisation['suspiciously_close']:.1%} of the samples are closer to a training face than all but 1% of reconstructed held-out faces are.  \n"
+    f"- The most similar training face other than the parents shares {memorisation['mean_best_overlap']['samples']:.1f} of {L} codes with a sample and {memorisation['mean_best_overlap']['held-out']:.1f} with a held-out face; "
+    f"{memorisation['copied_sets']:.1%} of the samples have exactly the codes of a training face that is not a parent.  \n"
+    + ("- So samples are closer to their parents, of which they are made, but not copies of other faces." if memorisation["suspiciously_close"] < 0.05
+       else "- **More samples than expected lie very close to training faces**: decoded images look alike, or faces are repeated.")
+))
+
+# %% [markdown]
+# ## Three properties, measured (Table 1)
+#
+# Table 1 of the paper says yes or no. For our model each yes is shown by a measurement.
+#
+# **Discrete.** The image is in its codes and in nothing else: written to bytes and read back, they give the same image, bit for bit.
+
+# %%
+codes = run.codes("heldout")[:50]
+width = np.ceil(np.log2(K)).astype(int)
+packed = [np.packbits((row[:, None] >> np.arange(width)) & 1).tobytes() for row in codes]
+unpacked = np.stack([np.unpackbits(np.frombuffer(data, np.uint8))[: L * width].reshape(L, width) @ (1 << np.arange(width)) for data in packed])
+difference = float((model.decode(torch.from_numpy(codes)) - model.decode(torch.from_numpy(unpacked.astype(np.int64)))).abs().max())
+bits = matching_bits(max(run.summary["codes_in_use"], L), L)
+discrete = difference == 0 and codes.dtype == np.int64
+display(Markdown(
+    f"{L} whole numbers, {len(packed[0])} bytes as written here, {bits:.0f} bits by Eq. (4); the picture has {train.images[0].numel():,} bytes. "
+    f"Greatest difference after reading back: {difference:.0e}."
+))
+
+# %% [markdown]
+# **$\mathcal{O}(1)$-time sampling.** Every run of the network is counted while one batch of samples is made from encoded faces. An autoregressive prior would run once for each of its codes. The time is shown but not kept in the table, for it is another on every machine.
+
+# %%
+calls = {"encoder": 0, "decoder": 0}
+hooks = [model.encoder.register_forward_hook(lambda *_: calls.update(encoder=calls["encoder"] + 1)),
+         model.decoder.register_forward_hook(lambda *_: calls.update(decoder=calls["decoder"] + 1))]
+start = time.perf_counter()
+drawn = sample_pairs(torch.from_numpy(run.codes("train")), 100, seed=seed + 1)
+model.decode(drawn.codes)
+seconds = time.perf_counter() - start
+for hook in hooks:
+    hook.remove()
+one_pass = calls == {"encoder": 0, "decoder": 1}
+display(Markdown(f"100 samples: {calls['decoder']} run of the decoder, {calls['encoder']} of the encoder, {1000 * seconds / 100:.1f} ms a sample on this machine."))
+
+# %% [markdown]
+# **Interpolation.** On paths between random held-out pairs: each step exchanges one code, and no step goes half of the way (notebook 05 shows the pictures and measures more).
+
+# %%
+generator = torch.Generator().manual_seed(seed)
+heldout_codes = torch.from_numpy(run.codes("heldout"))
+largest, lengths = [], []
+for i, j in torch.randperm(len(heldout), generator=generator)[:40].reshape(-1, 2).tolist():
+    decoded = decode_in_batches(model.decode, smooth_path(heldout_codes[i], heldout_codes[j], generator))
+    whole = float((decoded[-1] - decoded[0]).abs().mean())
+    if len(decoded) > 2 and whole:
+        largest.append(float((decoded[1:] - decoded[:-1]).abs().mean(dim=(1, 2, 3)).max()) / whole)
+        lengths.append(len(decoded) - 1)
+interpolates = bool(largest) and float(np.mean(largest)) < 0.5
+display(Markdown(f"{len(lengths)} paths of {np.mean(lengths):.1f} steps; the largest step of a path covers {np.mean(largest):.0%} of the distance between the ends on average."))
+
+# %% [markdown]
+# Both tables: the measurements, and the paper's rows with ours added.
+
+# %%
+measurements = pd.DataFrame(
+    [
+        ["discrete", f"{L} codes of {K} written to {len(packed[0])} bytes and read back", f"greatest pixel difference {difference:.0e}; {bits:.0f} bits by Eq. (4)", discrete],
+        ["O(1)-time sampling", "network runs for 100 samples", f"decoder {calls['decoder']}, encoder {calls['encoder']}", one_pass],
+        ["interpolation", f"{len(lengths)} paths, {np.mean(lengths):.1f} steps on average", f"largest step {np.mean(largest):.0%} of the distance between the ends", interpolates],
+    ],
+    columns=["property", "measured", "result", "holds"],
+)
+save_table(measurements, "table1_measurements", profile, caption(config, config.train.steps, "matching"))
+table1 = pd.DataFrame(paper.TABLE1).rename(columns={"one_pass_sampling": "O(1)-time sampling"}).assign(source="reported")
+table1.loc[len(table1)] = ["PI-VQ, this companion", discrete, one_pass, interpolates, "measured"]
+save_table(table1, "table1_capabilities", profile, caption(config, config.train.steps, f"reported: {paper.SOURCE}, Table 1"))
+display(Markdown(to_markdown(measurements) + "\n\n" + to_markdown(table1)))
+
+# %% [markdown]
+# The numbers, for the verdict.
+
+# %%
+numbers = {
+    "features": network.label,
+    "distance_name": network.distance_name,
+    "reference_images": len(train),
+    "rows": measured,
+    "memorisation": memorisation,
+    "properties": {"discrete": discrete, "one_pass_sampling": one_pass, "interpolation": interpolates,
+                   "bits": bits, "decoder_runs": calls["decoder"], "largest_step": float(np.mean(largest)) if largest else None},
+}
+save_json(numbers, "sample_quality", profile);
+
+# %% [markdown]
+# ## Provenance
+#
+# What made this notebook's figures.
+
+# %%
+display(stamp(config, steps=config.train.steps, features=network.name, preprocessing=network.preprocessing, runs={name: run.folder.name for name, run in runs.items()}))

@@ -1,0 +1,98 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · The verdict
+#
+# **What is tested here.** Every number and every claim of the paper that can be checked: the paper's value, ours, and a judgement with its reason. *Reproduced* means that the statement holds for what was computed or measured in this run; *differs* that it does not, and why; *needs paper-scale data* that this run cannot say, whatever it measured.
+#
+# | | |
+# |---|---|
+# | needs | the numbers that notebooks 01 and 03 to 07 left in `figures/<profile>/` |
+# | makes | `verdict.md`, `verdict.json`, `results` in `figures/<profile>/` |
+# | cost | seconds; 0.5 GB of memory |
+
+# %% [markdown]
+# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+
+# %%
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+
+# %% [markdown]
+# The parameters. The verdict is always drawn up anew from the numbers that are there, so `force` changes nothing.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+force = False
+
+# %% [markdown]
+# Imports and the configuration.
+
+# %%
+import pandas as pd
+from IPython.display import Markdown, display
+
+from pivq.config import load_config
+from pivq.experiment import require_run
+from pivq.plotting import save_json, save_table, to_markdown
+from pivq.provenance import caption, stamp
+from pivq.verdict import judge, load_facts
+
+config = load_config(profile, seed)
+
+# %% [markdown]
+# ## Did the models learn?
+#
+# Before any claim is judged: what the two models reach on held-out faces. A model that reconstructs nothing would make every later number meaningless.
+
+# %%
+runs = {name: require_run(config, name) for name in ("matching", "nearest")}
+facts = load_facts(config)
+rows = []
+for name, run in runs.items():
+    summary = run.summary
+    rows.append({
+        "model": name, "held-out L1": round(summary["heldout_l1"], 4), "PSNR (dB)": round(summary["heldout_psnr"], 2),
+        "codes in use": f"{summary['codes_in_use']} of {config.model.codebook_size}",
+        "codes an image": f"{summary['mean_codes_per_image']:.2f} of {config.model.num_codes}",
+        "bits, Eq. (2) / (4)": round(facts["capacity"]["models"][name]["bits"], 1),
+    })
+results = pd.DataFrame(rows)
+save_table(results, "results", profile, caption(config, config.train.steps, f"{config.train.heldout_images:,} held-out images"))
+display(Markdown(to_markdown(results)))
+
+# %% [markdown]
+# ## Claim by claim
+
+# %%
+judgements = pd.DataFrame(judge(facts))
+count = judgements["judgement"].value_counts()
+display(Markdown("**" + ", ".join(f"{number} {name}" for name, number in count.items()) + "**"))
+shown = judgements.drop(columns="id")
+line = caption(config, config.train.steps, ", ".join(f"{number} {name}" for name, number in count.items()))
+save_table(shown, "verdict", profile, line)
+save_json({"judgements": judgements.to_dict("records")} | stamp(config, config.train.steps), "verdict", profile)
+display(Markdown(to_markdown(shown)))
+
+# %% [markdown]
+# **How to read it.** Arithmetic claims are checked to the printed digit. Measured claims rest on one seed, small models and drawn faces: *reproduced* says that the effect is there at this scale, *differs* that it is not, and neither settles what happens at L = 512 on photographs. A judgement would have to be the same over several seeds (`--seed`) to be more than an observation.
+#
+# ## Provenance
+
+# %%
+display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))

@@ -1,0 +1,301 @@
+"""Runs: trained once, found again, resumed, branched from a shared trunk. On stand-ins for data and perceptual net."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pivq import callbacks, experiment
+from pivq.callbacks import read_log, validate
+from pivq.checkpoint import load_checkpoint, load_model
+from pivq.config import Config
+from pivq.experiment import MissingRun, discard, encode_images, find_run, load_split, pick_device, require_run, train
+from pivq.trainer import Trainer, TrainingDiverged
+
+FILES = {"config.json", "checkpoint.pt", "log.jsonl", "codes.npz", "summary.json"}
+
+
+class Perceptual(nn.Module):
+    """Mean squared difference; raises or goes bad at a call, of which each training step makes one."""
+
+    def __init__(self, interrupt_at=None, bad_from=None):
+        super().__init__()
+        self.calls, self.interrupt_at, self.bad_from = 0, interrupt_at, bad_from
+
+    def forward(self, images, targets):
+        if images.requires_grad:
+            if self.calls == self.interrupt_at:
+                raise KeyboardInterrupt
+            self.calls += 1
+        bad = self.bad_from is not None and self.calls > self.bad_from
+        return (images - targets).square().mean(dim=(1, 2, 3)) * (float("nan") if bad else 1.0)
+
+
+def split(config, name):
+    """Return random images under the names of a split."""
+    count = config.train.train_images if name == "train" else config.train.heldout_images
+    generator = torch.Generator().manual_seed(count)
+    images = torch.randint(0, 256, (count, 3, 16, 16), generator=generator).to(torch.uint8)
+    return SimpleNamespace(images=images, ids=[f"{name}-{i}" for i in range(count)])
+
+
+def stand_in(patch, root, **perceptual):
+    """Put results into `root`; return the perceptual network, which counts the training steps."""
+    network = Perceptual(**perceptual)
+    patch.setenv("PIVQ_ROOT", str(root))
+    patch.setattr(callbacks, "LOG_EVERY", 2)
+    patch.setattr(experiment, "load_split", split)
+    patch.setattr(experiment, "load_perceptual", lambda name: network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config, tmp_path_factory):
+    """Return both quantizers' runs, trained without a break, and how many steps each took; `PIVQ_ROOT` leads there."""
+    with pytest.MonkeyPatch.context() as patch:
+        network = stand_in(patch, tmp_path_factory.mktemp("root"))
+        runs, steps = {}, {}
+        for quantizer in ("matching", "nearest"):
+            before = network.calls
+            runs[quantizer] = train(tiny_config(), quantizer)
+            steps[quantizer] = network.calls - before
+        yield runs, steps
+
+
+def rows(run) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(run.folder / "log.jsonl")]
+
+
+def same_results(run, other) -> bool:
+    """Say whether two runs ended bit for bit alike."""
+    a, b = (load_checkpoint(r.folder / "checkpoint.pt") for r in (run, other))
+    equal = all(torch.equal(a[part][name], b[part][name]) for part in ("model", "ema") for name in a[part])
+    summaries = [{k: v for k, v in r.summary.items() if k != "training_seconds"} for r in (run, other)]
+    codes = all(np.array_equal(run.codes(name), other.codes(name)) for name in ("train", "heldout"))
+    return equal and codes and summaries[0] == summaries[1] and rows(run) == rows(other)
+
+
+# --- What a run leaves ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantizer", ["matching", "nearest"])
+def test_a_run_leaves_its_files(finished, tiny_config, quantizer):
+    run = finished[0][quantizer]
+    assert run.folder == tiny_config().run_dir(quantizer)
+    assert {path.name for path in run.folder.iterdir() if path.suffix != ".png"} == FILES
+    values = json.loads((run.folder / "config.json").read_text())
+    assert values.pop("quantizer") == quantizer
+    assert values.pop("sources") == tiny_config().sources
+    assert Config.from_dict(values) == tiny_config()
+
+
+@pytest.mark.parametrize("quantizer", ["matching", "nearest"])
+def test_codes_are_those_of_the_averaged_model(finished, tiny_config, quantizer):
+    run = finished[0][quantizer]
+    model = run.model()
+    assert type(model.quantizer).__name__.lower().startswith(quantizer)
+    with np.load(run.folder / "codes.npz") as file:
+        for name in ("train", "heldout"):
+            images = split(tiny_config(), name)
+            codes = run.codes(name)
+            assert codes.dtype == np.int64 and codes.shape == (len(images.ids), 4)
+            assert np.array_equal(codes, model.encode(images.images.float() / 255).numpy())
+            assert file[f"{name}_ids"].tolist() == images.ids
+            assert file[f"{name}_codes"].dtype == np.uint8, "no larger than K needs"
+
+
+def test_encoding_does_not_depend_on_the_batch_size(finished, tiny_config):
+    model, images = finished[0]["matching"].model(), split(tiny_config(), "train").images
+    assert np.array_equal(encode_images(model, images, batch_size=5), encode_images(model, images))
+
+
+@pytest.mark.parametrize("quantizer", ["matching", "nearest"])
+def test_summary_is_of_all_heldout_images_and_of_the_training_codes(finished, tiny_config, quantizer):
+    run = finished[0][quantizer]
+    summary, codes = run.summary, run.codes("train")
+    trainer = Trainer(tiny_config(), quantizer, split(tiny_config(), "train").images, Perceptual())
+    trainer.load_state_dict(load_checkpoint(run.folder / "checkpoint.pt"))
+    figures, _ = validate(trainer, split(tiny_config(), "heldout").images)
+    assert {name: summary[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")} == {
+        name: value for name, value in figures.items() if name.startswith("heldout")
+    }
+    distinct = [len(set(row)) for row in codes.tolist()]
+    assert summary["codes_in_use"] == len(np.unique(codes))
+    assert summary["max_codes_per_image"] == max(distinct)
+    assert summary["mean_codes_per_image"] == pytest.approx(np.mean(distinct))
+    assert (summary["steps"], summary["skipped_steps"], summary["quantizer"]) == (8, 0, quantizer)
+    assert summary["parameters"] == sum(p.numel() for p in trainer.model.parameters())
+    assert summary["training_seconds"] == pytest.approx(sum(run.log()["seconds"].dropna()))
+    assert summary["training_seconds"] > 0
+
+
+def test_the_log_covers_all_steps_and_validations(finished):
+    log = finished[0]["matching"].log()
+    assert log[log["l1"].notna()]["step"].tolist() == [2, 3, 4, 6, 8], "the trunk ends at 3"
+    assert log[log["heldout_l1"].notna()]["step"].tolist() == [4, 5, 6]
+
+
+def test_pictures_are_originals_and_reconstructions(finished, tiny_config):
+    run = finished[0]["matching"]
+    pictures = run.pictures()
+    assert list(pictures) == [4, 5, 6]
+    assert pictures[6].shape == (16, 3, 16, 16) and pictures[6].dtype == np.uint8
+    assert np.array_equal(pictures[6][:8], split(tiny_config(), "heldout").images[:8].numpy())
+    assert not np.array_equal(pictures[6][8:], pictures[4][8:])
+
+
+# --- Finding runs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_loaded_and_says_so(finished, tiny_config, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "load_split", None)  # not even the data are wanted
+    run = train(tiny_config(), "matching")
+    assert run == finished[0]["matching"]
+    assert run == find_run(tiny_config(), "matching") == require_run(tiny_config(), "matching")
+    assert capsys.readouterr().out == f"matching: finished run loaded from {run.folder.name}\n"
+
+
+def test_a_missing_run_names_the_notebook_that_makes_it(finished, tiny_config):
+    config = tiny_config(seed=5)
+    assert find_run(config, "matching") is None
+    with pytest.raises(MissingRun, match=r"03_train first \(./run_all.sh --profile smoke --seed 5 --only 03\)"):
+        require_run(config, "matching")
+
+
+def test_splits_are_as_large_as_the_profile_says(tiny_config, monkeypatch):
+    asked = []
+    monkeypatch.setattr(experiment, "load_dataset", lambda name, split, **sizes: asked.append((name, split, sizes)))
+    for name in ("train", "heldout"):
+        load_split(tiny_config(), name)
+    assert asked == [
+        ("avatars", "train", {"image_size": 16, "limit": 24}),
+        ("avatars", "heldout", {"image_size": 16, "limit": 10}),
+    ]
+
+
+def test_pick_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="'cuda' asked for, but torch finds no GPU"):
+        pick_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == torch.device("cuda")
+
+
+# --- The shared trunk -------------------------------------------------------------------------------------------------
+
+
+def test_steps_before_t_q_are_trained_once_for_both_quantizers(finished, tiny_config):
+    assert finished[1] == {"matching": 8, "nearest": 5}
+    trunk = load_checkpoint(tiny_config().run_dir("trunk") / "checkpoint.pt")
+    assert trunk["step"] == 3
+    for quantizer in ("matching", "nearest"):
+        trainer = Trainer(tiny_config(), quantizer, split(tiny_config(), "train").images, Perceptual())
+        trainer.fit(3)
+        for part in ("model", "ema", "discriminator"):
+            state = getattr(trainer, part).state_dict()
+            assert all(torch.equal(trunk[part][name], value) for name, value in state.items()), part
+        assert all(torch.equal(a, b) for a, b in zip(trunk["history"], trainer.history.latents, strict=True))
+        trainer.fit()
+        last = load_checkpoint(finished[0][quantizer].folder / "checkpoint.pt")
+        assert all(torch.equal(last["model"][name], value) for name, value in trainer.model.state_dict().items()), (
+            "branching is training straight through"
+        )
+
+
+def test_settings_that_act_later_branch_from_the_same_trunk(finished, tiny_config, monkeypatch, recwarn):
+    network = Perceptual()
+    monkeypatch.setattr(experiment, "load_perceptual", lambda name: network)
+    config = tiny_config(train__codebook_initialisations=1, train__commitment_weight=0.5)
+    run = train(config, "nearest")
+    assert network.calls == 5
+    assert not [warning for warning in recwarn.list if "checkpoint was made with" in str(warning.message)]
+    assert load_checkpoint(run.folder / "checkpoint.pt")["config"] == config.as_dict()
+    straight = Trainer(config, "nearest", split(config, "train").images, Perceptual())
+    straight.fit()
+    last = load_checkpoint(run.folder / "checkpoint.pt")["model"]
+    assert all(torch.equal(last[name], value) for name, value in straight.model.state_dict().items())
+
+
+def test_no_trunk_when_quantizing_from_the_first_step(tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path)
+    config = tiny_config(train__quantize_from_step=0, train__codebook_initialisations=0)
+    run = train(config, "matching")
+    assert network.calls == 8
+    assert not config.run_dir("trunk").exists()
+    assert run.summary["steps"] == 8
+
+
+# --- Interruptions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantizer, cut, done_again", [("matching", 1, 1), ("nearest", 3, 0), ("nearest", 6, 2)])
+def test_an_interrupted_run_goes_on_and_ends_alike(
+    finished, tiny_config, monkeypatch, tmp_path, capsys, quantizer, cut, done_again
+):
+    stand_in(monkeypatch, tmp_path, interrupt_at=cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(), quantizer)
+    assert find_run(tiny_config(), quantizer) is None
+    network = stand_in(monkeypatch, tmp_path)
+    run = train(tiny_config(), quantizer)
+    assert network.calls == 8 - cut + done_again, "steps since the last checkpoint, at T_q and 4, are done again"
+    assert same_results(run, finished[0][quantizer])
+    assert f"{quantizer}: going on from step " in capsys.readouterr().out
+
+
+def test_an_unfinished_run_has_its_own_quantizer_whoever_trained_the_trunk(tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path, interrupt_at=3)
+    for quantizer in ("matching", "nearest"):
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_config(), quantizer)
+        model = load_model(tiny_config().run_dir(quantizer))
+        assert type(model.quantizer).__name__.lower().startswith(quantizer)
+    assert network.calls == 3
+
+
+def test_a_run_cut_off_before_its_summary_only_gets_that(finished, tiny_config, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "encode_images", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(OSError, match="No space left"):
+            train(tiny_config(), "matching")
+    network = stand_in(monkeypatch, tmp_path)
+    run = train(tiny_config(), "matching")
+    assert network.calls == 0
+    assert same_results(run, finished[0]["matching"])
+
+
+def test_a_damaged_checkpoint_is_named(tiny_config, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, interrupt_at=6)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(), "matching")
+    path = tiny_config().run_dir("matching") / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"{path.parent.name}/checkpoint.pt is damaged"):
+        train(tiny_config(), "matching")
+
+
+@pytest.mark.parametrize("bad_from, step, last", [(0, 2, "none yet"), (5, 7, "matching-seed0-[^/]+/checkpoint.pt")])
+def test_a_diverged_run_names_its_last_good_checkpoint(tiny_config, monkeypatch, tmp_path, bad_from, step, last):
+    stand_in(monkeypatch, tmp_path, bad_from=bad_from)
+    message = f"3 steps in a row up to step {step} .* Last good checkpoint: .*{last}$"
+    with pytest.raises(TrainingDiverged, match=message):
+        train(tiny_config(), "matching")
+    if step == 7:
+        state = load_checkpoint(tiny_config().run_dir("matching") / "checkpoint.pt")
+        assert all(torch.isfinite(value).all() for part in ("model", "ema") for value in state[part].values())
+
+
+def test_discarded_runs_are_trained_anew(finished, tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path)
+    train(tiny_config(), "matching")
+    other = tiny_config(seed=1).run_dir("matching")
+    other.mkdir()
+    discard(tiny_config(), ["matching", "nearest"])
+    assert list(other.parent.iterdir()) == [other]
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+    assert network.calls == 16
