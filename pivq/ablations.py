@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pivq.config import Config, load_config
 from pivq.evaluation import draw_samples, measure
-from pivq.experiment import train
 from pivq.features import FeatureNet
+from pivq.parallel import train_together
 
 NEVER = 10**9  # steps
 
@@ -44,8 +44,9 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
         same parents in all variations.
     """
     rows, pictures = [], {}
-    for name, (change, settings) in ABLATIONS.items():
-        run = train(load_config(config.profile, config.seed, **settings), "matching", device)
+    jobs = [(load_config(config.profile, config.seed, **settings), "matching") for _, settings in ABLATIONS.values()]
+    runs = train_together(jobs, device)
+    for (name, (change, _)), run in zip(ABLATIONS.items(), runs, strict=True):
         samples, summary = draw_samples(run, config.evaluation.samples).images, run.summary
         pictures[name] = samples[:8]
         rows.append(

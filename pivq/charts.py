@@ -185,7 +185,8 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Fi
         rows, colour = np.asarray(rows), colour_of(name, position)
         uses = np.sort(np.bincount(rows.ravel(), minlength=codebook_size))[::-1] / len(rows)
         in_use = f"{np.count_nonzero(uses):,} of {codebook_size:,}"
-        left.plot(np.arange(1, codebook_size + 1), uses, color=colour, label=f"{name}: {in_use} codes in use")
+        style = {"color": colour, "linestyle": ["-", "--"][position % 2]}
+        left.plot(np.arange(1, codebook_size + 1), uses, label=f"{name}: {in_use} codes in use", **style)
         distinct = 1 + (np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1)
         values, times = np.unique(distinct, return_counts=True)
         offset = (position - (len(codes) - 1) / 2) * width
@@ -193,6 +194,9 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Fi
         right.bar(values + offset, times / len(rows), width, color=colour, label=label)
     left.set(xlabel="codes, most used first", ylabel="uses an image", xlim=(0, codebook_size), ylim=(0, None))
     right.set(xlabel="distinct codes an image", ylabel="share of images", ylim=(0, None))
+    low, high = right.get_xlim()
+    if high - low < 4:  # all images alike: whole numbers on both sides
+        right.set_xlim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (left, right):  # the legend above: it can meet neither lines nor bars
@@ -233,12 +237,12 @@ def plot_probing(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: one row an attribute, drawn in this order: `attribute`, `accuracy`, `std` (over the folds), `baseline`.
-            A filled dot stands one standard deviation or more clear of the baseline.
+            A filled dot is `significant`, or without such a column more than one standard deviation above the baseline.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.28 * len(frame)))
     y = np.arange(len(frame))
     accuracy, std, baseline = (frame[name].to_numpy(float) for name in ("accuracy", "std", "baseline"))
-    clear = accuracy - std > baseline
+    clear = frame["significant"].to_numpy(bool) if "significant" in frame else accuracy - std > baseline
     axes.hlines(y, np.minimum(baseline, accuracy), np.maximum(baseline, accuracy), color=PALE, linewidth=5, zorder=1)
     axes.scatter(baseline, y, marker="|", s=170, linewidth=2.5, color=INK, zorder=2, label="always the majority class")
     axes.errorbar(accuracy, y, xerr=std, fmt="none", ecolor=BLUE, elinewidth=1.6, capsize=3.5, zorder=3)
@@ -321,8 +325,8 @@ def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np
             axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
             axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
         axes.set(xlabel="share of the way from b to a", ylabel=label, xlim=(0, 1))
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.set_ylim(0, None)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure

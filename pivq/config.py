@@ -12,9 +12,7 @@ from pivq import paths
 PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
 
 
-# Settings without influence before T_q, as long as the discriminator starts no earlier.
-_FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")
-_FROM_TQ += ("discriminator_from_step", "adversarial_from_step", "adversarial_limit")
+_FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
 
 @dataclass(frozen=True)
@@ -149,8 +147,10 @@ class Config:
                 part in its digest, so that runs which differ in those alone branch from the same trunk.
         """
         model, train = asdict(self.model), asdict(self.train)
-        if run == "trunk" and self.train.discriminator_from_step >= self.train.quantize_from_step:
+        if run == "trunk":
             train = {name: value for name, value in train.items() if name not in _FROM_TQ}
+            for name in ("discriminator_from_step", "adversarial_from_step"):
+                train[name] = min(train[name], self.train.quantize_from_step)  # any later one is the same to it
         facts = {"dataset": self.dataset, "seed": self.seed, "run": run, "model": model, "train": train}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -206,7 +206,7 @@ _QUICK = {
     "model.transformer_layers": (1, ASSUMPTION),
     "model.heads": (4, ASSUMPTION),
     "model.query_key_gain": (3.0, ASSUMPTION),
-    "model.codebook_size": (256, ASSUMPTION),
+    "model.codebook_size": (512, PAPER),
     "model.num_codes": (32, PAPER),
     "train.train_images": (8000, ASSUMPTION),
     "train.heldout_images": (2000, ASSUMPTION),
@@ -228,16 +228,16 @@ _QUICK = {
     "train.quantize_from_step": (1200, ASSUMPTION),
     "train.history_steps": (100, ASSUMPTION),
     "train.codebook_initialisations": (4, ASSUMPTION),
-    "train.discriminator_from_step": (1600, ASSUMPTION),
-    "train.adversarial_from_step": (1700, ASSUMPTION),
-    "train.adversarial_limit": (0.1, ASSUMPTION),
+    "train.discriminator_from_step": (300, ASSUMPTION),
+    "train.adversarial_from_step": (1600, ASSUMPTION),
+    "train.adversarial_limit": (0.2, ASSUMPTION),
     "train.discriminator_width": (16, ASSUMPTION),
     "train.discriminator_layers": (2, ASSUMPTION),
-    "train.discriminator_learning_rate": (5e-4, ASSUMPTION),
+    "train.discriminator_learning_rate": (1e-3, ASSUMPTION),
     "train.discriminator_betas": ((0.5, 0.9), ASSUMPTION),
     "train.nonfinite_limit": (10, ASSUMPTION),
-    "evaluation.validate_every": (200, ASSUMPTION),
-    "evaluation.checkpoint_every": (200, ASSUMPTION),
+    "evaluation.validate_every": (300, ASSUMPTION),
+    "evaluation.checkpoint_every": (300, ASSUMPTION),
     "evaluation.samples": (8000, ASSUMPTION),
     "evaluation.features": ("efficientnet_lite0", ASSUMPTION),
     "evaluation.prdc_k": ((3, 5), ASSUMPTION),

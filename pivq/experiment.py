@@ -24,7 +24,7 @@ from pivq.provenance import stamp
 from pivq.trainer import Trainer, TrainingDiverged
 from pivq.usage import code_usage
 
-VALIDATION_IMAGES = 200  # of the held-out set, during training; the summary uses all of it
+VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
 
 
 class MissingRun(FileNotFoundError):
@@ -129,11 +129,9 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
         return Run(folder, config, quantizer)
 
     dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
-    on = pick_device(device)
-    trainer = Trainer(config, quantizer, dataset.images, load_perceptual(config.train.perceptual_network).to(on), on)
+    trainer = _trainer(config, quantizer, dataset.images, device)
     checkpoint = folder / "checkpoint.pt"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", config.as_dict() | {"quantizer": quantizer, "sources": config.sources})
+    write_config(config, quantizer)
     if config.train.quantize_from_step and not checkpoint.exists():
         trunk = _train_trunk(trainer, heldout.images)
         for file in (trunk / "log.jsonl", *trunk.glob("reconstructions-*.png")):
@@ -147,6 +145,25 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     _fit(trainer, heldout.images, folder, config.train.steps, quantizer)
     _summarise(trainer, dataset, heldout, folder)
     return Run(folder, config, quantizer)
+
+
+def train_trunk(config: Config, device: str = "auto") -> None:
+    """Train the steps before T_q, if there are any and no run has done them yet; `train` does so by itself."""
+    if config.train.quantize_from_step:
+        trainer = _trainer(config, "matching", load_split(config, "train").images, device)
+        _train_trunk(trainer, load_split(config, "heldout").images)
+
+
+def write_config(config: Config, quantizer: str) -> Path:
+    """Write `config.json` of a run, with the source of each setting; return its path."""
+    path = config.run_dir(quantizer) / "config.json"
+    _write_json(path, config.as_dict() | {"quantizer": quantizer, "sources": config.sources})
+    return path
+
+
+def _trainer(config: Config, quantizer: str, images: Tensor, device: str) -> Trainer:
+    on = pick_device(device)
+    return Trainer(config, quantizer, images, load_perceptual(config.train.perceptual_network).to(on), on)
 
 
 def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:

@@ -21,7 +21,7 @@ SOURCES = {
     "capacity": "04_capacity",
     "interpolation": "05_interpolation",
     "sample_quality": "06_sample_quality",
-    "probing_numbers": "07_probing",
+    "probing": "07_probing",
 }
 
 
@@ -240,15 +240,16 @@ def _low_recall(facts: dict, claim: paper.Claim) -> Outcome:
 
 
 def _probing_above(facts: dict, claim: paper.Claim) -> Outcome:
-    numbers = facts["probing_numbers"]
-    ours = f"{len(numbers['above'])} of {numbers['probed']} attributes"
-    return ours, _holds(len(numbers["above"]) > 0), f"Error bars apart; most of all {', '.join(numbers['above'][:3])}."
+    names, scored = facts["probing"]["significant_attributes"], facts["probing"]["scored"]
+    return f"{len(names)} of {scored} attributes", _holds(bool(names)), f"Error bars apart: {', '.join(names[:3])}."
 
 
 def _probing_not_above(facts: dict, claim: paper.Claim) -> Outcome:
-    numbers = facts["probing_numbers"]
-    names = ", ".join(numbers["not_above"][:4]) or "none"
-    return f"{len(numbers['not_above'])} of {numbers['probed']} attributes", _holds(bool(numbers["not_above"])), names
+    names, scored = facts["probing"]["not_significant"], facts["probing"]["scored"]
+    ours = f"{len(names)} of {scored} attributes"
+    if not names:
+        return ours, DIFFERS, "The attributes of drawn faces are simpler than those of photographs."
+    return ours, REPRODUCED, f"{', '.join(names[:4])}."
 
 
 RULES: dict[str, Callable[[dict, paper.Claim], Outcome]] = {

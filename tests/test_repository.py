@@ -29,7 +29,7 @@ LAYERS = [
     ["faces", "data", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses", "features",
      "perceptual", "metrics", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams", "paper"],
     ["model", "checkpoint"],
-    ["trainer", "callbacks", "experiment", "evaluation", "ablations"],
+    ["trainer", "callbacks", "experiment", "parallel", "evaluation", "ablations", "verdict"],
     ["arguments", "runner"],
 ]  # fmt: skip
 

@@ -1,7 +1,6 @@
 """The training step against plain autograd, the phases of a run, skipped steps, EMA, codebook resets, resuming."""
 
 import copy
-import math
 
 import pytest
 import torch

@@ -97,7 +97,7 @@ run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
 if not run:
     with torch.no_grad():
-        latents = torch.cat([model.encoder(from_uint8(batch)) for batch in heldout.images[:400].split(100)])
+        latents = torch.cat([model.encoder(from_uint8(batch)) for batch in heldout.images[:200].split(100)])
         model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
 display(Markdown("The trained matching model." if run else "No finished run yet: an untrained model, so its images are no faces."))
 

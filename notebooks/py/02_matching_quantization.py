@@ -276,7 +276,7 @@ display(Markdown(
 run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
 with torch.no_grad():
-    latents = torch.cat([model.encoder(batch) for batch in faces[:400].split(100)])
+    latents = torch.cat([model.encoder(batch) for batch in faces[:200].split(100)])
     if not run:
         model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
 distances = model.quantizer.distances(latents)

@@ -56,8 +56,9 @@ from pivq.ablations import run_ablations
 from pivq.charts import plot_ablations, plot_curves
 from pivq.codebook_init import initialisation_steps
 from pivq.config import load_config
-from pivq.experiment import discard, encode_images, load_split, train
+from pivq.experiment import discard, encode_images, load_split
 from pivq.features import load_feature_network
+from pivq.parallel import train_together
 from pivq.paths import figures_dir
 from pivq.pictures import plot_images, plot_reconstructions
 from pivq.plotting import save_figure, save_json, save_table, use_style
@@ -70,12 +71,13 @@ use_style()
 # %% [markdown]
 # ## The two models
 #
-# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both; they are trained once, and both models branch from there. That saves time, and it makes the comparison exact. A run that was cut off goes on from its last checkpoint; a finished one is loaded.
+# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both; they are trained once, and both models branch from there. That saves time, and it makes the comparison exact. On a CPU the two are then trained side by side, one on each half of the cores. A run that was cut off goes on from its last checkpoint; a finished one is loaded.
 
 # %%
 if force:
     discard(config, ["matching", "nearest"])
-runs = {quantizer: train(config, quantizer, device) for quantizer in ("matching", "nearest")}
+quantizers = ("matching", "nearest")
+runs = dict(zip(quantizers, train_together([(config, quantizer) for quantizer in quantizers], device), strict=True))
 
 # %% [markdown]
 # What came out, on the held-out faces, which no step has seen. L1 is on the scale from 0 to 1.

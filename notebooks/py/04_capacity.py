@@ -204,7 +204,7 @@ else:
         f"where K_img is near L, Eq. (2) counts the same multiset many times. Counted once, it is {once['nearest']:.1f} bits."
     )
 if once["nearest"] > once["matching"]:
-    texts.append("That is still a little more than matching, since repeats are allowed but hardly used: of two quantizers that both fill their sets, the one with the rule against repeats has the smaller count.")
+    texts.append("That is still more than matching: where an image may fill its set with different codes anyway, the rule against repeats only takes possibilities away.")
     texts.append("So the claim that matching *raises* capacity is **not reproduced at this scale**. What holds by construction, and is measured, is that matching never repeats a code.")
 elif ratio <= 1:
     texts.append("Counted once, matching holds more.")
@@ -220,7 +220,7 @@ lengths = list(range(1, l_paper + 1))
 curves = {
     "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in lengths],
     "PI-VQ, matching": [matching_bits(k_paper, n) for n in lengths],
-    f"PI-VQ, nearest (K_img = {nearest_row.codes_per_image})": [nearest_bits(k_paper, min(nearest_row.codes_per_image, n), n) for n in lengths],
+    f"PI-VQ, nearest\n(K_img = {nearest_row.codes_per_image})": [nearest_bits(k_paper, min(nearest_row.codes_per_image, n), n) for n in lengths],
 }
 measured = [
     (f"our nearest (K = {K}, L = {L}, K_img = {near.max_codes_per_image})", L, bits["nearest"]),
@@ -230,7 +230,7 @@ figure = plot_capacity(lengths, curves, measured)
 save_figure(figure, "fig4_capacity", profile, caption(config, config.train.steps, f"curves: K = {k_paper:,}, computed; marks: our models, Eqs. (2) and (4), measured on {note}"));
 
 # %% [markdown]
-# **What to look at.** With positions, capacity grows with a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is flat, for with 49 different codes an image gains little from more places to repeat them in. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; it runs above the matching curve there.
+# **What to look at.** With positions, capacity grows with a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat, for with 49 different codes an image gains little from more places to repeat them in. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve.
 #
 # ## Which learned token uses which code
 #
@@ -288,7 +288,7 @@ else:
         f"{share:.1%} of all uses of a code come from its main slot, so slots share codes, and matching has something to decide: "
         f"it differs from nearest for {1 - agreement['matching']:.1%} of the latents."
     )
-display(Markdown(text + " Whether this is so at the paper's scale (L = 512, hundreds of times the training) is an open question: its text does not say which token uses which code."))
+display(Markdown(text + " Whether this is so at the paper's scale (L = 512, far longer training) is an open question: its text does not say which token uses which code."))
 
 # %% [markdown]
 # ## The numbers, for the verdict

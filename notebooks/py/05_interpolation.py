@@ -96,7 +96,9 @@ for i, j in pairs[:2].tolist():
         images.append(decode_in_batches(model.decode, paths[-1]))
     exchanged = len(paths[-1]) - 1
     counts.append({"exchanged": exchanged, "paths": math.factorial(exchanged) ** 2})
-    titles.append(f"|R| = {exchanged} of {config.model.num_codes} codes differ: ({exchanged}!)² = {counts[-1]['paths']:.2g} paths")
+    digits = len(str(counts[-1]["paths"])) - 1
+    number = rf"${counts[-1]['paths'] / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{counts[-1]['paths']:,}"
+    titles.append(f"|R| = {exchanged} of {config.model.num_codes} codes differ: (|R|!)² = {number} paths")
     sources += [heldout.images[j], heldout.images[i]]
 figure = plot_paths(images, torch.stack(sources), titles)
 save_figure(figure, "fig1_interpolation", profile, caption(config, config.train.steps, "held-out faces drawn from the seed; two random paths for each pair"));

@@ -1,0 +1,105 @@
+"""Several trainings at once on the cores of a CPU.
+
+One small training cannot keep two cores busy: at these sizes, two processes with one core each do half as much again as
+one process with two cores.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pivq.callbacks import read_log
+from pivq.config import Config
+from pivq.experiment import Run, find_run, pick_device, train, train_trunk, write_config
+
+
+def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> list[Run]:
+    """Train runs, or load those that are finished: the steps before T_q first, then all runs side by side.
+
+    On a CPU each run gets a process and its share of the cores, as many at a time as there are cores. On a GPU they are
+    trained one after the other. The results are those of `pivq.experiment.train` with that many threads.
+
+    Args:
+        jobs: pairs of settings and quantizer.
+        device: "auto", "cpu", "cuda", …
+
+    Raises:
+        RuntimeError: a process failed; its last words are in the message. Ctrl-C, or a failure, ends all processes;
+            each run goes on from its last checkpoint when it is asked for again.
+    """
+    missing = [(config, quantizer) for config, quantizer in jobs if not find_run(config, quantizer)]
+    if pick_device(device).type == "cpu":
+        for config, quantizer in missing:
+            if not (config.run_dir(quantizer) / "checkpoint.pt").exists():
+                train_trunk(config, device)
+        _run_processes(missing)
+    return [train(config, quantizer, device) for config, quantizer in jobs]
+
+
+def _run_processes(jobs: Sequence[tuple[Config, str]]) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_once = max(1, min(cores, len(jobs)))
+    threads = str(cores // at_once)
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    waiting, running = list(jobs), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                running.append(_Process(*waiting.pop(0), environment))
+            time.sleep(0.5)
+            running = [process for process in running if not process.finished()]
+    finally:
+        for process in running:
+            process.stop()
+
+
+class _Process:
+    """A training in a process of its own, with a progress bar drawn from its log."""
+
+    def __init__(self, config: Config, quantizer: str, environment: dict[str, str]):
+        self.folder = config.run_dir(quantizer)
+        path = write_config(config, quantizer)
+        self.output = open(self.folder / "output.txt", "w+")  # noqa: SIM115 - closed in `stop`
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pivq.parallel", str(path)],
+            env=environment, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
+        )  # fmt: skip
+        bar = {"desc": quantizer, "unit": "step", "mininterval": 1, "dynamic_ncols": True}
+        self.bar = tqdm(total=config.train.steps, initial=self._step() or config.train.quantize_from_step, **bar)
+
+    def finished(self) -> bool:
+        """Move the bar; return whether the training has ended well, and raise if it has ended badly."""
+        ended = self.process.poll() is not None
+        self.bar.update(max(self._step() - self.bar.n, 0))
+        if not ended:
+            return False
+        self.output.seek(0)
+        last_words = self.output.read().strip()[-2000:]
+        self.stop()
+        if self.process.returncode:
+            raise RuntimeError(f"the training in {self.folder} failed:\n{last_words}")
+        return True
+
+    def _step(self) -> int:
+        return max((row["step"] for row in read_log(self.folder / "log.jsonl")), default=0)
+
+    def stop(self) -> None:
+        """End the process if it still runs, and close its bar and its output."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self.bar.close()
+        self.output.close()
+
+
+if __name__ == "__main__":
+    settings = json.loads(Path(sys.argv[1]).read_text())
+    quantizer = settings.pop("quantizer")
+    del settings["sources"]
+    train(Config.from_dict(settings), quantizer, "cpu")

@@ -1,0 +1,125 @@
+"""The judgements, on made-up measurements."""
+
+import json
+
+import pytest
+
+from pivq import paper
+from pivq.config import load_config
+from pivq.verdict import DIFFERS, NEEDS_SCALE, REPRODUCED, SOURCES, judge, load_facts
+
+
+def model(codes, bits, share=0.99):
+    return {
+        "max_codes_per_image": codes, "mean_codes_per_image": codes, "bits": bits, "bits_counted_once": bits,
+        "slot_dominant_share": share,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def facts():
+    """Return measurements in which nearest does not collapse and everything else goes as in the paper."""
+    scores = {f"{name} (k={k})": value for k in (3, 5) for name, value in
+              (("precision", 0.6), ("recall", 0.3), ("density", 0.7), ("coverage", 0.4))}  # fmt: skip
+    return {
+        "config": load_config("quick"),
+        "invariance": {"largest_difference": 2e-7},
+        "ablations": {"steps": 10, "rows": [
+            {"variation": "as trained", "PSNR (dB)": 23.0, "codes in use": 500},
+            {"variation": "one initialisation", "PSNR (dB)": 22.0, "codes in use": 300},
+            {"variation": "quantized from the start", "PSNR (dB)": 12.0, "codes in use": 20},
+        ]},
+        "capacity": {
+            "L": 32, "ratio": 0.7, "equation2_maximum": {"bits": 3238.4},
+            "models": {"nearest": model(31, 200.0), "matching": model(32, 140.0)},
+        },
+        "interpolation": {"pairs": [{"apart": 0.2, "exchanged": 3, "paths": "36"}]},
+        "sample_quality": {
+            "distance_name": "FD (some net)",
+            "rows": [{"method": "PI-VQ, matching: samples", "distance": 50.0, **scores}],
+            "properties": {"discrete": True, "one_pass_sampling": True, "interpolation": True, "bits": 140.0,
+                           "decoder_runs": 1, "largest_step": 0.1},
+        },
+        "probing": {"scored": 3, "significant_attributes": ["hat", "beard"], "not_significant": ["brow"]},
+    }  # fmt: skip
+
+
+def by_id(facts):
+    return {judgement.id: judgement for judgement in judge(facts)}
+
+
+def test_every_claim_is_judged_once_and_gives_a_reason(facts):
+    judgements = judge(facts)
+    assert [judgement.id for judgement in judgements] == [claim.id for claim in paper.CLAIMS]
+    assert all(j.judgement in (REPRODUCED, DIFFERS, NEEDS_SCALE) and j.why and j.ours for j in judgements)
+
+
+@pytest.mark.parametrize(
+    "name, judgement, ours",
+    [
+        ("matching_bits", REPRODUCED, "2,220.7 bits"),
+        ("nearest_bits", DIFFERS, "611.3 bits"),
+        ("capacity_ratio", REPRODUCED, "3.63×"),
+        ("maximum_bits", REPRODUCED, "2,313.1 bits"),
+        ("vqgan_bits", REPRODUCED, "2,560.0 bits"),
+        ("average_fid", REPRODUCED, "39.8"),
+        ("average_precision", REPRODUCED, "0.707"),
+        ("average_recall", REPRODUCED, "0.173"),
+        ("average_density", REPRODUCED, "0.81"),
+        ("average_coverage", REPRODUCED, "0.495"),
+    ],
+)
+def test_arithmetic_of_the_paper(facts, name, judgement, ours):
+    assert (by_id(facts)[name].judgement, by_id(facts)[name].ours) == (judgement, ours)
+
+
+def test_a_nearest_model_that_does_not_collapse_is_said_to_differ(facts):
+    judged = by_id(facts)
+    assert judged["nearest_repeats"].judgement == judged["matching_raises_capacity"].judgement == DIFFERS
+    facts["capacity"]["models"]["nearest"] = model(4, 50.0)
+    facts["capacity"]["ratio"] = 2.8
+    judged = by_id(facts)
+    assert judged["nearest_repeats"].judgement == judged["matching_raises_capacity"].judgement == REPRODUCED
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("decoder_invariance", lambda f: f["invariance"].update(largest_difference=0.1)),
+        ("matching_codes_per_image", lambda f: f["capacity"]["models"].update(matching=model(31, 1.0))),
+        ("quantized_from_start", lambda f: f["ablations"]["rows"][2].update({"PSNR (dB)": 22.5})),
+        ("repeated_initialisation", lambda f: f["ablations"]["rows"][1].update({"codes in use": 500})),
+        ("one_pass_sampling", lambda f: f["sample_quality"]["properties"].update(one_pass_sampling=False)),
+        ("low_recall", lambda f: f["sample_quality"]["rows"][0].update({"recall (k=3)": 0.7})),
+        ("multiple_paths", lambda f: f["interpolation"]["pairs"][0].update(apart=0.0)),
+        ("probing_above", lambda f: f["probing"].update(significant_attributes=[])),
+        ("probing_not_above", lambda f: f["probing"].update(not_significant=[])),
+    ],
+)
+def test_contrary_measurements_turn_a_judgement(facts, name, change):
+    assert by_id(facts)[name].judgement == REPRODUCED
+    change(facts)
+    assert by_id(facts)[name].judgement == DIFFERS
+
+
+def test_scores_on_other_data_are_never_called_reproduced(facts):
+    scores = [j for j in judge(facts) if j.where == "Table 3" and not j.id.startswith("average")]
+    assert len(scores) == 15 and {j.judgement for j in scores} == {NEEDS_SCALE}
+
+
+def test_recall_means_nothing_when_hardly_a_sample_is_real(facts):
+    facts["sample_quality"]["rows"][0].update({"precision (k=3)": 0.01, "recall (k=3)": 0.0})
+    assert by_id(facts)["low_recall"].judgement == NEEDS_SCALE
+
+
+def test_a_missing_file_names_its_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    folder = tmp_path / "figures" / "smoke"
+    folder.mkdir(parents=True)
+    for name in SOURCES:
+        (folder / f"{name}.json").write_text(json.dumps({"from": name}))
+    config = load_config("smoke")
+    assert load_facts(config)["capacity"] == {"from": "capacity"}
+    (folder / "capacity.json").unlink()
+    with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first"):
+        load_facts(config)
