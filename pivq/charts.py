@@ -347,5 +347,5 @@ def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:
         axes.plot(values, shares, label=f"{name}: median {np.median(values):.2f}", linewidth=2.2, **style)
     axes.set(xlabel=xlabel, ylabel="share of the images", ylim=(0, 1.02), xlim=(0, None))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patheffects import withStroke
 
 from pivq.config import ModelConfig
 from pivq.plotting import BLUE, GREY, INK, VERMILLION, WIDTH
@@ -240,14 +241,18 @@ def _draw_plane(axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np
     for chosen, face, edge, size in (
         (times == 0, "white", GREY, 45),
         (times == 1, BLUE, "white", 75),
-        (times > 1, VERMILLION, "white", 150),
+        (times > 1, VERMILLION, "white", 75),
     ):
         axes.scatter(*codebook[chosen].T, marker="s", s=size, facecolor=face, edgecolor=edge, linewidth=1.0, zorder=3)
-    for code in np.flatnonzero(times > 1):
-        axes.text(*codebook[code], f"×{times[code]}", color="white", fontsize=8, ha="center", va="center", zorder=5)
+    for code in np.flatnonzero(times > 1):  # how many latents, written on the side away from them
+        away = codebook[code] - latents[codes == code].mean(axis=0)
+        away = 14 * away / np.linalg.norm(away) if away.any() else (0, 14)
+        halo = [withStroke(linewidth=2.5, foreground="#FAFAFA")]
+        axes.annotate(f"×{times[code]}", codebook[code], away, textcoords="offset points", ha="center", va="center",
+                      color=VERMILLION, fontsize=9, fontweight="bold", path_effects=halo, zorder=5)  # fmt: skip
     axes.scatter(*latents.T, s=20, color=INK, edgecolor="white", linewidth=0.6, zorder=4)
     axes.set(xticks=[], yticks=[], aspect="equal")
-    axes.margins(0.06)
+    axes.margins(0.08)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set_facecolor("#FAFAFA")

@@ -50,7 +50,6 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from pivq.codebook_init import fit_codebook
 from pivq.config import load_config
 from pivq.data import from_uint8
 from pivq.diagrams import draw_architecture
@@ -90,15 +89,15 @@ save_figure(figure, "fig2_architecture", profile, caption(config));
 # The image is all there is on the way in and on the way out. In between there is a set.
 
 # %% [markdown]
-# The model: the trained one if notebook 03 has left it, else one with random weights and a codebook fitted to what its encoder makes of the held-out faces.
+# The model: the trained one if notebook 03 has left it, else one with random weights, whose codebook holds latents that its encoder makes of some held-out faces.
 
 # %%
 run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
 if not run:
     with torch.no_grad():
-        latents = torch.cat([model.encoder(from_uint8(batch)) for batch in heldout.images[:200].split(100)])
-        model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
+        latents = model.encoder(from_uint8(heldout.images[8:108])).flatten(0, 1)
+        model.quantizer.codebook.copy_(latents[torch.randperm(len(latents))[: config.model.codebook_size]])
 display(Markdown("The trained matching model." if run else "No finished run yet: an untrained model, so its images are no faces."))
 
 # %% [markdown]

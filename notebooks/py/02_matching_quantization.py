@@ -172,10 +172,11 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# One face, drawn: the first whose count is the typical one.
+# One face, drawn: of those with the typical count, the one whose patches lie farthest apart, so that they can be told apart.
 
 # %%
-one = int((distinct == distinct.median()).int().argmax())
+typical = torch.nonzero(distinct == distinct.median()).squeeze(1)
+one = int(typical[points[typical].std(dim=1).sum(dim=1).argmax()])
 titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
 figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
 note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components; codes: k-means"
@@ -289,7 +290,7 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# **What to look at.** If this number is close to $L$, the two quantizers have little to disagree about: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
+# **What to look at.** If the first number is close to $L$, the two quantizers have little to disagree about: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
 
 # %% [markdown]
 # ## Provenance

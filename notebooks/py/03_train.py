@@ -88,8 +88,23 @@ measures = {"heldout_l1": "held-out L1", "heldout_psnr": "PSNR (dB)", "heldout_p
 measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes an image", "skipped_steps": "steps skipped"}
 table = summary[list(measures)].rename(columns=measures).astype(float)
 table.insert(0, "quantizer", table.index)
+seconds = {name: run.log().set_index("step")["seconds"].dropna() for name, run in runs.items()}
+t_q = config.train.quantize_from_step
+table["minutes before T_q (shared)"] = [passed[passed.index <= t_q].sum() / 60 for passed in seconds.values()]
+table["minutes after T_q"] = [passed[passed.index > t_q].sum() / 60 for passed in seconds.values()]
 save_table(table, "training", profile, caption(config, config.train.steps, f"{len(load_split(config, 'heldout')):,} held-out images"))
 display(Markdown(f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image."), table)
+
+# %% [markdown]
+# Are the two models different at all? Before T_q they are one; after it they stay one for as long as no two latents of an image have the same nearest code, for then matching has nothing to decide.
+
+# %%
+first, second = (run.codes("heldout") for run in runs.values())
+same = float((first == second).mean())
+text = f"The two models give the same code for {same:.1%} of the latents of held-out faces."
+if same == 1 and table["held-out L1"].nunique() == 1:
+    text += " **They are the same model, to the last digit**: in no step of training did two latents of an image compete for a code. Notebook 04 shows why; notebook 02 shows latents that do compete."
+display(Markdown(text))
 
 # %% [markdown]
 # ## Training curves
@@ -99,11 +114,12 @@ display(Markdown(f"Codebook of {config.model.codebook_size} codes, {config.model
 # %%
 marks = {"T_q": config.train.quantize_from_step, "codebook fitted again": initialisation_steps(config.train)[1:]}
 marks |= {"discriminator starts": config.train.discriminator_from_step}
+marks |= {"generator sees it": config.train.adversarial_from_step}
 figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
 save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
 
 # %% [markdown]
-# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. With every new fit of the codebook it jumps less, since encoder and decoder have moved towards each other through the straight-through gradient and the commitment loss. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
+# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. With every new fit of the codebook it jumps less, since encoder and decoder have moved towards each other through the straight-through gradient and the commitment loss. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it falls as the discriminator grows sure of itself, so that neither side takes over. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
 #
 # ## What happens at T_q, in pictures
 #

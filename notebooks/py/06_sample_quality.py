@@ -122,29 +122,28 @@ scores = ("precision", "recall", "density", "coverage")
 ours = pd.DataFrame(
     [
         {"data": f"{config.dataset} {config.model.image_size}×{config.model.image_size}", "method": row["method"], "source": "measured",
-         "features": network.label, "k": str(k), "samples": f"{row['samples']:,}", "distance ↓": row["distance"]}
+         "features": network.label, "k": str(k), "samples": f"{row['samples']:,}", f"{network.distance_name} ↓": row["distance"]}
         | {f"{name} ↑": row[f"{name} (k={k})"] for name in scores}
         for k in config.evaluation.prdc_k
         for row in measured
     ]
 )
-display(Markdown(f"**Measured here.** The distance is the {network.distance_name}, against {len(train):,} training faces.\n\n" + to_markdown(ours.drop(columns=["source", "features"]))))
+display(Markdown(f"**Measured here**, against {len(train):,} training faces.\n\n" + to_markdown(ours.drop(columns=["source", "data"]))))
 
 # %% [markdown]
-# The paper's table, for reading beside it. **These numbers must not be ranked with ours**: other data, and Inception features, in which alone the Fréchet distance is called FID. The paper does not state its $k$.
+# The paper's table, for reading beside it. **These numbers must not be ranked with ours**: other data, and Inception features, in which alone the Fréchet distance is called FID. The paper states neither its $k$ nor the number of samples behind the numbers that it quotes.
 
 # %%
-counts = {"CelebA-HQ 256×256": "30,000"}
 reported = pd.DataFrame(
     [
-        {"data": row.data, "method": row.method, "source": "reported", "features": "Inception", "k": "not stated",
-         "samples": counts.get(row.data, "50,000") if row.method == "PI-VQ" else "not stated", "distance ↓": row.fid}
+        {"data": row.data, "method": row.method, "source": "reported", "features": "Inception", "k": "",
+         "samples": paper.SAMPLES[row.data] if row in paper.TABLE3 and row.method == "PI-VQ" else "", "FID ↓": row.fid}
         | {f"{name} ↑": getattr(row, name) for name in scores}
-        for row in paper.TABLE3
+        for row in paper.TABLE3 + paper.TABLE3_AVERAGES
     ]
 ).astype({f"{name} ↑": float for name in scores})
 display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n" + to_markdown(reported.drop(columns=["source"]))))
-note = f"distances: {network.distance_name} in our rows, FID in the paper's; not comparable with each other"
+note = "measured and reported rows: other data and other features, not to be ranked together"
 save_table(pd.concat([ours, reported]), "table3_metrics", profile, caption(config, config.train.steps, note));
 
 # %% [markdown]
@@ -156,8 +155,9 @@ rows = {row["method"]: row for row in measured if row["samples"] == fewer}
 made, rebuilt, floor, near = (rows[name] for name in ("PI-VQ, matching: samples", "PI-VQ, matching: reconstructions", "held-out faces (real)", "PI-VQ, nearest: samples"))
 precision, recall = made[f"precision (k={k})"], made[f"recall (k={k})"]
 texts = [
-    f"{network.distance_name}: samples {made['distance']:.2f}, reconstructions {rebuilt['distance']:.2f}, real held-out faces {floor['distance']:.2f}. "
-    f"Decoding accounts for {(rebuilt['distance'] - floor['distance']) / max(made['distance'] - floor['distance'], 1e-9):.0%} of the way from real faces to samples, recombining for the rest.",
+    f"{network.distance_name}: samples {made['distance']:.2f}, reconstructions {rebuilt['distance']:.2f}, real held-out faces {floor['distance']:.2f}."
+    + (f" Decoding makes {(rebuilt['distance'] - floor['distance']) / (made['distance'] - floor['distance']):.0%} of the difference between samples and real faces, recombining the rest."
+       if floor["distance"] < rebuilt["distance"] < made["distance"] else ""),
     f"Recall {recall:.2f} is {'below' if recall < precision else 'not below'} precision {precision:.2f}"
     + (", as in the paper on every data set: samples show less than the diversity of the data." if recall < precision else "; in the paper it is below on every data set."),
     f"Density {made[f'density (k={k})']:.2f} (real held-out faces: {floor[f'density (k={k})']:.2f}), coverage {made[f'coverage (k={k})']:.2f} ({floor[f'coverage (k={k})']:.2f}).",
@@ -219,7 +219,7 @@ display(Markdown(
     f"- The most similar training face other than the parents shares {memorisation['mean_best_overlap']['samples']:.1f} of {L} codes with a sample and {memorisation['mean_best_overlap']['held-out']:.1f} with a held-out face; "
     f"{memorisation['copied_sets']:.1%} of the samples have exactly the codes of a training face that is not a parent.  \n"
     + ("- So samples are closer to their parents, of which they are made, but not copies of other faces." if memorisation["suspiciously_close"] < 0.05
-       else "- **More samples than expected lie very close to training faces**: decoded images look alike, or faces are repeated.")
+       else "- **More samples than expected lie very close to a training face.** Either the decoded images look alike, or faces are repeated: the figures above tell which.")
 ))
 
 # %% [markdown]
