@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 
-from pivq.config import Config
-from pivq.model import PIVQ
 from pivq.paths import atomic_write
 
 
@@ -32,16 +30,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can make torch raise nearly anything
             raise ValueError(f"{path} is damaged or no checkpoint; delete it to train this run again") from error
-
-
-def load_model(path: Path, device: str | torch.device = "cpu") -> PIVQ:
-    """Return the EMA model of a run folder (or of a checkpoint file) in evaluation mode.
-
-    Raises:
-        FileNotFoundError, ValueError: see `load_checkpoint`.
-    """
-    path = Path(path)
-    state = load_checkpoint(path / "checkpoint.pt" if path.is_dir() else path)
-    model = PIVQ(Config.from_dict(state["config"]).model, state["quantizer"])
-    model.load_state_dict(state["ema"])
-    return model.to(device).eval().requires_grad_(False)

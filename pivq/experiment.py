@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pivq.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log, validate
-from pivq.checkpoint import load_checkpoint, load_model, save_checkpoint
+from pivq.checkpoint import load_checkpoint, save_checkpoint
 from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
 from pivq.model import PIVQ
@@ -63,7 +63,7 @@ class Run:
 
     def model(self, device: str | torch.device = "cpu") -> PIVQ:
         """Return the EMA model in evaluation mode."""
-        return load_model(self.folder, device)
+        return PIVQ.from_pretrained(self.folder, device)
 
 
 def find_run(config: Config, quantizer: str) -> Run | None:

@@ -1,12 +1,15 @@
 """PI-VQ: the permutation-invariant autoencoder of Section 3.2."""
 
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pivq.config import ModelConfig
+from pivq.checkpoint import load_checkpoint
+from pivq.config import Config, ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
 from pivq.quantizers import QUANTIZERS, Quantized
 
@@ -114,6 +117,19 @@ class PIVQ(nn.Module):
         self.encoder = Encoder(config)
         self.quantizer = QUANTIZERS[quantizer](config.codebook_size, config.dim, config.num_codes)
         self.decoder = Decoder(config)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike, device: str | torch.device = "cpu") -> "PIVQ":
+        """Return the EMA model of a run folder, or of a checkpoint file, in evaluation mode.
+
+        Raises:
+            FileNotFoundError, ValueError: see `pivq.checkpoint.load_checkpoint`.
+        """
+        path = Path(path)
+        state = load_checkpoint(path / "checkpoint.pt" if path.is_dir() else path)
+        model = cls(Config.from_dict(state["config"]).model, state["quantizer"])
+        model.load_state_dict(state["ema"])
+        return model.to(device).eval().requires_grad_(False)
 
     def forward(self, images: Tensor, quantize: bool = True) -> Reconstruction:
         """Encode, quantize and decode images `(B, 3, H, W)` in [0, 1].

@@ -22,7 +22,6 @@ ARTEFACTS = {
     "attributes": "00_meet_the_faces",
     "fig2_architecture": "01_architecture",
     "parameters": "01_architecture",
-    "invariance": "01_architecture",
     "fig3_matching": "02_matching_quantization",
     "matching_example": "02_matching_quantization",
     "matching_totals": "02_matching_quantization",

@@ -16,7 +16,6 @@ REPRODUCED, DIFFERS, NEEDS_SCALE = "reproduced", "differs", "needs paper-scale d
 
 # File: the notebook that makes it.
 SOURCES = {
-    "invariance": "01_architecture",
     "ablations": "03_train",
     "capacity": "04_capacity",
     "interpolation": "05_interpolation",
@@ -135,7 +134,7 @@ def _average(metric: str, data: tuple[str, ...] = ()) -> Callable[[dict, paper.C
 
 
 def _invariance(facts: dict, claim: paper.Claim) -> Outcome:
-    worst = facts["invariance"]["largest_difference"]
+    worst = facts["interpolation"]["order_difference"]
     why = "Greatest difference of any pixel (of 1) over random orders; float32 sums depend on their order."
     return f"{worst:.0e}", _holds(worst < 1e-5), why
 

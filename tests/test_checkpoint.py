@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from pivq.checkpoint import load_checkpoint, load_model, save_checkpoint
+from pivq.checkpoint import load_checkpoint, save_checkpoint
 from pivq.model import PIVQ
 
 
@@ -37,7 +37,7 @@ def test_round_trip(path, state):
 
 def test_model_is_the_average_in_evaluation_mode(path, state):
     for place in (path, path.parent, str(path.parent)):
-        model = load_model(place)
+        model = PIVQ.from_pretrained(place)
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
         assert all(torch.equal(state["ema"][name], value) for name, value in model.state_dict().items())
@@ -89,7 +89,7 @@ def test_another_kind_of_file_is_named(path, content):
 
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoint.pt"):
-        load_model(tmp_path)
+        PIVQ.from_pretrained(tmp_path)
 
 
 def test_a_full_disk_is_said_plainly_and_leaves_the_previous_checkpoint(path, state, monkeypatch):

@@ -10,9 +10,20 @@ from torch import nn
 
 from pivq import callbacks, experiment
 from pivq.callbacks import read_log, validate
-from pivq.checkpoint import load_checkpoint, load_model
+from pivq.checkpoint import load_checkpoint
 from pivq.config import Config
-from pivq.experiment import MissingRun, discard, encode_images, find_run, load_split, pick_device, require_run, train
+from pivq.experiment import (
+    MissingRun,
+    discard,
+    encode_images,
+    find_run,
+    load_split,
+    pick_device,
+    require_run,
+    train,
+    train_trunk,
+)
+from pivq.model import PIVQ
 from pivq.trainer import Trainer, TrainingDiverged
 
 FILES = {"config.json", "checkpoint.pt", "log.jsonl", "codes.npz", "summary.json"}
@@ -220,6 +231,17 @@ def test_settings_that_act_later_branch_from_the_same_trunk(finished, tiny_confi
     assert all(torch.equal(last[name], value) for name, value in straight.model.state_dict().items())
 
 
+def test_the_trunk_can_be_trained_by_itself(finished, tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path)
+    train_trunk(tiny_config())
+    train_trunk(tiny_config())
+    assert network.calls == 3, "once"
+    assert same_results(train(tiny_config(), "nearest"), finished[0]["nearest"])
+    assert network.calls == 8
+    train_trunk(tiny_config(train__quantize_from_step=0, train__codebook_initialisations=0))
+    assert network.calls == 8, "there is none"
+
+
 def test_no_trunk_when_quantizing_from_the_first_step(tiny_config, monkeypatch, tmp_path):
     network = stand_in(monkeypatch, tmp_path)
     config = tiny_config(train__quantize_from_step=0, train__codebook_initialisations=0)
@@ -252,7 +274,7 @@ def test_an_unfinished_run_has_its_own_quantizer_whoever_trained_the_trunk(tiny_
     for quantizer in ("matching", "nearest"):
         with pytest.raises(KeyboardInterrupt):
             train(tiny_config(), quantizer)
-        model = load_model(tiny_config().run_dir(quantizer))
+        model = PIVQ.from_pretrained(tiny_config().run_dir(quantizer))
         assert type(model.quantizer).__name__.lower().startswith(quantizer)
     assert network.calls == 3
 

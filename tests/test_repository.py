@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import pivq
+from pivq.plotting import ARTEFACTS
 from pivq.runner import main
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -306,3 +307,19 @@ def test_every_command_of_the_readme_works():
             assert (CHECKOUT / words[-1]).is_file(), command
         else:
             assert words[0] in ("git", "cd", "source", "conda"), f"nothing runs {command!r}"
+
+
+def test_readme_shows_the_committed_results():
+    """The tables of the README are those that the default run left: nobody typed a number."""
+    readme = (CHECKOUT / "README.md").read_text()
+    table = [line for line in (CHECKOUT / "figures/quick/results.md").read_text().splitlines() if line.startswith("|")]
+    assert len(table) == 4 and "\n".join(table) in readme
+    count = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())["judgements"]
+    for judgement in ("reproduced", "differs", "needs paper-scale data"):
+        assert f"{sum(row['judgement'] == judgement for row in count)} {judgement}" in readme
+
+
+def test_readme_maps_every_artefact_to_its_notebook():
+    rows = [line for line in (CHECKOUT / "README.md").read_text().splitlines() if line.startswith("| `0")]
+    mapped = {name: row.split("`")[1] for row in rows for name in re.findall(r"`(\w+)`", row)[1:]}
+    assert mapped == ARTEFACTS

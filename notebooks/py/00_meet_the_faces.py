@@ -46,6 +46,7 @@ force = False
 # %%
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import Markdown, display
 
 from pivq.charts import plot_attributes
@@ -81,13 +82,10 @@ save_figure(figure, "faces", profile, caption(config, note="the first 48 faces o
 # **What to look at.** Everything is where it is in every other picture: the face fills the frame, eyes and mouth share their height. What varies is *what* is there, and most of it is a choice from a short list: a colour of hair, glasses or none, a mouth. Hair and brows have one colour; some combinations (beards with long hair, blond hair with dark skin) are rare or absent, as among people. The pictures are far simpler than photographs: take results on them as a test of the method, not as a benchmark.
 
 # %% [markdown]
-# How strict the alignment is shows in the mean of all training faces. Beside it, how much each pixel varies over the set, scaled so that the greatest deviation is white.
+# How strict the alignment is shows in the mean of many training faces. Beside it, how much each pixel varies over the set, scaled so that the greatest deviation is white.
 
 # %%
-total = sum(from_uint8(batch).double().sum(0) for batch in train.images.split(1000))
-squares = sum(from_uint8(batch).double().square().sum(0) for batch in train.images.split(1000))
-mean = total / len(train)
-deviation = (squares / len(train) - mean**2).clamp(min=0).sqrt()
+deviation, mean = torch.std_mean(from_uint8(train.images[:2000]), dim=0)
 shown = np.stack([mean, deviation / deviation.max()])
 plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
@@ -95,7 +93,7 @@ plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 # The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better than this.
 
 # %%
-rest = from_uint8(heldout.images) - mean.float()
+rest = from_uint8(heldout.images) - mean
 error, decibels = float(rest.abs().mean()), -10 * float(rest.square().mean().log10())
 display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."))
 

@@ -18,7 +18,7 @@
 # | | |
 # |---|---|
 # | needs | the faces (notebook 00); the trained matching model of notebook 03 if there is one, else an untrained one: the claim is about the architecture |
-# | makes | `fig2_architecture`, `parameters`, `invariance` in `figures/<profile>/` |
+# | makes | `fig2_architecture`, `parameters` in `figures/<profile>/` |
 # | cost | 0.3 minutes; 1.5 GB of memory |
 
 # %% [markdown]
@@ -56,7 +56,7 @@ from pivq.diagrams import draw_architecture
 from pivq.experiment import find_run, load_split
 from pivq.model import PIVQ
 from pivq.pictures import as_pixels, plot_images
-from pivq.plotting import save_figure, save_json, save_table, use_style
+from pivq.plotting import save_figure, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
 
 config = load_config(profile, seed)
@@ -205,8 +205,6 @@ display(Markdown(
     f"Greatest difference with positions on the codes: **{broken:.2f}**; without: {max(differences):.1e}. "
     "The invariance is gone."
 ))
-numbers = {"orders": orders, "largest_difference": max(differences), "largest_difference_with_positions": broken}
-save_json(numbers | stamp(config, model=run.folder.name if run else "untrained"), "invariance", profile);
 
 # %% [markdown]
 # As pictures (the model was not made for positions on its codes, so compare the two rows with each other, not with the faces):

@@ -75,6 +75,14 @@ pairs = torch.randperm(len(heldout), generator=generator).reshape(-1, 2)
 display(Markdown(f"The first pair: `{heldout.ids[pairs[0, 0]]}` and `{heldout.ids[pairs[0, 1]]}`."))
 
 # %% [markdown]
+# Recombining sets only makes sense if order means nothing to the decoder. On the trained model, the greatest difference of any pixel (of 1) between the codes of 50 faces in latent order and shuffled:
+
+# %%
+shuffled = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in codes[:50]])
+order_difference = float((model.decode(shuffled) - model.decode(codes[:50])).abs().max())
+display(Markdown(f"{order_difference:.0e}: the rounding of float32 sums, nothing else."))
+
+# %% [markdown]
 # ## One step by hand
 #
 # The two sets of codes of the first pair, what they share ($C_c$), and what only one has. A path exchanges the codes of the second line for those of the third, one at a time; in which order is chosen at random, for both lines separately.
@@ -226,6 +234,7 @@ display(Markdown(
 numbers = {
     "pairs": [{"a": heldout.ids[i], "b": heldout.ids[j], "exchanged": count["exchanged"], "paths": str(count["paths"]), "apart": gap}
               for (i, j), count, gap in zip(pairs[:2].tolist(), counts, apart, strict=True)],
+    "order_difference": order_difference,
     "smoothness": smoothness,
     "composition": composition,
 }

@@ -17,7 +17,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the numbers that notebooks 01 and 03 to 07 left in `figures/<profile>/` |
+# | needs | the numbers that notebooks 03 to 07 left in `figures/<profile>/` |
 # | makes | `verdict.md`, `verdict.json`, `results` in `figures/<profile>/` |
 # | cost | seconds; 0.5 GB of memory |
 
