@@ -47,7 +47,7 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
     jobs = [(load_config(config.profile, config.seed, **settings), "matching") for _, settings in ABLATIONS.values()]
     runs = train_together(jobs, device)
     for (name, (change, _)), run in zip(ABLATIONS.items(), runs, strict=True):
-        samples, summary = draw_samples(run, config.evaluation.samples).images, run.summary
+        samples, summary = draw_samples(run, config.train.heldout_images).images, run.summary
         pictures[name] = samples[:8]
         rows.append(
             {

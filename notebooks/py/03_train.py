@@ -164,7 +164,7 @@ network = load_feature_network(config.evaluation.features)
 stored = figures_dir(profile) / "ablations.json"
 if rerun_ablations or not stored.exists():
     table, samples = run_ablations(config, network, device)
-    note = f"matching model · {config.evaluation.samples:,} samples against the training images"
+    note = f"matching model · {config.train.heldout_images:,} samples against the training images"
     line = caption(config, config.train.steps, note)
     save_table(table, "ablations", profile, line)
     save_figure(plot_ablations(table.drop(columns="change"), highlight="as trained"), "ablations", profile, line)
