@@ -12,13 +12,17 @@ from pivq.parallel import train_together
 
 NEVER = 10**9  # steps
 
-NO_DISCRIMINATOR = {"train__discriminator_from_step": NEVER, "train__adversarial_from_step": NEVER + 1}
-
 # Name: (what is changed, the settings that do it).
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "as trained": ("nothing", {}),
-    "L1 only": ("neither perceptual nor adversarial loss", {"train__perceptual_weight": 0.0} | NO_DISCRIMINATOR),
-    "no discriminator": ("no adversarial loss", NO_DISCRIMINATOR),
+    "L1 only": (
+        "neither perceptual nor adversarial loss",
+        {
+            "train__perceptual_weight": 0.0,
+            "train__discriminator_from_step": NEVER,
+            "train__adversarial_from_step": NEVER + 1,
+        },
+    ),
     "base code's weights": (
         "perceptual weight 1, adversarial limit 1",
         {"train__perceptual_weight": 1.0, "train__adversarial_limit": 1.0},
