@@ -96,9 +96,9 @@ class Validation:
         self.images, self.folder, self.log = images, folder, log
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
-        """Validate when it is time, and after the first step with a newly fitted codebook."""
-        fitted = trainer.step - 1 in initialisation_steps(trainer.config.train)
-        if fitted or trainer.step % trainer.config.evaluation.validate_every == 0:
+        """Validate when it is time, just before each fit of the codebook, and after the first step with it."""
+        step, fits = trainer.step, initialisation_steps(trainer.config.train)
+        if step in fits or step - 1 in fits or step % trainer.config.evaluation.validate_every == 0:
             row, pictures = validate(trainer, self.images)
             self.log.write({"step": trainer.step, **row})
             with atomic_write(self.folder / f"reconstructions-{trainer.step:06d}.png") as temporary:

@@ -161,11 +161,11 @@ def test_validation_logs_and_keeps_a_picture_when_it_is_time(make_trainer, heldo
     log = JsonlLog(tmp_path / "log.jsonl", trainer, until=100)
     trainer.callbacks = [Validation(heldout, tmp_path, log)]
     trainer.fit(7)
-    # Every third step, and after the first step with each of the codebooks of steps 3 and 5.
+    # Every third step, and before and after the first step with each of the codebooks of steps 3 and 5.
     rows = read_log(tmp_path / "log.jsonl")
-    assert [(row["step"], "codes_in_use" in row) for row in rows] == [(3, False), (4, True), (6, True)]
+    assert [(row["step"], "codes_in_use" in row) for row in rows] == [(3, False), (4, True), (5, True), (6, True)]
     pictures = sorted(tmp_path.glob("*.png"))
-    assert [path.name for path in pictures] == [f"reconstructions-00000{step}.png" for step in (3, 4, 6)]
+    assert [path.name for path in pictures] == [f"reconstructions-00000{step}.png" for step in (3, 4, 5, 6)]
     with Image.open(pictures[0]) as picture:
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert pixels.shape == (3, 2 * 16, 8 * 16), "eight originals over eight reconstructions"

@@ -88,12 +88,16 @@ measures = {"heldout_l1": "held-out L1", "heldout_psnr": "PSNR (dB)", "heldout_p
 measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes an image", "skipped_steps": "steps skipped"}
 table = summary[list(measures)].rename(columns=measures).astype(float)
 table.insert(0, "quantizer", table.index)
-seconds = {name: run.log().set_index("step")["seconds"].dropna() for name, run in runs.items()}
-t_q = config.train.quantize_from_step
-table["minutes before T_q (shared)"] = [passed[passed.index <= t_q].sum() / 60 for passed in seconds.values()]
-table["minutes after T_q"] = [passed[passed.index > t_q].sum() / 60 for passed in seconds.values()]
 save_table(table, "training", profile, caption(config, config.train.steps, f"{len(load_split(config, 'heldout')):,} held-out images"))
-display(Markdown(f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image."), table)
+seconds = {name: run.log().set_index("step")["seconds"].dropna() for name, run in runs.items()}
+before, after = ({name: passed[(passed.index > config.train.quantize_from_step) == late].sum() / 60 for name, passed in seconds.items()} for late in (False, True))
+display(
+    Markdown(
+        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. Training took {before['matching']:.1f} minutes before T_q, once for both models, "
+        f"and {after['matching']:.1f} (matching) and {after['nearest']:.1f} minutes (nearest) after it."
+    ),
+    table,
+)
 
 # %% [markdown]
 # Are the two models different at all? Before T_q they are one; after it they stay one for as long as no two latents of an image have the same nearest code, for then matching has nothing to decide.
