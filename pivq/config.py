@@ -238,7 +238,7 @@ _QUICK = {
     "train.nonfinite_limit": (10, ASSUMPTION),
     "evaluation.validate_every": (300, ASSUMPTION),
     "evaluation.checkpoint_every": (300, ASSUMPTION),
-    "evaluation.samples": (8000, ASSUMPTION),
+    "evaluation.samples": (2000, ASSUMPTION),
     "evaluation.features": ("efficientnet_lite0", ASSUMPTION),
     "evaluation.prdc_k": ((3, 5), ASSUMPTION),
     "evaluation.probe_folds": (5, PAPER),

@@ -209,7 +209,7 @@ display(
 )
 
 # %% [markdown]
-# **What to look at.** L1 alone averages over what it cannot know: hair and glasses of the samples end in smears. The perceptual loss asks for the right *kind* of texture and the adversarial loss for patches like real ones, which costs a little L1. In the last row nothing was learnt but a mean face: with a random codebook every latent lands on one of the few codes that happen to lie near, the decoder gets hardly any information, and so the encoder never hears what to change.
+# **What to look at.** The perceptual loss and the Fréchet distance look through the same network, which flatters models trained with it: trust the pictures as much as the numbers. L1 alone averages over what it cannot know: hair and skin of the samples break up into patches. The perceptual loss asks for the right *kind* of texture and the adversarial loss for patches like real ones. With the base code's weights they outweigh L1, which minutes of training cannot make up for: smoother samples, but no longer the face that went in. In the last row nothing was learnt but a mean face: with a random codebook every latent lands on one of the few codes that happen to lie near, the decoder gets hardly any information, and so the encoder never hears what to change.
 #
 # Made by this run:
 
