@@ -19,7 +19,7 @@
 # |---|---|
 # | needs | the faces (notebook 00) |
 # | makes | the two runs that all later notebooks load, in `results/<profile>/`; `training_curves`, `reconstructions`, `at_tq`, `ablations`, `ablation_samples` in `figures/<profile>/` |
-# | cost | 11 minutes on two CPU cores in `quick`, seconds when the runs are there; 3 GB of memory |
+# | cost | 13 minutes on two CPU cores in `quick`, seconds when the runs are there; 5 GB of memory |
 
 # %% [markdown]
 # So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
