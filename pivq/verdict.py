@@ -219,7 +219,8 @@ def _score(metric: str) -> Callable[[dict, paper.Claim], Outcome]:
         value = row["distance"] if metric == "fid" else row[f"{metric} (k={k})"]
         name = quality["distance_name"] if metric == "fid" else f"{metric}, k = {k}"
         why = "Needs the data set and Inception features; ours is another data set in other features."
-        return f"{value:.3g} ({name}, {facts['config'].dataset})", NEEDS_SCALE, why
+        number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        return f"{number} ({name}, {facts['config'].dataset})", NEEDS_SCALE, why
 
     return rule
 
