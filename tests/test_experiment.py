@@ -269,6 +269,18 @@ def test_an_interrupted_run_goes_on_and_ends_alike(
     assert f"{quantizer}: going on from step " in capsys.readouterr().out
 
 
+def test_an_interrupted_trunk_goes_on_for_whoever_needs_it(finished, tiny_config, monkeypatch, tmp_path, recwarn):
+    often = {"evaluation__checkpoint_every": 2}
+    stand_in(monkeypatch, tmp_path, interrupt_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(**often, train__commitment_weight=0.5), "matching")
+    network = stand_in(monkeypatch, tmp_path)
+    run = train(tiny_config(**often), "nearest")
+    assert network.calls == 6, "two of the trunk's steps were there"
+    assert same_results(run, finished[0]["nearest"])
+    assert not [warning for warning in recwarn.list if "checkpoint was made with" in str(warning.message)]
+
+
 def test_an_unfinished_run_has_its_own_quantizer_whoever_trained_the_trunk(tiny_config, monkeypatch, tmp_path):
     network = stand_in(monkeypatch, tmp_path, interrupt_at=3)
     for quantizer in ("matching", "nearest"):

@@ -93,6 +93,15 @@ def test_positions_are_on_the_grid_alone(make_model):
     assert [name for name in parameters if "." not in name] == ["outputs"], "the codes get no embedding of their own"
 
 
+def test_latents_are_the_outputs_of_the_learned_tokens(make_model):
+    model, order = make_model(), torch.tensor([2, 0, 3, 1])
+    images = torch.rand(2, 3, 16, 16)
+    latents = model.encoder(images)
+    model.encoder.tokens.data = model.encoder.tokens.data[order]
+    torch.testing.assert_close(model.encoder(images), latents[:, order], rtol=0, atol=1e-5)
+    assert float((latents - latents[:, order]).detach().abs().max()) > 0.1
+
+
 def test_an_image_does_not_depend_on_its_batch(make_model):
     model = make_model()
     images = torch.rand(4, 3, 16, 16)
