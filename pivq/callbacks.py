@@ -31,23 +31,20 @@ class Progress:
         if trainer.step % LOG_EVERY == 0:
             shown = [name for name in ("l1", "perceptual", "commitment") if name in losses]
             self.bar.set_postfix({name: f"{float(losses[name]):.3f}" for name in shown})
-        if trainer.step == self.bar.total:
-            self.bar.close()
 
 
 class JsonlLog:
-    """Append-only log: one row of mean losses every `LOG_EVERY` steps, and the rows others `write`.
+    """Append-only log: one row of mean losses every `LOG_EVERY` steps, one at `flush`, and the rows others `write`.
 
     A loss that is not there in all of a row's steps is averaged over those that have it.
 
     Args:
         path: `log.jsonl`; rows beyond the trainer's step, left by a run that was cut off after its last checkpoint,
             are dropped, since those steps are done again.
-        until: last step, which completes a row however few steps are in it.
     """
 
-    def __init__(self, path: Path, trainer: Trainer, until: int):
-        self.path, self.until = path, until
+    def __init__(self, path: Path, trainer: Trainer):
+        self.path = path
         kept = [row for row in read_log(path) if row["step"] <= trainer.step]
         with atomic_write(path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
@@ -55,9 +52,14 @@ class JsonlLog:
         self.started = time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
-        """Add a step; write a row when one is full, or at the last step."""
+        """Add a step; write a row when one is full."""
         self.losses.append(losses)
-        if trainer.step % LOG_EVERY == 0 or trainer.step == self.until:
+        if trainer.step % LOG_EVERY == 0:
+            self.flush(trainer)
+
+    def flush(self, trainer: Trainer) -> None:
+        """Write a row of the steps since the last one, if there are any."""
+        if self.losses:
             now = time.perf_counter()
             names = dict.fromkeys(name for row in self.losses for name in row)
             steps = {name: [row[name] for row in self.losses if name in row] for name in names}

@@ -1,6 +1,7 @@
 """Delayed, data-dependent codebook initialisation, Section 3.7."""
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -33,10 +34,10 @@ class LatentHistory:
         self.wanted = {step for end in ends for step in range(end - config.history_steps, end)}
         self.latents: deque[Tensor] = deque(maxlen=config.history_steps)
 
-    def record(self, step: int, latents: Tensor) -> None:
-        """Keep the latents `(B, L, d)` of `step`, if a window needs them."""
+    def record(self, step: int, latents: Callable[[], Tensor]) -> None:
+        """Keep the latents `(B, L, d)` of `step`, which are asked for only if a window needs them."""
         if step in self.wanted:
-            self.latents.append(latents.detach().flatten(0, 1).float())
+            self.latents.append(latents().detach().flatten(0, 1).float())
 
     def gather(self) -> Tensor:
         """Return all kept latents, `(W · B · L, d)` float32."""

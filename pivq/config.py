@@ -53,8 +53,8 @@ class ModelConfig:
 class TrainConfig:
     """The optimisation (Sections 3.6 and 3.7); steps are generator updates."""
 
-    train_images: int
-    heldout_images: int
+    train_images: int  # the first so many of the set; 0 is all
+    heldout_images: int  # likewise
     steps: int
     batch_size: int
     learning_rate: float  # peak
@@ -105,9 +105,12 @@ class Config:
     model: ModelConfig
     train: TrainConfig
     evaluation: EvaluationConfig
+    data: str = ""  # folder of the data set; "" is its place in `data/`, or, for `avatars`, none is needed
 
     def __post_init__(self):
         train = self.train
+        if self.dataset == "folder" and not self.data:
+            raise ValueError(f"profile {self.profile!r} needs a folder of images: --data DIR, or data = \"DIR\"")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
         if train.adversarial_from_step <= train.discriminator_from_step:
@@ -143,8 +146,9 @@ class Config:
         """Return eight hex digits that change with whatever changes a run's network.
 
         Args:
-            run: "matching", "nearest" or "trunk", the steps before T_q: settings that act only after T_q have no
-                part in its digest, so that runs which differ in those alone branch from the same trunk.
+            run: "matching", "nearest", or the steps that several runs share: "shared", those that are the same for
+                both quantizers, or "trunk", those before T_q. Settings that act only after T_q have no part in the
+                digest of a trunk, so that runs which differ in those alone branch from the same one.
         """
         model, train = asdict(self.model), asdict(self.train)
         if run == "trunk":
@@ -152,6 +156,8 @@ class Config:
             for name in ("discriminator_from_step", "adversarial_from_step"):
                 train[name] = min(train[name], self.train.quantize_from_step)  # any later one is the same to it
         facts = {"dataset": self.dataset, "seed": self.seed, "run": run, "model": model, "train": train}
+        if self.dataset == "folder":  # any other set is known by its name, wherever it lies
+            facts["data"] = str(Path(self.data).resolve())
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
     def run_dir(self, run: str) -> Path:
@@ -181,7 +187,7 @@ def _build(kind: type, values: dict[str, Any], prefix: str):
     for name in values:
         if name not in known:
             raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, known)}")
-    missing = [prefix + name for name in known if name not in values]
+    missing = [prefix + name for name in known if name not in values and name != "data"]
     if missing:
         raise ValueError(f"settings without a value: {', '.join(missing)}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
@@ -266,15 +272,94 @@ _SMOKE = _QUICK | {
     "evaluation.checkpoint_every": (20, ASSUMPTION),
     "evaluation.samples": (200, ASSUMPTION),
 }
-PROFILES: dict[str, dict[str, tuple[Any, str]]] = {"quick": _QUICK, "smoke": _SMOKE}
+# The paper's experiments. What neither the paper nor its base code says is the same in all of them unless stated.
+_CELEBA64 = {
+    "dataset": ("celeba", PAPER),
+    "model.image_size": (64, PAPER),
+    "model.patch_size": (1, BASE),
+    "model.width": (128, BASE),
+    "model.channel_multipliers": ((1, 2, 2, 4), ASSUMPTION),  # an 8 × 8 grid
+    "model.residual_blocks": (2, BASE),
+    "model.attention_sizes": ((16,), BASE),
+    "model.dim": (128, PAPER),
+    "model.feedforward": (512, PAPER),
+    "model.transformer_layers": (4, PAPER),
+    "model.heads": (8, ASSUMPTION),
+    "model.query_key_gain": (1.0, ASSUMPTION),
+    "model.codebook_size": (512, PAPER),
+    "model.num_codes": (32, PAPER),
+    "train.train_images": (0, ASSUMPTION),
+    "train.heldout_images": (0, ASSUMPTION),
+    "train.steps": (500_000, ASSUMPTION),
+    "train.batch_size": (16, PAPER),
+    "train.learning_rate": (16 * 4.5e-6, BASE),
+    "train.adam_betas": ((0.9, 0.999), BASE),
+    "train.weight_decay": (0.0, BASE),
+    "train.gradient_clip": (0.0, BASE),
+    "train.warmup_steps": (0, BASE),
+    "train.decay_from": (1.0, BASE),
+    "train.ema_decay": (0.995, PAPER),
+    "train.ema_every": (10, BASE),
+    "train.reconstruction_weight": (1.0, BASE),
+    "train.perceptual_network": ("lpips_vgg", BASE),
+    "train.perceptual_weight": (1.0, BASE),
+    "train.codebook_weight": (0.25, BASE),
+    "train.commitment_weight": (1.0, BASE),
+    "train.quantize_from_step": (20_000, ASSUMPTION),
+    "train.history_steps": (100, ASSUMPTION),
+    "train.codebook_initialisations": (4, ASSUMPTION),
+    "train.discriminator_from_step": (30_000, BASE),
+    "train.adversarial_from_step": (30_001, ASSUMPTION),  # base code: 30,000, before the discriminator's first step
+    "train.adversarial_limit": (1.0, BASE),
+    "train.discriminator_width": (64, BASE),
+    "train.discriminator_layers": (3, BASE),
+    "train.discriminator_learning_rate": (16 * 4.5e-6, BASE),
+    "train.discriminator_betas": ((0.9, 0.999), BASE),
+    "train.nonfinite_limit": (10, ASSUMPTION),
+    "evaluation.validate_every": (5_000, ASSUMPTION),
+    "evaluation.checkpoint_every": (5_000, ASSUMPTION),
+    "evaluation.samples": (50_000, PAPER),
+    "evaluation.features": ("inception", PAPER),
+    "evaluation.prdc_k": ((3, 5), BASE),  # the base code's is 3; 5 stands beside it
+    "evaluation.probe_folds": (5, PAPER),
+}
+_FFHQ256 = _CELEBA64 | {
+    "dataset": ("ffhq", PAPER),
+    "model.image_size": (256, PAPER),
+    "model.channel_multipliers": ((1, 1, 2, 2, 4), BASE),  # a 16 × 16 grid
+    "model.dim": (256, PAPER),
+    "model.feedforward": (1024, PAPER),
+    "model.codebook_size": (4096, PAPER),
+    "model.num_codes": (512, PAPER),
+    "train.steps": (1_400_000, BASE),
+    "train.batch_size": (4, PAPER),
+    "train.learning_rate": (4 * 4.5e-6, BASE),
+    "train.discriminator_learning_rate": (4 * 4.5e-6, BASE),
+}
+_CELEBAHQ256 = _FFHQ256 | {
+    "dataset": ("celebahq", PAPER),
+    "train.steps": (1_000_000, ASSUMPTION),
+    "evaluation.samples": (30_000, PAPER),
+}
+# Any folder of aligned images, on whatever computer there is: the settings of `quick`, on all images of the folder.
+_FOLDER = _QUICK | {
+    "dataset": ("folder", ASSUMPTION),
+    "train.train_images": (0, ASSUMPTION),
+    "train.heldout_images": (0, ASSUMPTION),
+}
+PROFILES: dict[str, dict[str, tuple[Any, str]]] = {
+    "quick": _QUICK, "smoke": _SMOKE, "celeba64": _CELEBA64, "celebahq256": _CELEBAHQ256, "ffhq256": _FFHQ256,
+    "folder": _FOLDER,
+}  # fmt: skip
 
 
-def load_config(profile: str, seed: int = 0, **overrides: Any) -> Config:
+def load_config(profile: str, seed: int = 0, data: str = "", **overrides: Any) -> Config:
     """Return a profile's configuration.
 
     Args:
         profile: one of `PROFILES`.
         seed: of every random choice, at least 0.
+        data: folder of the data set; "" is its place in `data/`.
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
@@ -286,7 +371,7 @@ def load_config(profile: str, seed: int = 0, **overrides: Any) -> Config:
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
-    values: dict[str, Any] = {"profile": profile, "seed": seed}
+    values: dict[str, Any] = {"profile": profile, "seed": seed, "data": str(data)}
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     settings |= {name.replace("__", "."): value for name, value in overrides.items()}
     for name, value in settings.items():

@@ -1,7 +1,31 @@
 """The patch discriminator and DiffAug, as the base code has them (Section 3.6)."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm by the statistics of the batch in all processes, so that splitting a batch changes nothing.
+
+    Only batch statistics are ever used; running ones would change even in a step that is skipped. (PyTorch's
+    `SyncBatchNorm` needs GPUs.)
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `(B, C, H, W)`, each channel with mean 0 and variance 1 over the whole batch, scaled and shifted."""
+        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(x)
+        count = all_reduce(torch.tensor(x.numel() / x.shape[1], device=x.device))
+        mean = all_reduce(x.float().sum(dim=(0, 2, 3))) / count
+        centred = x.float() - mean[:, None, None]
+        variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class PatchDiscriminator(nn.Module):
@@ -19,9 +43,8 @@ class PatchDiscriminator(nn.Module):
         for layer in range(1, layers + 1):
             out = width * min(2**layer, 8)
             stride = 2 if layer < layers else 1
-            # Only batch statistics are ever used; running ones would change even in a step that is skipped.
-            norm = nn.BatchNorm2d(out, track_running_stats=False)
-            path += [nn.Conv2d(channels, out, 4, stride=stride, padding=1, bias=False), norm, nn.LeakyReLU(0.2)]
+            path += [nn.Conv2d(channels, out, 4, stride=stride, padding=1, bias=False), BatchNorm(out)]
+            path.append(nn.LeakyReLU(0.2))
             channels = out
         self.path = nn.Sequential(*path, nn.Conv2d(channels, 1, 4, padding=1))
         for module in self.modules():
@@ -35,17 +58,23 @@ class PatchDiscriminator(nn.Module):
         return self.path(2 * images - 1)
 
 
-def diff_augment(images: Tensor) -> Tensor:
+def diff_augment(images: Tensor, rows: slice = slice(None), batch: int | None = None) -> Tensor:
     """Change colours and shift images `(B, 3, H, W)` at random, differentiably: DiffAug, policy colour + translation.
 
     Each image gets its own brightness (±0.25 of the [0, 1] range), saturation (×0…2), contrast (×0.5…1.5) and shift
     (up to an eighth of the side, zeros moving in). The discriminator judges real and generated images after it, so a
     small data set is harder to learn by heart.
+
+    Args:
+        images: `(B, 3, H, W)`.
+        rows: which images of the whole batch these are, when several processes share it. The random numbers are drawn
+            for the whole batch, so that an image gets the same ones in whichever process it is.
+        batch: images in the whole batch; B when None.
     """
-    batch, _, height, width = images.shape
+    batch, (height, width) = batch or len(images), images.shape[2:]
 
     def uniform(low: float, high: float) -> Tensor:
-        return torch.empty(batch, 1, 1, 1, device=images.device, dtype=images.dtype).uniform_(low, high)
+        return torch.empty(batch, 1, 1, 1, device=images.device, dtype=images.dtype).uniform_(low, high)[rows]
 
     images = images + uniform(-0.25, 0.25)
     grey = images.mean(dim=1, keepdim=True)
@@ -56,7 +85,7 @@ def diff_augment(images: Tensor) -> Tensor:
     # A shift of rows or columns is a product with a shifted unit matrix; what comes from outside is zero.
     def shifted(size: int) -> Tensor:
         reach = size // 8
-        shift = torch.randint(-reach, reach + 1, (batch, 1, 1), device=images.device)
+        shift = torch.randint(-reach, reach + 1, (batch, 1, 1), device=images.device)[rows]
         places = torch.arange(size, device=images.device)
         return (places[:, None] + shift == places).to(images.dtype)[:, None]
 

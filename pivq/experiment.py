@@ -103,25 +103,27 @@ def pick_device(device: str = "auto") -> torch.device:
 
 
 def discard(config: Config, quantizers: Iterable[str]) -> None:
-    """Delete the runs of these settings, the steps before T_q included, so that `train` starts anew."""
-    for name in (*quantizers, "trunk"):
+    """Delete the runs of these settings, the shared steps included, so that `train` starts anew."""
+    for name in (*quantizers, "shared", "trunk"):
         if config.run_dir(name).exists():
             shutil.rmtree(config.run_dir(name))
 
 
-def train(config: Config, quantizer: str, device: str = "auto") -> Run:
+def train(config: Config, quantizer: str, device: str = "auto", precision: str | None = None) -> Run:
     """Train a model to the end, or go on with, or just load, the run that is already there.
 
     The steps before T_q do not quantize, so they are the same for both quantizers: they are trained once, kept as
-    the run `trunk`, and both quantizers' runs with these settings branch from it.
+    the run `trunk`, and both quantizers' runs with these settings branch from it, or from what `train_shared` left.
 
     Args:
         config: the settings.
         quantizer: "matching" or "nearest".
         device: "auto", "cpu", "cuda", …
+        precision: see `pivq.trainer.Trainer`.
 
     Raises:
         TrainingDiverged: when gradients stay non-finite; names the last good checkpoint.
+        FileNotFoundError: the weights of the perceptual network are not in place.
     """
     folder = config.run_dir(quantizer)
     if find_run(config, quantizer):
@@ -129,21 +131,17 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
         return Run(folder, config, quantizer)
 
     dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
-    trainer = _trainer(config, quantizer, dataset.images, device)
-    checkpoint = folder / "checkpoint.pt"
-    write_config(config, quantizer)
-    if config.train.quantize_from_step and not checkpoint.exists():
-        trunk = _train_trunk(trainer, heldout.images)
-        for file in (trunk / "log.jsonl", *trunk.glob("reconstructions-*.png")):
-            shutil.copy(file, folder / file.name)
-        branch = {"config": config.as_dict(), "quantizer": quantizer}  # all else is the same for whoever branches here
-        save_checkpoint(checkpoint, load_checkpoint(trunk / "checkpoint.pt") | branch)
-    if checkpoint.exists():
-        trainer.load_state_dict(load_checkpoint(checkpoint))
+    trainer = _trainer(config, quantizer, dataset.images, device, precision)
+    main = trainer.accelerator.is_main_process  # of several, one alone writes and talks
+    if main:
+        write_config(config, quantizer)
+    _branch(config, quantizer, trainer, heldout.images)
+    if _load(trainer, folder) and main:
         print(f"{quantizer}: going on from step {trainer.step:,} of {config.train.steps:,}")
-
     _fit(trainer, heldout.images, folder, config.train.steps, quantizer)
-    _summarise(trainer, dataset, heldout, folder)
+    if main:
+        _summarise(trainer, dataset, heldout, folder)
+    trainer.accelerator.wait_for_everyone()
     return Run(folder, config, quantizer)
 
 
@@ -154,6 +152,22 @@ def train_trunk(config: Config, device: str = "auto") -> None:
         _train_trunk(trainer, load_split(config, "heldout").images)
 
 
+def train_shared(config: Config, device: str = "auto") -> int:
+    """Train the steps that are the same for both quantizers, and return how many there are.
+
+    These are the steps before T_q, and those after it until, in a batch, two latents of an image have the same nearest
+    code (see `pivq.trainer.Trainer.fit`). `train` goes on from there.
+    """
+    folder, heldout = config.run_dir("shared"), load_split(config, "heldout").images
+    trainer = _trainer(config, "nearest", load_split(config, "train").images, device)
+    _branch(config, "shared", trainer, heldout)
+    _load(trainer, folder)
+    _fit(trainer, heldout, folder, config.train.steps, "both quantizers", while_distinct=True)
+    if trainer.step < config.train.steps:
+        print(f"From step {trainer.step:,} on the quantizers differ: two latents of an image have one nearest code.")
+    return trainer.step
+
+
 def write_config(config: Config, quantizer: str) -> Path:
     """Write `config.json` of a run, with the source of each setting; return its path."""
     path = config.run_dir(quantizer) / "config.json"
@@ -161,9 +175,44 @@ def write_config(config: Config, quantizer: str) -> Path:
     return path
 
 
-def _trainer(config: Config, quantizer: str, images: Tensor, device: str) -> Trainer:
-    on = pick_device(device)
-    return Trainer(config, quantizer, images, load_perceptual(config.train.perceptual_network).to(on), on)
+def _trainer(
+    config: Config, quantizer: str, images: Tensor, device: str, precision: str | None = None
+) -> Trainer:
+    perceptual = load_perceptual(config.train.perceptual_network)
+    trainer = Trainer(config, quantizer, images, perceptual, pick_device(device), precision=precision)
+    perceptual.to(trainer.device)
+    return trainer
+
+
+def _load(trainer: Trainer, folder: Path) -> bool:
+    """Load the checkpoint of a run's folder into the trainer; return whether there is one."""
+    path = folder / "checkpoint.pt"
+    if path.exists():
+        trainer.load_state_dict(load_checkpoint(path))
+    return path.exists()
+
+
+def _branch(config: Config, run: str, trainer: Trainer, heldout: Tensor) -> None:
+    """Begin a run, if it is new, where the steps end that it shares with others; train those before T_q if nobody has."""
+    folder, source = config.run_dir(run), config.run_dir("shared")
+    begun = (folder / "checkpoint.pt").exists()
+    trainer.accelerator.wait_for_everyone()  # so that all have looked before one writes
+    if begun:
+        return
+    if not (source / "checkpoint.pt").exists():
+        if not config.train.quantize_from_step:
+            return
+        source = _train_trunk(trainer, heldout)
+    if trainer.accelerator.is_main_process:
+        _copy_run(source, folder, {"config": config.as_dict(), "quantizer": trainer.quantizer})
+    trainer.accelerator.wait_for_everyone()
+
+
+def _copy_run(source: Path, folder: Path, changes: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (source / "log.jsonl", *source.glob("reconstructions-*.png")):
+        shutil.copy(file, folder / file.name)
+    save_checkpoint(folder / "checkpoint.pt", load_checkpoint(source / "checkpoint.pt") | changes)
 
 
 def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
@@ -172,29 +221,36 @@ def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
     folder = config.run_dir("trunk")
     checkpoint = folder / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if checkpoint.exists() else trainer.state_dict()
+    trainer.accelerator.wait_for_everyone()  # so that all have looked before one writes
     if state["step"] < config.train.quantize_from_step:
         trainer.load_state_dict(state | {"config": config.as_dict()})
-        folder.mkdir(parents=True, exist_ok=True)
         _fit(trainer, heldout, folder, config.train.quantize_from_step, "before T_q")
     return folder
 
 
-def _fit(trainer: Trainer, heldout: Tensor, folder: Path, until: int, title: str) -> None:
-    """Train up to step `until` with everything beside it, and leave a checkpoint of that step in the folder."""
+def _fit(
+    trainer: Trainer, heldout: Tensor, folder: Path, until: int, title: str, while_distinct: bool = False
+) -> None:
+    """Train up to step `until` with everything beside it, and leave a checkpoint of the last step in the folder."""
+    if not trainer.accelerator.is_main_process:
+        trainer.fit(until, while_distinct)
+        trainer.accelerator.wait_for_everyone()
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    log = JsonlLog(folder / "log.jsonl", trainer, until)
-    trainer.callbacks = [
-        Progress(trainer, until, title),
-        log,
-        Validation(heldout[:VALIDATION_IMAGES], folder, log),
-        Checkpoints(checkpoint),
-    ]
+    log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, title)
+    validation = Validation(heldout[:VALIDATION_IMAGES], folder, log)
+    trainer.callbacks = [progress, log, validation, Checkpoints(checkpoint)]
     try:
-        trainer.fit(until)
+        trainer.fit(until, while_distinct)
     except TrainingDiverged as error:
         last = checkpoint if checkpoint.exists() else "none yet"
         raise TrainingDiverged(f"{error}. Last good checkpoint: {last}") from error
+    finally:
+        progress.bar.close()
+    log.flush(trainer)
     save_checkpoint(checkpoint, trainer.state_dict())
+    trainer.accelerator.wait_for_everyone()
 
 
 @torch.no_grad()
@@ -221,6 +277,7 @@ def _summarise(trainer: Trainer, dataset: ImageDataset, heldout: ImageDataset, f
             heldout_ids=np.array(heldout.ids),
         )
     usage = code_usage(codes["train"], config.model.codebook_size)
+    shared = [config.run_dir(name) / "checkpoint.pt" for name in ("shared", "trunk")]
     seconds = sum(row.get("seconds", 0) for row in read_log(folder / "log.jsonl"))
     _write_json(
         folder / "summary.json",
@@ -230,7 +287,8 @@ def _summarise(trainer: Trainer, dataset: ImageDataset, heldout: ImageDataset, f
             "max_codes_per_image": usage.max_codes_per_image,
             "mean_codes_per_image": usage.mean_codes_per_image,
             "skipped_steps": trainer.skipped,
-            "training_seconds": seconds,
+            "shared_steps": next((load_checkpoint(path)["step"] for path in shared if path.exists()), 0),
+            "training_seconds": seconds,  # shared steps included
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
         }
         | stamp(config, steps=trainer.step, quantizer=trainer.quantizer),

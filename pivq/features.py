@@ -9,7 +9,6 @@ import difflib
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -26,11 +25,9 @@ from tqdm import tqdm
 
 from pivq.data import from_uint8, to_uint8
 from pivq.paths import atomic_write
+from pivq.weights import INCEPTION
 
 NETWORKS = ("efficientnet_lite0", "inception")
-
-INCEPTION_FILE = "inception-2015-12-05.pt"
-INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + INCEPTION_FILE
 
 # EfficientNet-Lite was trained on (x - 127) / 128 of levels 0 to 255, unlike the other EfficientNets.
 LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
@@ -130,7 +127,7 @@ class CleanInception(FeatureNet):
     """Pooled features, 2048, of clean-fid's Inception after clean-fid's resizing: the features of a FID.
 
     Args:
-        weights_file: the TorchScript file `inception-2015-12-05.pt`; see `inception_weights_file`.
+        weights_file: the TorchScript file `inception-2015-12-05.pt`; see `pivq.weights.INCEPTION`.
     """
 
     name, label, num_features = "inception", "Inception", 2048
@@ -160,13 +157,14 @@ def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.d
     Raises:
         ValueError: an unknown name.
         FileNotFoundError: the Inception weights are not in place; the message says where they belong.
+        ValueError: the file is another one, by its checksum.
         ImportError: a package with the network or its weights is missing.
     """
     if name not in NETWORKS:
         close = difflib.get_close_matches(name, NETWORKS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown feature network {name!r}.{hint} There are: {', '.join(NETWORKS)}")
-    network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(inception_weights_file())
+    network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(INCEPTION.find())
     return network.to(device)
 
 
@@ -194,25 +192,6 @@ def efficientnet_lite0(image_size: int) -> tuple[nn.Module, Path]:
     network = EfficientNet.from_name("efficientnet-lite0", image_size=image_size)
     network.load_state_dict(torch.load(weights_file, map_location="cpu", weights_only=True))
     return network.eval(), weights_file
-
-
-def inception_weights_file() -> Path:
-    """Return the file with the Inception weights: `PIVQ_INCEPTION`, else torch's or clean-fid's usual cache.
-
-    Raises:
-        FileNotFoundError: it is in none of the places; the message names them.
-    """
-    given = os.environ.get("PIVQ_INCEPTION")
-    folders = [Path(torch.hub.get_dir()) / "checkpoints", Path(tempfile.gettempdir())]
-    places = [Path(given).expanduser()] if given else folders
-    files = [place if place.name == INCEPTION_FILE else place / INCEPTION_FILE for place in places]
-    for file in files:
-        if file.is_file():
-            return file
-    raise FileNotFoundError(
-        f"no {INCEPTION_FILE} at {' or '.join(map(str, files))}: fetch it from {INCEPTION_URL}, put it there or name "
-        "its folder in PIVQ_INCEPTION; or use the features 'efficientnet_lite0', which need no download"
-    )
 
 
 def extract(

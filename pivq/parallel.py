@@ -1,7 +1,7 @@
-"""Several trainings at once on the cores of a CPU.
+"""Several trainings: what they share is trained once, the rest at once on the cores of a CPU.
 
-One small training cannot keep two cores busy: at these sizes, two processes with one core each do half as much again as
-one process with two cores.
+One small training cannot keep two cores busy: at these sizes, two processes with one core each do a third more than one
+process with two cores.
 """
 
 import json
@@ -16,14 +16,15 @@ from tqdm import tqdm
 
 from pivq.callbacks import read_log
 from pivq.config import Config
-from pivq.experiment import Run, find_run, pick_device, train, train_trunk, write_config
+from pivq.experiment import Run, find_run, pick_device, train, train_shared, train_trunk, write_config
 
 
 def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> list[Run]:
-    """Train runs, or load those that are finished: the steps before T_q first, then all runs side by side.
+    """Train runs, or load those that are finished: first, once, the steps that they share, then each run's own.
 
-    On a CPU each run gets a process and its share of the cores, as many at a time as there are cores. On a GPU they are
-    trained one after the other. The results are those of `pivq.experiment.train` with that many threads.
+    Both quantizers with the same settings share `pivq.experiment.train_shared`, other runs the steps before T_q. The
+    rest is trained on a CPU side by side, each run in a process with its share of the cores, and on a GPU one run after
+    the other. The results are those of `pivq.experiment.train` with that many threads.
 
     Args:
         jobs: pairs of settings and quantizer.
@@ -34,11 +35,14 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> 
             each run goes on from its last checkpoint when it is asked for again.
     """
     missing = [(config, quantizer) for config, quantizer in jobs if not find_run(config, quantizer)]
+    new = [job for job in missing if not (job[0].run_dir(job[1]) / "checkpoint.pt").exists()]
+    alike = [config for config, quantizer in new if quantizer == "nearest" and (config, "matching") in new]
+    ready = [config for config in alike if train_shared(config, device) == config.train.steps]
     if pick_device(device).type == "cpu":
-        for config, quantizer in missing:
-            if not (config.run_dir(quantizer) / "checkpoint.pt").exists():
+        for config, _ in new:
+            if config not in alike:
                 train_trunk(config, device)
-        _run_processes(missing)
+        _run_processes([job for job in missing if job[0] not in ready])
     return [train(config, quantizer, device) for config, quantizer in jobs]
 
 

@@ -1,11 +1,14 @@
 """Networks for the perceptual loss (Section 3.6), ready for `pivq.losses.FeatureDistance`."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from pivq.config import suggestion
 from pivq.features import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
-from pivq.losses import FeatureDistance
+from pivq.losses import FeatureDistance, PerceptualLoss
+from pivq.weights import VGG16
 
 # The last blocks at 1/2, 1/4 and 1/8 of the image size; deeper ones see 4 × 4 cells of a 64 × 64 image and cost more.
 LITE_STAGES = (0, 2, 4)
@@ -32,16 +35,52 @@ class EfficientNetStages(nn.Module):
         return maps
 
 
-PERCEPTUAL_NETWORKS = {"efficientnet_lite0": EfficientNetStages}
+class LpipsVgg(nn.Module):
+    """LPIPS [54] on VGG16, with the learned channel weights that come with the package `lpips`.
+
+    Args:
+        weights_file: torchvision's VGG16 for ImageNet; see `pivq.weights.VGG16`.
+    """
+
+    def __init__(self, weights_file: Path):
+        import lpips
+
+        super().__init__()
+        self.lpips = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random, so that it downloads nothing
+        state = torch.load(weights_file, map_location="cpu", weights_only=True)
+        layers = {f"features.{name}": layer for part in self.lpips.net.children() for name, layer in part.named_children()}
+        with torch.no_grad():
+            for name, layer in layers.items():
+                for kind, parameter in layer.named_parameters():
+                    parameter.copy_(state[f"{name}.{kind}"])
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "LpipsVgg":
+        """Stay in evaluation mode: the network is a fixed ruler."""
+        return super().train(False)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the distance `(B,)` of images to targets, both `(B, 3, H, W)` in [0, 1].
+
+        LPIPS wants [-1, 1]; the base code gave it [0, 1].
+        """
+        return self.lpips(2 * images - 1, 2 * targets - 1).flatten()
 
 
-def load_perceptual(name: str) -> FeatureDistance:
-    """Return the perceptual distance of a network by name; nothing is downloaded.
+PERCEPTUAL_NETWORKS = {
+    "efficientnet_lite0": lambda: FeatureDistance(EfficientNetStages()),
+    "lpips_vgg": lambda: LpipsVgg(VGG16.find()),
+}
+
+
+def load_perceptual(name: str) -> PerceptualLoss:
+    """Return the perceptual distance of a network by name, a module; nothing is downloaded.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or a file with other weights than expected.
+        FileNotFoundError: the weights are not in place; the message says where they belong.
         ImportError: when the packages that bring the network are missing.
     """
     if name not in PERCEPTUAL_NETWORKS:
         raise ValueError(f"unknown perceptual network {name!r}{suggestion(name, list(PERCEPTUAL_NETWORKS))}")
-    return FeatureDistance(PERCEPTUAL_NETWORKS[name]())
+    return PERCEPTUAL_NETWORKS[name]()

@@ -79,6 +79,7 @@ class _Quantizer(nn.Module):
         Raises:
             ValueError: see `distances`.
         """
+        latents = latents.to(self.codebook.dtype)  # float32, whatever the autocast
         codes = self.choose(self.distances(latents))
         quantized = F.embedding(codes, self.codebook)
         return Quantized(

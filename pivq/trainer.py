@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
@@ -27,7 +29,10 @@ def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
 
 
 class Trainer:
-    """Train PI-VQ and its discriminator.
+    """Train PI-VQ and its discriminator, in one process or, started by `accelerate launch` or `torchrun`, in several.
+
+    Several processes share each batch and do together what one would do alone: every mean, the adaptive weight and
+    BatchNorm's statistics are those of the whole batch, and networks, EMA and codebook are the same everywhere.
 
     Args:
         config: the settings.
@@ -35,8 +40,12 @@ class Trainer:
         images: the training set, `(N, 3, H, W)` uint8.
         perceptual: distance `(B,)` of images to targets, in [0, 1]; weighted by `config.train.perceptual_weight`.
         device: where the networks live.
+        precision: "no" for float32, or "bf16" for convolutions and matrix products in bfloat16; distances, matching,
+            losses and the adaptive weight are float32 or better always. None leaves it to `accelerate launch`.
 
     Attributes:
+        accelerator: knows the processes and the precision.
+        rows: which rows of each batch this process has.
         step: generator updates done.
         ema: the averaged model, which validation, samples and checkpoints' readers use.
         skipped: steps without a finite gradient, which changed nothing.
@@ -51,13 +60,20 @@ class Trainer:
         perceptual: PerceptualLoss,
         device: str | torch.device = "cpu",
         callbacks: Iterable[Callable[["Trainer", dict[str, Tensor]], None]] = (),
+        precision: str | None = None,
     ):
         train = config.train
         if len(images) < train.batch_size:
             raise ValueError(f"{len(images)} training images are fewer than one batch of {train.batch_size}")
         torch.manual_seed(config.seed)
         self.config, self.quantizer, self.images, self.perceptual = config, quantizer, images, perceptual
-        self.device, self.callbacks = torch.device(device), list(callbacks)
+        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision=precision)
+        several = self.accelerator.num_processes > 1
+        self.device = self.accelerator.device if several else torch.device(device)
+        self.rows = _share(train.batch_size, self.accelerator.process_index, self.accelerator.num_processes)
+        # The mean over processes of a loss times `share` is its mean over the whole batch.
+        self.share = (self.rows.stop - self.rows.start) * self.accelerator.num_processes / train.batch_size
+        self.callbacks = list(callbacks)
         self.model = PIVQ(config.model, quantizer).to(self.device)
         self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
@@ -75,40 +91,56 @@ class Trainer:
         """Whether the last step quantized, so that the codebook means something."""
         return self.step > self.config.train.quantize_from_step
 
-    def fit(self, until: int | None = None) -> None:
-        """Train up to step `until` (default: the configuration's last)."""
+    def fit(self, until: int | None = None, while_distinct: bool = False) -> None:
+        """Train up to step `until` (default: the configuration's last).
+
+        With `while_distinct` (nearest quantizer), end before the first step in which two latents of an image have the
+        same nearest code. Up to there both quantizers train the same model: where the nearest codes of an image are
+        distinct they are a matching, and no matching costs less.
+        """
+        if while_distinct and self.quantizer != "nearest":
+            raise ValueError("a matching's codes are always distinct: while_distinct asks the nearest quantizer")
         until = self.config.train.steps if until is None else until
         while self.step < until:
             if self.step in initialisation_steps(self.config.train):
                 self.initialise_codebook()
-            losses = self.train_step(self.batch(self.step))
+            losses = self.train_step(self.batch(self.step), while_distinct)
+            if losses is None:
+                break
             self.step += 1
             for callback in self.callbacks:
                 callback(self, losses)
 
     def batch(self, step: int) -> Tensor:
-        """Return the images of a step, `(B, 3, H, W)` float32 in [0, 1]; a function of step and seed alone."""
+        """Return this process's images of a step, `(B, 3, H, W)` float32 in [0, 1]; they depend on step and seed alone."""
         size = self.config.train.batch_size
         epoch, position = divmod(step, len(self.images) // size)
         order = epoch_order(len(self.images), self.config.seed, epoch)[position * size : (position + 1) * size]
-        return self.images[order].to(self.device).float() / 255
+        return self.images[order[self.rows]].to(self.device).float() / 255
 
-    def train_step(self, images: Tensor) -> dict[str, Tensor]:
-        """Do one update of the model and, once it has started, of the discriminator; return the losses."""
+    def train_step(self, images: Tensor, while_distinct: bool = False) -> dict[str, Tensor] | None:
+        """Do one update of the model and, once it has started, of the discriminator; return the losses.
+
+        With `while_distinct`, do nothing and return None when an image's codes repeat.
+        """
         train, step = self.config.train, self.step
         for group in self.optimizer.param_groups:
             group["lr"] = train.learning_rate * learning_rate_factor(step, self.config)
-        output = self.model(images, quantize=step >= train.quantize_from_step)
+        with self.accelerator.autocast():
+            output = self.model(images, quantize=step >= train.quantize_from_step)
+        if while_distinct and output.quantized and not self._everywhere(_distinct(output.quantized.codes)):
+            return None
         losses, gradient = self._reconstruction_gradient(output.images, images)
         roots, gradients = [output.images], [gradient]
         if output.quantized:
-            losses["codebook"] = output.quantized.codebook_loss
-            losses["commitment"] = output.quantized.commitment_loss
+            losses["codebook"] = self.share * output.quantized.codebook_loss
+            losses["commitment"] = self.share * output.quantized.commitment_loss
             weighted = train.codebook_weight * losses["codebook"] + train.commitment_weight * losses["commitment"]
             roots.append(weighted)
             gradients.append(torch.ones_like(weighted))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(roots, gradients)
+        self._reduce_gradients(self.model)
         norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
         if step >= train.discriminator_from_step:
             losses["discriminator"] = self._discriminator_gradient(images, output.images.detach())
@@ -118,8 +150,8 @@ class Trainer:
             if step >= train.discriminator_from_step:
                 self.discriminator_optimizer.step()
             self._update_ema()
-            self.history.record(step, output.latents)
-        return {name: loss.detach() for name, loss in losses.items()}
+            self.history.record(step, lambda: self._gather(output.latents.detach()))
+        return dict(zip(losses, self._mean(torch.stack([loss.detach() for loss in losses.values()])), strict=True))
 
     def _reconstruction_gradient(self, output: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the losses of the output images and the gradient of their weighted sum with respect to them.
@@ -128,29 +160,62 @@ class Trainer:
         no more than two gradients of the decoder's last convolution.
         """
         train = self.config.train
-        leaf = output.detach().requires_grad_()
-        losses = {"l1": F.l1_loss(leaf, images)}
+        leaf = _full_precision(output.detach()).requires_grad_()
+        losses = {"l1": self.share * F.l1_loss(leaf, images)}
         nll = train.reconstruction_weight * losses["l1"]
         if train.perceptual_weight:
-            losses["perceptual"] = self.perceptual(leaf, images).mean()
+            losses["perceptual"] = self.share * self.perceptual(leaf, images).mean()
             nll = nll + train.perceptual_weight * losses["perceptual"]
         (gradient,) = torch.autograd.grad(nll, leaf)
         if self.step >= train.adversarial_from_step:
-            losses["adversarial"] = generator_hinge(self.discriminator(diff_augment(leaf)))
+            losses["adversarial"] = self.share * generator_hinge(self._judge(leaf))
             (adversarial,) = torch.autograd.grad(losses["adversarial"], leaf)
             last = self.model.decoder.conv_out.weight
-            at_last = [torch.autograd.grad(output, last, g, retain_graph=True)[0] for g in (gradient, adversarial)]
-            losses["adaptive_weight"] = adaptive_weight(*at_last, limit=train.adversarial_limit)
+            at_last = [
+                torch.autograd.grad(output, last, g.to(output.dtype), retain_graph=True)[0]
+                for g in (gradient, adversarial)
+            ]
+            losses["adaptive_weight"] = adaptive_weight(*map(self._mean, at_last), limit=train.adversarial_limit)
             gradient = gradient + losses["adaptive_weight"] * adversarial
-        return losses, gradient
+        return losses, gradient.to(output.dtype)
+
+    def _judge(self, images: Tensor) -> Tensor:
+        """Return the discriminator's logits of augmented images, float32 whatever the autocast."""
+        augmented = diff_augment(images, self.rows, self.config.train.batch_size)
+        with self.accelerator.autocast():
+            return _full_precision(self.discriminator(augmented))
 
     def _discriminator_gradient(self, images: Tensor, fakes: Tensor) -> Tensor:
         """Leave the gradient of the discriminator's loss in its parameters; return the loss."""
-        logits = [self.discriminator(diff_augment(x)) for x in (images, fakes)]
-        loss = discriminator_hinge(*logits)
+        loss = self.share * discriminator_hinge(self._judge(images), self._judge(_full_precision(fakes)))
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._reduce_gradients(self.discriminator)
         return loss
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """Return the mean over processes."""
+        return self.accelerator.reduce(values, "mean") if self.accelerator.num_processes > 1 else values
+
+    def _everywhere(self, holds: bool) -> bool:
+        return bool(self._mean(torch.tensor(float(holds), device=self.device)) == 1)
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of the batch."""
+        count = self.accelerator.num_processes
+        if count == 1:
+            return rows
+        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(rows)).chunk(count)
+        shares = [_share(self.config.train.batch_size, process, count) for process in range(count)]
+        return torch.cat([part[: share.stop - share.start] for part, share in zip(gathered, shares, strict=True)])
+
+    def _reduce_gradients(self, network: nn.Module) -> None:
+        """Replace each gradient by its mean over processes, in one exchange."""
+        if self.accelerator.num_processes > 1:
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
+            flat = self._mean(torch.cat([g.flatten() for g in gradients]))
+            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
 
     def _accept(self, norms: list[Tensor]) -> bool:
         """Say whether all gradient norms are finite; count those steps where they are not."""
@@ -179,7 +244,11 @@ class Trainer:
     def initialise_codebook(self) -> None:
         """Fit the codebook to the latent history; reset what still speaks of the old one: EMA and Adam's moments."""
         codebook = self.model.quantizer.codebook
-        fitted = fit_codebook(self.history.gather(), len(codebook), seed=self.config.seed + self.step)
+        fitted = torch.empty_like(codebook, dtype=torch.float32)
+        if self.accelerator.is_main_process:
+            fitted = fit_codebook(self.history.gather(), len(codebook), seed=self.config.seed + self.step)
+        if self.accelerator.num_processes > 1:
+            fitted = broadcast(fitted)
         codebook.copy_(fitted)
         self.ema.quantizer.codebook.copy_(fitted)
         self.optimizer.state.pop(codebook, None)
@@ -189,6 +258,8 @@ class Trainer:
         return {
             "config": self.config.as_dict(),
             "quantizer": self.quantizer,
+            "processes": self.accelerator.num_processes,
+            "precision": self.accelerator.mixed_precision,
             "step": self.step,
             "skipped": self.skipped,
             "skipped_in_a_row": self._skipped_in_a_row,
@@ -213,6 +284,10 @@ class Trainer:
                 before = state["config"][part][name]
                 if value != before:
                     warnings.warn(f"{part}.{name} is {value}, the checkpoint was made with {before}", stacklevel=2)
+        now = {"processes": self.accelerator.num_processes, "precision": self.accelerator.mixed_precision}
+        for name, value in now.items():
+            if value != state.get(name, value):
+                warnings.warn(f"{name}: {value}, the checkpoint was made with {state[name]}", stacklevel=2)
         self.step, self.skipped = state["step"], state["skipped"]
         self._skipped_in_a_row = state["skipped_in_a_row"]
         for name in ("model", "ema", "discriminator", "optimizer", "discriminator_optimizer"):
@@ -232,6 +307,22 @@ def learning_rate_factor(step: int, config: Config) -> float:
     if step < start:
         return warmup
     return warmup * 0.5 * (1 + math.cos(math.pi * (step - start) / max(1.0, train.steps - start)))
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    """Return bfloat16 or half numbers as float32, others as they are."""
+    return x if x.dtype.itemsize >= 4 else x.float()
+
+
+def _share(batch: int, process: int, processes: int) -> slice:
+    """Return the rows of a batch that a process has; the first processes have one more where it does not divide."""
+    small, larger = divmod(batch, processes)
+    start = process * small + min(process, larger)
+    return slice(start, start + small + (process < larger))
+
+
+def _distinct(codes: Tensor) -> bool:
+    return bool((codes.sort(dim=1).values.diff(dim=1) != 0).all())
 
 
 def _decay_groups(model: PIVQ, weight_decay: float) -> list[dict[str, Any]]:

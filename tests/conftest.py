@@ -18,9 +18,8 @@ def checkout() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="session")
-def tiny_config() -> Callable[..., Config]:
-    """Return a maker of configurations whose training step takes milliseconds, with everything on in eight steps.
+def make_tiny_config(**overrides) -> Config:
+    """Return a configuration whose training step takes milliseconds, with everything on in eight steps.
 
     Latents of steps 1 … 4 are recorded, the codebook is set before steps 3 and 5, the discriminator trains from step 4
     on and the generator sees it from step 5 on. Further settings as `load_config` takes them.
@@ -42,11 +41,13 @@ def tiny_config() -> Callable[..., Config]:
     settings = {f"model__{name}": value for name, value in model.items()}
     settings |= {f"train__{name}": value for name, value in train.items()}
     settings |= {"evaluation__validate_every": 5, "evaluation__checkpoint_every": 4}
+    return load_config("smoke", **settings | overrides)
 
-    def make(**overrides) -> Config:
-        return load_config("smoke", **settings | overrides)
 
-    return make
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., Config]:
+    """Return `make_tiny_config`."""
+    return make_tiny_config
 
 
 @pytest.fixture

@@ -40,12 +40,14 @@ def log_every_three(monkeypatch):
     monkeypatch.setattr(callbacks, "LOG_EVERY", 3)
 
 
-def test_log_rows_are_means_and_the_last_row_holds_what_is_over(tmp_path, log_every_three):
+def test_log_rows_are_means_and_flushing_writes_what_is_over(tmp_path, log_every_three):
     trainer = Clock()
-    log = JsonlLog(tmp_path / "log.jsonl", trainer, until=5)
+    log = JsonlLog(tmp_path / "log.jsonl", trainer)
     for step, loss in enumerate([1.0, 2.0, 6.0, 10.0, 20.0], start=1):
         trainer.step, trainer.skipped = step, step // 4
         log(trainer, {"l1": torch.tensor(loss), "discriminator": torch.tensor(-loss)})
+    log.flush(trainer)
+    log.flush(trainer)  # of nothing: no row
     rows = read_log(tmp_path / "log.jsonl")
     seconds = [row.pop("seconds") for row in rows]
     assert rows == [
@@ -57,7 +59,7 @@ def test_log_rows_are_means_and_the_last_row_holds_what_is_over(tmp_path, log_ev
 
 def test_a_loss_that_starts_late_is_averaged_over_its_own_steps(tmp_path, log_every_three):
     trainer = Clock()
-    log = JsonlLog(tmp_path / "log.jsonl", trainer, until=3)
+    log = JsonlLog(tmp_path / "log.jsonl", trainer)
     for step in (1, 2, 3):
         trainer.step = step
         log(trainer, {"l1": torch.tensor(1.0)} | ({"codebook": torch.tensor(4.0)} if step > 1 else {}))
@@ -69,7 +71,7 @@ def test_rows_of_steps_to_be_done_again_are_dropped(tmp_path):
     path.write_text('{"step": 3}\n{"step": 6}\n{"step": 6, "heldout_l1": 0.1}\n{"step": 9}\n{"step": 1')
     trainer = Clock()
     trainer.step = 6
-    log = JsonlLog(path, trainer, until=12)
+    log = JsonlLog(path, trainer)
     log.write({"step": 7})
     assert path.read_text() == '{"step": 3}\n{"step": 6}\n{"step": 6, "heldout_l1": 0.1}\n{"step": 7}\n'
 
@@ -85,7 +87,7 @@ def test_logged_rows_of_a_resumed_run_are_those_of_a_straight_one(make_trainer, 
     monkeypatch.setattr(callbacks, "LOG_EVERY", 2)
 
     def run(trainer, name, until):
-        trainer.callbacks = [JsonlLog(tmp_path / name, trainer, 8), Checkpoints(tmp_path / "checkpoint.pt")]
+        trainer.callbacks = [JsonlLog(tmp_path / name, trainer), Checkpoints(tmp_path / "checkpoint.pt")]
         trainer.fit(until)
 
     def rows(name):
@@ -158,7 +160,7 @@ def test_validation_changes_nothing(make_trainer, heldout):
 
 def test_validation_logs_and_keeps_a_picture_when_it_is_time(make_trainer, heldout, tmp_path):
     trainer = make_trainer(evaluation__validate_every=3)
-    log = JsonlLog(tmp_path / "log.jsonl", trainer, until=100)
+    log = JsonlLog(tmp_path / "log.jsonl", trainer)
     trainer.callbacks = [Validation(heldout, tmp_path, log)]
     trainer.fit(7)
     # Every third step, and before and after the first step with each of the codebooks of steps 3 and 5.
@@ -181,21 +183,22 @@ def test_checkpoints_are_saved_when_it_is_time(make_trainer, tmp_path):
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 3
 
 
-def test_progress_shows_losses_and_ends(make_trainer, capsys, monkeypatch):
+def test_progress_shows_losses(make_trainer, capsys, monkeypatch):
     monkeypatch.setattr(callbacks, "LOG_EVERY", 2)
     trainer = make_trainer()
     trainer.fit(1)
     trainer.callbacks = [progress := Progress(trainer, 5, "matching")]
     assert progress.bar.n == 1
     trainer.fit(5)
-    assert (progress.bar.n, progress.bar.disable) == (5, True), "closed"
+    progress.bar.close()
+    assert progress.bar.n == 5
     shown = capsys.readouterr().err
     assert "matching" in shown and "5/5" in shown and "l1=" in shown and "commitment=" in shown
 
 
 def test_log_is_json(make_trainer, tmp_path, log_every_three):
     trainer = make_trainer()
-    trainer.callbacks = [JsonlLog(tmp_path / "log.jsonl", trainer, 3)]
+    trainer.callbacks = [JsonlLog(tmp_path / "log.jsonl", trainer)]
     trainer.fit(3)
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
     assert set(json.loads(line)) == {"step", "l1", "perceptual", "skipped", "seconds"}

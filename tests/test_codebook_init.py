@@ -29,14 +29,14 @@ def test_history_holds_exactly_the_window_before_each_initialisation(train, wind
         if step in initialisation_steps(settings):
             expected = torch.cat([torch.full((2 * 4, 16), float(s)) for s in range(step - window, step)])
             assert torch.equal(history.gather(), expected), step
-        history.record(step, torch.full((2, 4, 16), float(step)))
+        history.record(step, lambda: torch.full((2, 4, 16), float(step)))
     last = initialisation_steps(settings)[-1] - 1
     assert float(history.gather().max()) == last, "nothing is kept for no one"
 
 
 def test_history_keeps_nothing_before_the_first_window(train):
     history = LatentHistory(train())
-    history.record(1, torch.zeros(2, 4, 16))
+    history.record(1, lambda: torch.zeros(2, 4, 16))
     assert len(history.latents) == 0
     with pytest.raises(ValueError, match="no latents recorded"):
         history.gather()
@@ -45,13 +45,13 @@ def test_history_keeps_nothing_before_the_first_window(train):
 def test_history_before_t_q_is_kept_for_whoever_branches_there(train):
     history = LatentHistory(train(codebook_initialisations=0))
     for step in range(12):
-        history.record(step, torch.full((1, 4, 16), float(step)))
+        history.record(step, lambda: torch.full((1, 4, 16), float(step)))
     assert history.gather()[:, 0].tolist() == [2.0] * 4 + [3.0] * 4
 
 
 def test_history_is_float32_without_a_graph(train):
     history = LatentHistory(train())
-    history.record(2, torch.zeros(2, 4, 16, dtype=torch.float16, requires_grad=True))
+    history.record(2, lambda: torch.zeros(2, 4, 16, dtype=torch.float16, requires_grad=True))
     assert history.gather().dtype == torch.float32
     assert not history.gather().requires_grad
 

@@ -10,6 +10,10 @@ from pivq.config import PROFILES, Config, ModelConfig, load_config
 PROFILE_NAMES = list(PROFILES)
 
 
+def load(profile: str, seed: int = 0) -> Config:
+    return load_config(profile, seed, data="faces" if profile == "folder" else "")
+
+
 def changed(value):
     """Return another value of the same type."""
     if isinstance(value, str):
@@ -21,7 +25,7 @@ def changed(value):
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
 def test_every_setting_has_a_value_and_a_source(profile):
-    config = load_config(profile)
+    config = load(profile)
     settings = {"dataset"}
     for part in ("model", "train", "evaluation"):
         settings |= {f"{part}.{field.name}" for field in dataclasses.fields(getattr(config, part))}
@@ -29,28 +33,68 @@ def test_every_setting_has_a_value_and_a_source(profile):
     assert set(config.sources.values()) <= {"paper", "base code", "assumption"}
 
 
-# What the paper gives for 64×64 images, and what its base code gives.
-PAPER = {
-    "model.image_size": 64, "model.dim": 128, "model.feedforward": 512, "model.num_codes": 32,
+# What the paper gives, and what its base code gives, for 64×64 and for 256×256 images.
+PAPER_64 = {
+    "dataset": "celeba", "model.image_size": 64, "model.dim": 128, "model.feedforward": 512, "model.num_codes": 32,
     "model.codebook_size": 512, "model.transformer_layers": 4, "train.batch_size": 16, "train.ema_decay": 0.995,
-    "evaluation.probe_folds": 5,
+    "evaluation.samples": 50_000, "evaluation.features": "inception", "evaluation.probe_folds": 5,
 }  # fmt: skip
-BASE_CODE = {
-    "train.reconstruction_weight": 1.0, "train.perceptual_weight": 1.0, "train.codebook_weight": 0.25,
-    "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0, "train.discriminator_width": 64,
-    "train.discriminator_layers": 3, "train.discriminator_from_step": 30000, "train.ema_every": 10,
+PAPER_256 = PAPER_64 | {
+    "dataset": "ffhq", "model.image_size": 256, "model.dim": 256, "model.feedforward": 1024, "model.num_codes": 512,
+    "model.codebook_size": 4096, "train.batch_size": 4,
 }  # fmt: skip
+BASE_64 = {
+    "model.patch_size": 1, "model.width": 128, "model.residual_blocks": 2, "model.attention_sizes": (16,),
+    "train.learning_rate": 7.2e-5, "train.adam_betas": (0.9, 0.999), "train.weight_decay": 0.0,
+    "train.gradient_clip": 0.0, "train.warmup_steps": 0, "train.decay_from": 1.0, "train.ema_every": 10,
+    "train.reconstruction_weight": 1.0, "train.perceptual_network": "lpips_vgg", "train.perceptual_weight": 1.0,
+    "train.codebook_weight": 0.25, "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0,
+    "train.discriminator_width": 64, "train.discriminator_layers": 3, "train.discriminator_from_step": 30_000,
+    "train.discriminator_learning_rate": 7.2e-5, "train.discriminator_betas": (0.9, 0.999),
+    "evaluation.prdc_k": (3, 5),
+}  # fmt: skip
+BASE_256 = BASE_64 | {
+    "model.channel_multipliers": (1, 1, 2, 2, 4), "train.learning_rate": 1.8e-5,
+    "train.discriminator_learning_rate": 1.8e-5, "train.steps": 1_400_000,
+}  # fmt: skip
+CELEBAHQ = {"dataset": "celebahq", "evaluation.samples": 30_000}
+GIVEN = {
+    "quick": (PAPER_64, BASE_64), "smoke": (PAPER_64, BASE_64), "folder": (PAPER_64, BASE_64),
+    "celeba64": (PAPER_64, BASE_64), "ffhq256": (PAPER_256, BASE_256), "celebahq256": (PAPER_256 | CELEBAHQ, BASE_256),
+}  # fmt: skip
+
+
+def value_of(config, name):
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
 def test_a_source_is_named_only_for_the_value_it_gives(profile):
-    config = load_config(profile)
+    config = load(profile)
+    paper, base = GIVEN[profile]
     for name, source in config.sources.items():
-        if source == "assumption":
-            continue
-        part, setting = name.split(".")
-        assert getattr(getattr(config, part), setting) == {"paper": PAPER, "base code": BASE_CODE}[source][name], name
+        if source != "assumption":
+            assert value_of(config, name) == pytest.approx({"paper": paper, "base code": base}[source][name]), name
     assert {"paper", "base code", "assumption"} == set(config.sources.values())
+
+
+@pytest.mark.parametrize("profile", ["celeba64", "celebahq256", "ffhq256"])
+def test_the_papers_profiles_have_all_that_is_given(profile):
+    config = load(profile)
+    paper, base = GIVEN[profile]
+    for name, value in (base | paper).items():
+        if not (profile == "celebahq256" and name == "train.steps"):  # the base code says it of FFHQ
+            assert value_of(config, name) == pytest.approx(value), name
+
+
+def test_the_folder_profile_wants_a_folder_and_keeps_its_runs_apart(tmp_path):
+    with pytest.raises(ValueError, match="needs a folder of images: --data DIR"):
+        load_config("folder")
+    one, two = (load_config("folder", data=tmp_path / name) for name in "ab")
+    assert one.digest("matching") != two.digest("matching")
+    assert load_config("celeba64", data="x").digest("nearest") == load_config("celeba64", data="y").digest("nearest")
 
 
 def test_an_overridden_value_is_no_longer_the_papers():
@@ -114,7 +158,7 @@ def test_quantizing_from_the_first_step_is_possible():
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
 def test_round_trip_through_json(profile):
-    config = load_config(profile, seed=7)
+    config = load(profile, seed=7)
     again = Config.from_dict(json.loads(json.dumps(config.as_dict())))
     assert again == config
     assert again.digest("matching") == config.digest("matching")

@@ -11,6 +11,7 @@ from torch import nn
 from pivq import callbacks, experiment
 from pivq.callbacks import read_log, validate
 from pivq.checkpoint import load_checkpoint
+from pivq.codebook_init import initialisation_steps
 from pivq.config import Config
 from pivq.experiment import (
     MissingRun,
@@ -21,6 +22,7 @@ from pivq.experiment import (
     pick_device,
     require_run,
     train,
+    train_shared,
     train_trunk,
 )
 from pivq.model import PIVQ
@@ -84,7 +86,8 @@ def same_results(run, other) -> bool:
     """Say whether two runs ended bit for bit alike."""
     a, b = (load_checkpoint(r.folder / "checkpoint.pt") for r in (run, other))
     equal = all(torch.equal(a[part][name], b[part][name]) for part in ("model", "ema") for name in a[part])
-    summaries = [{k: v for k, v in r.summary.items() if k != "training_seconds"} for r in (run, other)]
+    clock = ("training_seconds", "shared_steps")  # how it was done, not what came out
+    summaries = [{k: v for k, v in r.summary.items() if k not in clock} for r in (run, other)]
     codes = all(np.array_equal(run.codes(name), other.codes(name)) for name in ("train", "heldout"))
     return equal and codes and summaries[0] == summaries[1] and rows(run) == rows(other)
 
@@ -141,6 +144,7 @@ def test_summary_is_of_all_heldout_images_and_of_the_training_codes(finished, ti
     assert summary["parameters"] == sum(p.numel() for p in trainer.model.parameters())
     assert summary["training_seconds"] == pytest.approx(sum(run.log()["seconds"].dropna()))
     assert summary["training_seconds"] > 0
+    assert summary["shared_steps"] == 3
 
 
 def test_the_log_covers_all_steps_and_validations(finished):
@@ -249,6 +253,67 @@ def test_no_trunk_when_quantizing_from_the_first_step(tiny_config, monkeypatch, 
     assert network.calls == 8
     assert not config.run_dir("trunk").exists()
     assert run.summary["steps"] == 8
+
+
+# --- Steps that are the same for both quantizers ----------------------------------------------------------------------
+
+
+COMPETING = {"seed": 29, "train__learning_rate": 0.1}  # so violent that latents of an image meet after some steps
+
+
+def first_step_with_a_repeat(config) -> int:
+    """Return the first step in which a nearest code repeats, by looking at every step's codes."""
+    trainer = Trainer(config, "nearest", split(config, "train").images, Perceptual())
+    for step in range(config.train.steps):
+        trainer.fit(step)
+        if step in initialisation_steps(config.train):
+            trainer.initialise_codebook()
+        if step >= config.train.quantize_from_step:
+            codes = trainer.model.encode(trainer.batch(step)).tolist()
+            if any(len(set(row)) < len(row) for row in codes):
+                return step
+    return config.train.steps
+
+
+@pytest.mark.parametrize("settings, some_repeat", [({}, False), (COMPETING, True)])
+def test_steps_are_shared_until_latents_of_an_image_have_one_nearest_code(
+    tiny_config, monkeypatch, tmp_path, capsys, settings, some_repeat
+):
+    config = tiny_config(**settings)
+    stand_in(monkeypatch, tmp_path / "alone")
+    alone = {quantizer: train(config, quantizer) for quantizer in ("matching", "nearest")}
+    network = stand_in(monkeypatch, tmp_path / "shared")
+    shared = train_shared(config)
+    assert shared == first_step_with_a_repeat(config)
+    assert (3 < shared < 8) if some_repeat else shared == 8
+    assert ("the quantizers differ" in capsys.readouterr().out) == some_repeat
+    assert network.calls == shared
+    together = {quantizer: train(config, quantizer) for quantizer in ("matching", "nearest")}
+    assert network.calls == shared + 2 * (8 - shared), "each trains only what is its own"
+    for quantizer, run in together.items():
+        monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "shared"))
+        assert run.summary["shared_steps"] == shared
+        states = [load_checkpoint(r.folder / "checkpoint.pt") for r in (run, alone[quantizer])]
+        for part in ("model", "ema", "discriminator"):
+            assert all(torch.equal(states[0][part][n], value) for n, value in states[1][part].items()), part
+        assert np.array_equal(run.codes("heldout"), alone[quantizer].codes("heldout"))
+
+
+def test_interrupted_shared_steps_go_on(tiny_config, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, interrupt_at=6)
+    with pytest.raises(KeyboardInterrupt):
+        train_shared(tiny_config())
+    network = stand_in(monkeypatch, tmp_path)
+    assert train_shared(tiny_config()) == 8
+    assert network.calls == 4, "the last checkpoint was of step 4"
+    assert train_shared(tiny_config()) == 8
+    assert network.calls == 4, "there is nothing left to do"
+
+
+def test_only_the_nearest_quantizer_can_say_how_long_steps_are_shared(tiny_config):
+    trainer = Trainer(tiny_config(), "matching", split(tiny_config(), "train").images, Perceptual())
+    with pytest.raises(ValueError, match="asks the nearest quantizer"):
+        trainer.fit(while_distinct=True)
 
 
 # --- Interruptions ----------------------------------------------------------------------------------------------------

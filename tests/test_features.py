@@ -13,7 +13,6 @@ from sklearn.datasets import load_sample_images
 import pivq.features
 from pivq.data import from_uint8
 from pivq.features import (
-    INCEPTION_FILE,
     LITE_MEAN,
     LITE_STD,
     EfficientNetLite0,
@@ -22,9 +21,9 @@ from pivq.features import (
     efficientnet_lite0,
     extract,
     images_digest,
-    inception_weights_file,
     load_feature_network,
 )
+from pivq.weights import INCEPTION
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -296,33 +295,10 @@ def test_unknown_networks_are_refused_with_a_suggestion(name, suggestion):
         load_feature_network(name)
 
 
-@pytest.fixture
-def no_inception(monkeypatch, tmp_path):
-    monkeypatch.delenv("PIVQ_INCEPTION", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(pivq.features.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
-
-
-def test_absent_inception_weights_are_said_with_file_and_places(no_inception, monkeypatch, tmp_path):
-    with pytest.raises(FileNotFoundError) as error:
-        load_feature_network("inception")
-    for part in (INCEPTION_FILE, str(tmp_path / "hub" / "checkpoints"), "PIVQ_INCEPTION", "https://"):
-        assert part in str(error.value)
+def test_absent_inception_weights_are_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PIVQ_INCEPTION", str(tmp_path / "mine"))
-    with pytest.raises(FileNotFoundError, match="mine"):
+    with pytest.raises(FileNotFoundError, match="Inception features of FID needs inception-2015-12-05.pt.*mine"):
         load_feature_network("inception")
-
-
-def test_inception_weights_are_found_in_cache_or_where_said(no_inception, monkeypatch, tmp_path):
-    cached = tmp_path / "hub" / "checkpoints" / INCEPTION_FILE
-    mine = tmp_path / "mine" / INCEPTION_FILE
-    for file in (cached, mine):
-        file.parent.mkdir(parents=True)
-        file.touch()
-    assert inception_weights_file() == cached
-    for given in (mine, mine.parent):
-        monkeypatch.setenv("PIVQ_INCEPTION", str(given))
-        assert inception_weights_file() == mine
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
@@ -341,8 +317,8 @@ def test_inception_goes_through_clean_fid(tmp_path):
         def forward(self, x):
             return self.layers(x)
 
-    torch.jit.script(Base()).save(str(tmp_path / INCEPTION_FILE))
-    network = pivq.features.CleanInception(tmp_path / INCEPTION_FILE)
+    torch.jit.script(Base()).save(str(tmp_path / INCEPTION.name))
+    network = pivq.features.CleanInception(tmp_path / INCEPTION.name)
     flat = torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1).expand(2, 3, 16, 16)
     features = network(flat)
     assert features.shape == (2, network.num_features)

@@ -1,0 +1,104 @@
+"""Files with the weights of networks from outside: found on this computer and checked, never downloaded."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file of weights.
+
+    Attributes:
+        name: its file name.
+        url: where it is published.
+        sha256: of its contents.
+        variable: environment variable that may name the file or its folder.
+        needed_for: what cannot be done without it.
+        instead: what to ask for where it cannot be had.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    variable: str
+    needed_for: str
+    instead: str
+
+    def places(self) -> list[Path]:
+        """Return where the file is looked for: where `variable` says, else in torch's cache and clean-fid's."""
+        given = os.environ.get(self.variable)
+        if given:
+            place = Path(given).expanduser()
+            return [place if place.name == self.name else place / self.name]
+        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        torch_home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
+        return [torch_home / "hub" / "checkpoints" / self.name, Path(tempfile.gettempdir()) / self.name]
+
+    def find(self) -> Path:
+        """Return the file's path.
+
+        Raises:
+            FileNotFoundError: it is in none of the places; the message says what to put where.
+            ValueError: a file of that name has other contents, such as half a download or a web page.
+        """
+        for path in self.places():
+            if path.is_file():
+                self._check(path)
+                return path
+        raise FileNotFoundError(
+            f"{self.needed_for} needs {self.name} (SHA-256 {self.sha256[:16]}…), which is not at "
+            f"{' or '.join(map(str, self.places()))}. Fetch it from {self.url} and put it at the first of these places, "
+            f"or name its folder in the environment variable {self.variable}. {self.instead}"
+        )
+
+    def _check(self, path: Path) -> None:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            raise ValueError(
+                f"{path} is not the published {self.name}: its {path.stat().st_size:,} bytes have SHA-256 "
+                f"{digest[:16]}…, expected {self.sha256[:16]}…. Fetch it again from {self.url}"
+            )
+
+
+VGG16 = WeightsFile(
+    name="vgg16-397923af.pth",
+    url="https://download.pytorch.org/models/vgg16-397923af.pth",
+    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    variable="PIVQ_VGG16",
+    needed_for="the perceptual loss LPIPS (VGG)",
+    instead="The profiles quick, smoke and folder need no download.",
+)
+INCEPTION = WeightsFile(
+    name="inception-2015-12-05.pt",
+    url="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+    sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+    variable="PIVQ_INCEPTION",
+    needed_for="the Inception features of FID",
+    instead="Or ask for the features efficientnet_lite0, which need no download (--features efficientnet_lite0).",
+)
+WEIGHTS = {"lpips_vgg": VGG16, "inception": INCEPTION}  # by the name of the network in the settings
+
+
+def check_weights(networks: Iterable[str]) -> None:
+    """See that the weights of all these networks are in place, before any work is done.
+
+    Args:
+        networks: names of perceptual or feature networks; those that need no file are passed over.
+
+    Raises:
+        FileNotFoundError: naming every file that is missing, and where to put it.
+        ValueError: a file has other contents.
+    """
+    missing = []
+    for file in [WEIGHTS[name] for name in dict.fromkeys(networks) if name in WEIGHTS]:
+        try:
+            file.find()
+        except FileNotFoundError as error:
+            missing.append(str(error))
+    if missing:
+        raise FileNotFoundError("\n".join(missing))

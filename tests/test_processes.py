@@ -1,0 +1,133 @@
+"""Training in two processes: the same losses, gradients, networks and codebook as in one on the same global batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Trains a tiny model from the double precision weights of one seed; rank r writes what it has to `rank<r>.pt`.
+SCRIPT = """
+import sys, os
+sys.path[:0] = [{tests!r}]
+import torch
+torch.set_num_threads(1)
+from conftest import make_tiny_config
+from test_trainer import Perceptual, make_images
+from pivq.trainer import Trainer
+
+config = make_tiny_config(**{settings!r})
+trainer = Trainer(config, {quantizer!r}, make_images(), Perceptual(), precision={precision!r})
+for network in (trainer.model, trainer.ema, trainer.discriminator):
+    network.to({dtype})
+rank = trainer.accelerator.process_index
+logged, seen = [], set()
+trainer.callbacks = [lambda t, losses: logged.append({{name: float(value) for name, value in losses.items()}})]
+batch = trainer.batch
+trainer.batch = lambda step: batch(step).to({dtype})
+gradients = []
+step = trainer.optimizer.step
+def keep():
+    gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]))
+    step()
+trainer.optimizer.step = keep
+{before}
+trainer.fit()
+torch.save({{"losses": logged, "gradients": gradients, "rows": (trainer.rows.start, trainer.rows.stop),
+    "model": trainer.model.state_dict(), "ema": trainer.ema.state_dict(),
+    "discriminator": trainer.discriminator.state_dict(), "history": list(trainer.history.latents),
+    "skipped": trainer.skipped, "seen": sorted(seen)}}, {folder!r} + f"/rank{{rank}}.pt")
+"""
+
+
+def train(folder: Path, processes: int, quantizer="matching", precision="no", before="", dtype="torch.float64", **train):
+    """Train in so many processes; return what each rank has, or the finished process where it failed."""
+    folder.mkdir()
+    settings = {f"train__{name}": value for name, value in train.items()}
+    script = folder / "script.py"
+    script.write_text(
+        SCRIPT.format(
+            tests=str(CHECKOUT / "tests"), settings=settings, quantizer=quantizer, folder=str(folder),
+            precision=precision, before=before, dtype=dtype,
+        )
+    )  # fmt: skip
+    command = [sys.executable, str(script)]
+    if processes > 1:
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        return done
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+def same(a: dict, b: dict, tolerance: float) -> bool:
+    return all(torch.allclose(a[name], b[name], atol=tolerance, rtol=0) for name in a)
+
+
+@pytest.mark.parametrize("quantizer, batch_size", [("matching", 4), ("nearest", 5)])
+def test_two_processes_do_together_what_one_does(tmp_path, quantizer, batch_size):
+    """With five images a batch the ranks have three and two; every phase of a run is in the eight steps."""
+    (one,) = train(tmp_path / "one", 1, quantizer, batch_size=batch_size)
+    ranks = train(tmp_path / "two", 2, quantizer, batch_size=batch_size)
+    assert [rank["rows"] for rank in ranks] == [(0, -(-batch_size // 2)), (-(-batch_size // 2), batch_size)]
+    assert len(one["losses"]) == 8 and "adaptive_weight" in one["losses"][-1]
+    for rank in ranks:
+        for step, (expected, losses) in enumerate(zip(one["losses"], rank["losses"], strict=True)):
+            assert losses == pytest.approx(expected, rel=1e-6, abs=1e-9), step
+        for step, (expected, gradient) in enumerate(zip(one["gradients"], rank["gradients"], strict=True)):
+            assert torch.allclose(gradient, expected, rtol=0, atol=1e-6 * float(expected.abs().max())), step
+        for part in ("model", "ema", "discriminator"):
+            assert same(rank[part], one[part], 1e-6), part
+        for a, b in zip(rank["history"], one["history"], strict=True):
+            assert torch.allclose(a, b, atol=1e-6), "latents in the order of the global batch"
+    for part in ("model", "ema", "discriminator"):
+        assert same(ranks[0][part], ranks[1][part], 0), "bit for bit the same on all ranks"
+
+
+def test_bad_gradients_of_one_process_skip_the_step_in_all(tmp_path):
+    before = """
+good = trainer.perceptual
+trainer.perceptual = lambda a, b: good(a, b) * (float("nan") if rank == 1 and trainer.step == 2 else 1.0)
+"""
+    ranks = train(tmp_path / "two", 2, before=before)
+    assert [rank["skipped"] for rank in ranks] == [1, 1]
+    assert same(ranks[0]["model"], ranks[1]["model"], 0)
+
+
+def test_all_stop_when_one_dies(tmp_path):
+    before = """
+def die(trainer, losses):
+    if rank == 1 and trainer.step == 3:
+        raise OSError("no more")
+trainer.callbacks.append(die)
+"""
+    done = train(tmp_path / "two", 2, before=before)
+    assert done.returncode != 0
+    assert "no more" in done.stderr
+    assert not list((tmp_path / "two").glob("rank*.pt"))
+
+
+def test_bfloat16_keeps_losses_and_quantization_in_float32(tmp_path):
+    before = """
+def see(name, tensor):
+    seen.add(f"{name} {tensor.dtype}".replace("torch.", ""))
+
+good, choose = trainer.perceptual, trainer.model.quantizer.choose
+trainer.perceptual = lambda a, b: see("perceptual", a) or good(a, b)
+trainer.model.quantizer.choose = lambda distances: see("distances", distances) or choose(distances)
+trainer.model.encoder.down[0].register_forward_hook(lambda module, inputs, output: see("convolution", output))
+trainer.model.quantizer.register_forward_hook(lambda module, inputs, output: see("quantized", output.quantized))
+trainer.callbacks.append(lambda t, losses: [see(name, value) for name, value in losses.items()])
+"""
+    (full,) = train(tmp_path / "full", 1, dtype="torch.float32")
+    (half,) = train(tmp_path / "half", 1, precision="bf16", before=before, dtype="torch.float32")
+    losses = ("l1", "perceptual", "adversarial", "adaptive_weight", "codebook", "commitment", "discriminator")
+    full_precision = {f"{name} float32" for name in (*losses, "quantized")}
+    assert set(half["seen"]) == full_precision | {"convolution bfloat16", "distances float64"}
+    first = [run["losses"][0]["l1"] for run in (full, half)]
+    assert first[0] != first[1] and first[0] == pytest.approx(first[1], rel=0.02)
