@@ -6,8 +6,10 @@ import pandas as pd
 from torch import Tensor
 
 from pivq.config import Config, load_config
-from pivq.evaluation import draw_samples, measure
+from pivq.evaluation import decode_levels, decoded_features, draw_samples, real_features
+from pivq.experiment import load_split
 from pivq.features import FeatureNet
+from pivq.metrics import frechet_distance
 from pivq.parallel import train_together
 
 NEVER = 10**9  # steps
@@ -48,11 +50,13 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
         same parents in all variations.
     """
     rows, pictures = [], {}
-    jobs = [(load_config(config.profile, config.seed, **settings), "matching") for _, settings in ABLATIONS.values()]
-    runs = train_together(jobs, device)
+    usual = (config.profile, config.seed, config.data)
+    variations = [load_config(*usual, **settings) for _, settings in ABLATIONS.values()]
+    runs = train_together([(variation, "matching") for variation in variations], device)
+    real, count = real_features(runs[0], network), len(load_split(config, "heldout"))
     for (name, (change, _)), run in zip(ABLATIONS.items(), runs, strict=True):
-        samples, summary = draw_samples(run, config.train.heldout_images).images, run.summary
-        pictures[name] = samples[:8]
+        samples, summary = draw_samples(run, count).codes, run.summary
+        pictures[name] = next(decode_levels(run.model(), samples[:8]))
         rows.append(
             {
                 "variation": name,
@@ -61,7 +65,7 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
                 "PSNR (dB)": summary["heldout_psnr"],
                 "perceptual": summary["heldout_perceptual"],
                 "codes in use": summary["codes_in_use"],
-                network.distance_name: measure(run, network, samples)["distance"],
+                network.distance_name: frechet_distance(real=real, fake=decoded_features(run, network, samples)),
             }
         )
     return pd.DataFrame(rows), pictures

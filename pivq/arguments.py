@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivq.config import PROFILES, suggestion
+from pivq.config import PROFILES, load_config, suggestion
 
 DEVICES = ["auto", "cpu", "cuda"]
+FEATURES = ["efficientnet_lite0", "inception"]
 SEEDS = 2**32  # numpy and scikit-learn take no larger ones
 
 
@@ -81,6 +82,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--force", action="store_const", const=True, help="do again what is already there, training included")
     add("--rerun-ablations", action="store_const", const=True, help="train the ablations again that are stored")
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
+    add("--features", metavar="NAME", help=f"of the metrics: {', '.join(FEATURES)} (default: the profile's)")
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
     add("--check-only", action="store_true", help="check the arguments, run nothing")
@@ -147,7 +149,7 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         UsageError: for a name that no selected notebook declares, a value of another type than its default, or an
             unknown profile, seed, device or folder; with a suggestion where there is one.
     """
-    options = ["profile", "seed", "force", "rerun_ablations", "data", "device"]
+    options = ["profile", "seed", "force", "rerun_ablations", "data", "features", "device"]
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")
@@ -164,13 +166,19 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         raise UsageError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
     if not 0 <= seed < SEEDS:
         raise UsageError(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed}")
+    if "features" in given and given["features"] not in FEATURES:
+        raise UsageError(f"unknown features {given['features']!r}{suggestion(given['features'], FEATURES)}")
     if "device" in given and given["device"] not in DEVICES:
         raise UsageError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
     if "data" in given:
         folder = Path(given["data"]).expanduser().resolve()  # the kernels have another working directory
-        if not folder.is_dir():
-            raise UsageError(f"no such folder: {given['data']!r}, given as data")
+        if not folder.exists():
+            raise UsageError(f"no such folder or zip: {given['data']!r}, given as data")
         parameters["data"] = str(folder)
+    try:
+        load_config(profile, seed, parameters.get("data", ""), parameters.get("features", ""))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     return parameters
 
 

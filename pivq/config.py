@@ -353,13 +353,14 @@ PROFILES: dict[str, dict[str, tuple[Any, str]]] = {
 }  # fmt: skip
 
 
-def load_config(profile: str, seed: int = 0, data: str = "", **overrides: Any) -> Config:
+def load_config(profile: str, seed: int = 0, data: str = "", features: str = "", **overrides: Any) -> Config:
     """Return a profile's configuration.
 
     Args:
         profile: one of `PROFILES`.
         seed: of every random choice, at least 0.
-        data: folder of the data set; "" is its place in `data/`.
+        data: folder of the data set; "" is its place in `data/`. With `smoke`, any folder of images, to try it out.
+        features: network of the metrics; "" is the profile's.
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
@@ -373,6 +374,12 @@ def load_config(profile: str, seed: int = 0, data: str = "", **overrides: Any) -
         raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
     values: dict[str, Any] = {"profile": profile, "seed": seed, "data": str(data)}
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
+    if data and settings["dataset"] == "avatars":
+        if profile != "smoke":
+            raise ValueError(f"profile {profile!r} draws its own faces; for the images in {data} take profile 'folder'")
+        settings["dataset"] = "folder"
+    if features:
+        settings["evaluation.features"] = features
     settings |= {name.replace("__", "."): value for name, value in overrides.items()}
     for name, value in settings.items():
         part, _, setting = name.rpartition(".")

@@ -1,6 +1,7 @@
-"""Data sets: images as uint8 in memory, float32 in [0, 1] when used, with ids and attributes.
+"""Data sets: images as uint8, float32 in [0, 1] when used, with ids and attributes.
 
-The one set so far, `avatars`, is drawn on the first use (`pivq.faces`) and kept in `data/`.
+`avatars` are drawn on the first use (`pivq.faces`) and kept in `data/`. Images from elsewhere, CelebA, CelebA-HQ, FFHQ
+or any folder, are decoded on the first use (`pivq.readers`) and mapped from a cache after that.
 """
 
 import difflib
@@ -12,8 +13,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +24,12 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from pivq import faces
+from pivq import faces, readers
+from pivq.image_cache import plain_write_errors
 from pivq.paths import atomic_write, data_dir
 
-DATASETS = ("avatars",)
-SPLITS = {"train": 8000, "heldout": 2000}  # images in each
+DATASETS = ("avatars", "celeba", "celebahq", "ffhq")
+SPLITS = {"train": 8000, "heldout": 2000}  # avatars in each
 WILDEST = 10.0  # a network's output may leave [0, 1]; beyond this it is no image in [0, 1] at all
 
 
@@ -36,15 +37,16 @@ class ImageDataset(Dataset):
     """Images with ids and, where known, attributes.
 
     Attributes:
-        name: e.g. "avatars".
-        split: "train" or "heldout".
-        images: uint8 (N, 3, H, W), RGB.
+        name: e.g. "avatars"; of an unknown set the folder's name.
+        split: "train", "heldout" or "all".
+        images: uint8 (N, 3, H, W), RGB. Except for avatars it is mapped from a file: indexing copies only what it
+            takes, `images[:n]` and iteration copy nothing, and a set may be larger than the memory.
         ids: N strings, e.g. "train-00042".
         attributes: frame of {0, 1, missing} (Int8), one row an id, one column an attribute; or None.
         meanings: attribute name → what a 1 means.
-        choices: frame of the parts and colours that each face was drawn from; or None.
+        choices: frame of the parts and colours that each avatar was drawn from; or None.
         versions: the versions of the packages that made the images.
-        fingerprint: 16 hex digits; equal exactly where images, ids, attributes and choices are equal.
+        fingerprint: 16 hex digits; equal where images, ids, attributes and choices are equal, else different.
     """
 
     def __init__(
@@ -78,32 +80,53 @@ class ImageDataset(Dataset):
 
 
 def load_dataset(
-    name_or_dir: str | os.PathLike, split: str = "train", image_size: int = 64, limit: int | None = None
+    name_or_dir: str | os.PathLike,
+    split: str = "train",
+    image_size: int = 64,
+    limit: int | None = None,
+    layout: str | None = None,
+    on_error: str = "raise",
 ) -> ImageDataset:
-    """Load a data set; draw the embedded faces first if they are not there yet.
+    """Load a data set; draw the avatars, or decode the images, if that has not been done yet.
 
     Args:
-        name_or_dir: a name out of `DATASETS`.
-        split: "train" (8,000 faces) or "heldout" (2,000). No combination of attributes occurs in both.
+        name_or_dir: a name out of `DATASETS`, of which all but avatars are looked for in `data/<name>/`; or a folder
+            or zip of images, see docs/datasets.md.
+        split: "train" or "heldout"; of images from elsewhere also "all". No combination of attributes of the avatars
+            (8,000 and 2,000) occurs in both. Without an official split a tenth is held out by a hash of the id.
         image_size: height and width in pixels.
-        limit: only the first so many images; they are the same whatever the limit, and only they are drawn.
+        limit: only the first so many images; they are the same whatever the limit, and only they are drawn or decoded.
+            None, and of images from elsewhere 0, is all.
+        layout: of images from elsewhere, "celeba", "celebahq", "ffhq" or "folder"; None recognises it by file names.
+        on_error: when images cannot be read, "raise" an error that lists them, or "skip" them and warn of their number.
 
     Returns:
         The images, their ids and their attributes.
 
     Raises:
-        ValueError: for an unknown name or split, or a size or limit that cannot be.
-        OSError: if `data/` cannot be written to and the faces are not in it.
+        ValueError: for an unknown name or split, a size or limit that cannot be, images that cannot be read (as
+            `pivq.images.BadImages`), none at all, or labels that are not what they should be.
+        OSError: if the set is not in its place, or `data/` cannot be written to and the images are not in it.
 
     Example:
         >>> faces = load_dataset("avatars", "heldout", limit=4)  # doctest: +SKIP
         >>> faces[0].shape, faces.attributes["glasses"].tolist()  # doctest: +SKIP
         (torch.Size([3, 64, 64]), [0, 1, 0, 0])
     """
-    _check_known("data set", str(name_or_dir), DATASETS)
-    _check_known("split", str(split), tuple(SPLITS))
+    drawn = str(name_or_dir) == "avatars"
+    if str(name_or_dir) not in DATASETS and not os.path.lexists(Path(name_or_dir).expanduser()):
+        _check_known("data set", str(name_or_dir), DATASETS, ", or a folder or zip that exists")
+    _check_known("split", str(split), tuple(SPLITS) if drawn else readers.SPLITS)
+    if layout is not None:
+        _check_known("layout", str(layout), () if drawn else tuple(readers.EXPECTED))
+    _check_known("on_error", str(on_error), ("raise", "skip"))
     if image_size < 8 or image_size != int(image_size):
         raise ValueError(f"image_size must be a whole number of at least 8 pixels, got {image_size}")
+    if not drawn:
+        if limit is not None and (limit < 0 or limit != int(limit)):
+            raise ValueError(f"limit must be a whole number of at least 1, or 0 or None for all, got {limit}")
+        count = int(limit) if limit else None
+        return ImageDataset(**readers.load(name_or_dir, split, int(image_size), count, layout, on_error))
     if limit is None:
         limit = SPLITS[split]
     if not 1 <= limit <= SPLITS[split] or limit != int(limit):
@@ -160,11 +183,11 @@ def from_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
     return images / np.float32(255) if isinstance(images, np.ndarray) else images.float() / 255
 
 
-def _check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
+def _check_known(kind: str, name: str, known: tuple[str, ...], more: str = "") -> None:
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown {kind} {name!r}.{hint} There are: {', '.join(known)}")
+        raise ValueError(f"unknown {kind} {name!r}.{hint} There are: {', '.join(known) or 'none'}{more}")
 
 
 def _load_faces(split: str, image_size: int, count: int) -> ImageDataset:
@@ -181,11 +204,11 @@ def _load_faces(split: str, image_size: int, count: int) -> ImageDataset:
         except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
             warnings.warn(f"{path} is damaged ({error}); its faces are drawn again", stacklevel=3)
     if arrays is None:
-        with _plain_write_errors(data_dir()):
+        with plain_write_errors("the drawn faces", data_dir()):
             data_dir().mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=data_dir()).close()  # a folder that takes no file should say so before the work
         arrays = _draw_faces(split, image_size, count)
-        with _plain_write_errors(data_dir()), atomic_write(paths[0]) as temporary:
+        with plain_write_errors("the drawn faces", data_dir()), atomic_write(paths[0]) as temporary:
             np.savez_compressed(temporary, **arrays, sha256=_digest(arrays), made_by=json.dumps(versions))
     arrays = {key: values[:count] for key, values in arrays.items()}
     index = pd.Index(arrays["ids"].tolist(), name="id")
@@ -201,16 +224,6 @@ def _load_faces(split: str, image_size: int, count: int) -> ImageDataset:
         choices=pd.DataFrame(arrays["choices"], index, [field.name for field in fields(faces.Face)]),
         versions=versions,
     )
-
-
-@contextmanager
-def _plain_write_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = "Make room or give write access there, or set PIVQ_ROOT to a folder that has both."
-        message = f"cannot keep the drawn faces in {folder}: {error.strerror or error}. {advice}"
-        raise type(error)(error.errno, message) from error
 
 
 def _draw_faces(split: str, image_size: int, count: int) -> dict[str, np.ndarray]:

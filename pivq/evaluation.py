@@ -1,64 +1,73 @@
 """The protocol of Table 3: draw samples by Algorithm 1, measure them against the real images."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pivq.data import to_uint8
 from pivq.experiment import Run, load_split
 from pivq.features import FeatureNet, cached_features
-from pivq.metrics import frechet_distance, prdc_for_each
+from pivq.metrics import frechet_distance, prdc_for_all
+from pivq.model import PIVQ
 from pivq.paths import results_dir
-from pivq.sampling import decode_in_batches, sample_pairs
+from pivq.sampling import SampledPairs, decoded_batches, sample_pairs
+
+BATCH = 32  # images decoded, and measured, at a time
 
 
-class Samples(NamedTuple):
-    """Samples with their parents: `pairs` `(M, 2)` rows of the training set, `images` `(M, 3, H, W)` uint8."""
-
-    pairs: Tensor
-    images: Tensor
-
-
-def draw_samples(run: Run, count: int, device: str | torch.device = "cpu") -> Samples:
-    """Decode `count` samples of Algorithm 1, each from a random pair of encoded training images.
+def draw_samples(run: Run, count: int) -> SampledPairs:
+    """Return `count` samples of Algorithm 1, each from a random pair of encoded training images, as codes.
 
     A nearest model's codes repeat within an image, so they are recombined as multisets (`pivq.sampling`). The seed is
     the run's.
     """
     codes = torch.from_numpy(run.codes("train"))
-    sampled = sample_pairs(codes, count, seed=run.config.seed, multiset=run.quantizer == "nearest")
-    images = decode_in_batches(run.model(device).decode, sampled.codes.to(device), batch_size=200)
-    return Samples(sampled.pairs, to_uint8(images.cpu()))
+    return sample_pairs(codes, count, seed=run.config.seed, multiset=run.quantizer == "nearest")
 
 
-def real_features(run: Run, network: FeatureNet, split: str = "train") -> np.ndarray:
+def decode_levels(model: PIVQ, codes: Tensor) -> Iterator[Tensor]:
+    """Yield the images of codes `(N, L)`, batch by batch, uint8 `(B, 3, H, W)` on the CPU."""
+    device = next(model.parameters()).device
+    for images in decoded_batches(model.decode, codes.to(device), BATCH):
+        yield to_uint8(images.cpu())
+
+
+def real_features(run: Run, network: FeatureNet, split: str = "train") -> NDArray:
     """Return the features `(N, F)` of the run's real images of a split, from the cache where they are there."""
-    return cached_features(network, load_split(run.config, split).images, results_dir(run.config.profile) / "features")
+    images = load_split(run.config, split)
+    folder = results_dir(run.config.profile) / "features"
+    return cached_features(network, images.images, folder, BATCH, identity=images.fingerprint)
 
 
-def fake_features(run: Run, network: FeatureNet, images: Tensor) -> np.ndarray:
-    """Return the features `(M, F)` of made images `(M, 3, H, W)` uint8, from the cache where they are there."""
-    return cached_features(network, images, results_dir(run.config.profile) / "features")
+def decoded_features(run: Run, network: FeatureNet, codes: Tensor) -> NDArray:
+    """Return the features `(N, F)` of what the run makes of codes `(N, L)`, from the cache where they are there.
+
+    The images are decoded batch by batch and never held as a whole.
+    """
+    model = run.model(network.device)
+    digest = hashlib.sha256(codes.contiguous().numpy())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    folder = results_dir(run.config.profile) / "features"
+    return cached_features(network, decode_levels(model, codes), folder, BATCH, identity=digest.hexdigest())
 
 
-def measure(run: Run, network: FeatureNet, images: Tensor) -> dict[str, float]:
-    """Return the five metrics of images `(M, 3, H, W)` uint8 against the run's training images; see `compare`."""
-    return compare(real_features(run, network), fake_features(run, network, images), run.config.evaluation.prdc_k)
-
-
-def compare(real: np.ndarray, fake: np.ndarray, ks: Sequence[int]) -> dict[str, float]:
-    """Return the five metrics of features `fake` `(M, F)` against `real` `(N, F)`.
+def compare(real: NDArray, fakes: Mapping[str, NDArray], ks: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Return the five metrics of sets of features `(M, F)` against `real` `(N, F)`, by the name of the set.
 
     Keys: `distance` (the Fréchet distance in the network's features; lower is better), then `precision`, `recall`,
     `density` and `coverage` with ` (k=…)` for each of `ks` (higher is better).
     """
-    row = {"distance": frechet_distance(real=real, fake=fake)}
-    for k, scores in prdc_for_each(real=real, fake=fake, ks=ks).items():
-        row |= {f"{name} (k={k})": value for name, value in scores._asdict().items()}
-    return row
+    rows = {}
+    for name, scores in prdc_for_all(real=real, fakes=fakes, ks=ks).items():
+        rows[name] = {"distance": frechet_distance(real=real, fake=fakes[name])}
+        for k, values in scores.items():
+            rows[name] |= {f"{metric} (k={k})": value for metric, value in values._asdict().items()}
+    return rows
 
 
 def nearest_real(
@@ -68,15 +77,21 @@ def nearest_real(
 
     Args:
         real: features `(N, F)`.
-        fake: features `(M, F)`; takes M × N float64 numbers.
+        fake: features `(M, F)`.
         k: neighbours.
         excluded: rows of `real` `(M, E)` that are no neighbour of that row of `fake`, such as a sample's parents.
 
     Returns:
         Indices and Euclidean distances, both `(M, k)`.
     """
-    distances = torch.cdist(torch.from_numpy(fake).double(), torch.from_numpy(real).double())
-    if excluded is not None:
-        distances.scatter_(1, torch.as_tensor(excluded), torch.inf)
-    closest = distances.topk(k, dim=1, largest=False)
-    return closest.indices.numpy(), closest.values.numpy()
+    references = torch.from_numpy(real).double()
+    indices, distances = [], []
+    for start in range(0, len(fake), 500):  # rows of distances in memory
+        rows = slice(start, start + 500)
+        block = torch.cdist(torch.from_numpy(fake[rows]).double(), references)
+        if excluded is not None:
+            block.scatter_(1, torch.as_tensor(excluded[rows]), torch.inf)
+        closest = block.topk(k, dim=1, largest=False)
+        indices.append(closest.indices)
+        distances.append(closest.values)
+    return torch.cat(indices).numpy(), torch.cat(distances).numpy()

@@ -21,6 +21,7 @@ from pivq.model import PIVQ
 from pivq.paths import atomic_write
 from pivq.perceptual import load_perceptual
 from pivq.provenance import stamp
+from pivq.ready import check_ready
 from pivq.trainer import Trainer, TrainingDiverged
 from pivq.usage import code_usage
 
@@ -88,9 +89,32 @@ def require_run(config: Config, quantizer: str) -> Run:
 
 
 def load_split(config: Config, split: str) -> ImageDataset:
-    """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses."""
+    """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses.
+
+    Raises:
+        ValueError: the set has fewer images than the settings need; says how many are needed for what.
+    """
     limit = config.train.train_images if split == "train" else config.train.heldout_images
-    return load_dataset(config.dataset, split, image_size=config.model.image_size, limit=limit)
+    layout = config.dataset if config.dataset not in ("avatars", "folder") else None
+    dataset = load_dataset(config.data or config.dataset, split, config.model.image_size, limit, layout)
+    needed = images_needed(config, split)
+    if len(dataset) < max(needed.values()):
+        what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
+        enough = 10 * max(images_needed(config, "heldout").values())
+        raise ValueError(
+            f"{dataset} is too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} "
+            f"images ({what}). A tenth of a folder is held out: about {enough} images in all are enough."
+        )
+    return dataset
+
+
+def images_needed(config: Config, split: str) -> dict[str, int]:
+    """Return how many images of a split each part of the experiment needs at least."""
+    metrics = {f"metrics with k = {max(config.evaluation.prdc_k)}": max(config.evaluation.prdc_k) + 1}
+    if split == "heldout":
+        return {"pictures and paths between pairs": 50} | metrics
+    latents = -(-config.model.codebook_size // config.model.num_codes)
+    return {"one batch": config.train.batch_size, "as many latents as codes": latents} | metrics
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -130,8 +154,9 @@ def train(config: Config, quantizer: str, device: str = "auto", precision: str |
         print(f"{quantizer}: finished run loaded from {folder.name}")
         return Run(folder, config, quantizer)
 
+    check_ready(config)
     dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
-    trainer = _trainer(config, quantizer, dataset.images, device, precision)
+    trainer = make_trainer(config, quantizer, dataset.images, device, precision)
     main = trainer.accelerator.is_main_process  # of several, one alone writes and talks
     if main:
         write_config(config, quantizer)
@@ -148,7 +173,7 @@ def train(config: Config, quantizer: str, device: str = "auto", precision: str |
 def train_trunk(config: Config, device: str = "auto") -> None:
     """Train the steps before T_q, if there are any and no run has done them yet; `train` does so by itself."""
     if config.train.quantize_from_step:
-        trainer = _trainer(config, "matching", load_split(config, "train").images, device)
+        trainer = make_trainer(config, "matching", load_split(config, "train").images, device)
         _train_trunk(trainer, load_split(config, "heldout").images)
 
 
@@ -159,7 +184,7 @@ def train_shared(config: Config, device: str = "auto") -> int:
     code (see `pivq.trainer.Trainer.fit`). `train` goes on from there.
     """
     folder, heldout = config.run_dir("shared"), load_split(config, "heldout").images
-    trainer = _trainer(config, "nearest", load_split(config, "train").images, device)
+    trainer = make_trainer(config, "nearest", load_split(config, "train").images, device)
     _branch(config, "shared", trainer, heldout)
     _load(trainer, folder)
     _fit(trainer, heldout, folder, config.train.steps, "both quantizers", while_distinct=True)
@@ -175,7 +200,7 @@ def write_config(config: Config, quantizer: str) -> Path:
     return path
 
 
-def _trainer(
+def make_trainer(
     config: Config, quantizer: str, images: Tensor, device: str, precision: str | None = None
 ) -> Trainer:
     perceptual = load_perceptual(config.train.perceptual_network)
@@ -193,7 +218,7 @@ def _load(trainer: Trainer, folder: Path) -> bool:
 
 
 def _branch(config: Config, run: str, trainer: Trainer, heldout: Tensor) -> None:
-    """Begin a run, if it is new, where the steps end that it shares with others; train those before T_q if nobody has."""
+    """Begin a run, if it is new, where the steps end that it shares with others; train those that nobody has yet."""
     folder, source = config.run_dir(run), config.run_dir("shared")
     begun = (folder / "checkpoint.pt").exists()
     trainer.accelerator.wait_for_everyone()  # so that all have looked before one writes

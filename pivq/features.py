@@ -233,6 +233,7 @@ def cached_features(
     cache_dir: str | os.PathLike,
     batch_size: int = 32,
     progress: bool = True,
+    identity: str | None = None,
 ) -> NDArray[np.float32]:
     """Return the features of images, out of `cache_dir` if exactly these were extracted before.
 
@@ -241,27 +242,28 @@ def cached_features(
 
     Args:
         network: see `extract`.
-        images: a tensor or data set that can be read more than once; see `extract`.
+        images: see `extract`; without `identity`, a tensor or data set, which can be read more than once.
         cache_dir: folder of the cache, created if missing.
         batch_size: see `extract`; features differ in the last bits with it, so it is part of the key.
         progress: show a progress bar while extracting.
+        identity: what is equal only where the images are, such as a data set's fingerprint, or a digest of codes and
+            of the model that decodes them; saves reading the images for their digest.
 
     Returns:
         float32 `(N, F)`.
 
     Raises:
-        TypeError: images that can be read only once, such as a generator.
+        TypeError: without `identity`, images that can be read only once, such as a generator.
         ValueError: see `extract`.
     """
-    if not _is_indexed(images):
+    if identity is None and not _is_indexed(images):
         raise TypeError(f"a cache needs images that can be read twice (a tensor or a data set), got {type(images)}")
     key = json.dumps(
         {
             "network": network.name,
             "weights": network.weights_digest,
             "preprocessing": network.preprocessing,
-            "count": len(images),
-            "images": images_digest(images),
+            "images": identity or images_digest(images),
             "batch_size": batch_size,
         }
     )

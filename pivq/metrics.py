@@ -5,7 +5,7 @@ knows the right name (`pivq.features.FeatureNet.distance_name`).
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -225,31 +225,49 @@ def prdc_for_each(*, real: Features, fake: Features, ks: Sequence[int], block_si
     Raises:
         ValueError: see `prdc`.
     """
-    real, fake = _as_features("real", real), _as_features("fake", fake)
-    _check_dimensions(real, fake)
-    for name, features in (("real", real), ("fake", fake)):
+    return prdc_for_all(real=real, fakes={"fake": fake}, ks=ks, block_size=block_size)["fake"]
+
+
+def prdc_for_all(
+    *, real: Features, fakes: Mapping[str, Features], ks: Sequence[int], block_size: int = 256
+) -> dict[str, dict[int, PRDC]]:
+    """Return `prdc_for_each` of several sets of fakes, by name; the balls of the real ones are computed once.
+
+    Raises:
+        ValueError: see `prdc`.
+    """
+    real = _as_features("real", real)
+    fakes = {name: _as_features(name, features) for name, features in fakes.items()}
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
+    for name, features in {"real": real, **fakes}.items():
+        _check_dimensions(real, features)
         for k in ks:
             if k != int(k) or not 1 <= k < len(features):
                 last = len(features) - 1
                 raise ValueError(f"k={k} must be an integer from 1 to {last}, one less than {name} has rows")
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}")
     centre = sum(_finite("real", rows, start).sum(axis=0) for start, rows in _row_chunks(real)) / len(real)
-    real, fake = _Points("real", real, centre), _Points("fake", fake, centre)
-    radii = [dict(zip(ks, _radii(points, ks, block_size), strict=True)) for points in (real, fake)]
+    points = _Points("real", real, centre)
+    radii = _radii(points, ks, block_size)
+    return {name: _compare(points, radii, _Points(name, fake, centre), ks, block_size) for name, fake in fakes.items()}
 
+
+def _compare(
+    real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence[int], block_size: int
+) -> dict[int, PRDC]:
+    fake_radii = _radii(fake, ks, block_size)
     holds_fake, in_fake_ball = np.zeros((2, len(ks), len(real)), bool)
     in_real_ball = np.zeros((len(ks), len(fake)), bool)
     memberships = [0] * len(ks)
     for start in range(0, len(real), block_size):
         rows = slice(start, start + block_size)
         bounds = _bounds(real, rows, fake)
-        for i, k in enumerate(ks):
-            inside = _closer(*bounds, radii[0][k][rows, None], real, start, fake)
+        for i in range(len(ks)):
+            inside = _closer(*bounds, real_radii[i][rows, None], real, start, fake)
             in_real_ball[i] |= inside.any(axis=0)
             holds_fake[i, rows] = inside.any(axis=1)
             memberships[i] += int(inside.sum())
-            in_fake_ball[i, rows] = _closer(*bounds, radii[1][k][None, :], real, start, fake).any(axis=1)
+            in_fake_ball[i, rows] = _closer(*bounds, fake_radii[i][None, :], real, start, fake).any(axis=1)
     return {
         k: PRDC(
             precision=float(in_real_ball[i].mean()),

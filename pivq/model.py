@@ -1,17 +1,21 @@
 """PI-VQ: the permutation-invariant autoencoder of Section 3.2."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pivq.checkpoint import load_checkpoint
-from pivq.config import Config, ModelConfig
+from pivq import hub
+from pivq.checkpoint import Stored, load_stored, save_export
+from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
 from pivq.quantizers import QUANTIZERS, Quantized
+
+TOLERANCE = 1e-3  # images may leave [0, 1] by so much, as resizing in floating point makes them
 
 
 class Encoder(nn.Module):
@@ -98,6 +102,9 @@ class PIVQ(nn.Module):
         config: sizes; see `pivq.config.ModelConfig`.
         quantizer: "matching", Eq. (3), or "nearest", Eq. (1).
 
+    Attributes:
+        facts: of a loaded model, what is known of its run (see `pivq.checkpoint.Stored`); else empty.
+
     Raises:
         ValueError: for an unknown quantizer, or `num_codes > codebook_size` with matching.
 
@@ -113,26 +120,47 @@ class PIVQ(nn.Module):
         super().__init__()
         if quantizer not in QUANTIZERS:
             raise ValueError(f"unknown quantizer {quantizer!r}: choose from {', '.join(QUANTIZERS)}")
-        self.config = config
+        self.config, self.quantizer_name = config, quantizer
+        self.facts: dict[str, Any] = {}
         self.encoder = Encoder(config)
         self.quantizer = QUANTIZERS[quantizer](config.codebook_size, config.dim, config.num_codes)
         self.decoder = Decoder(config)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike, device: str | torch.device = "cpu") -> "PIVQ":
-        """Return the EMA model of a run folder, or of a checkpoint file, in evaluation mode.
+        """Return a trained model, the EMA weights, in evaluation mode and without gradients.
+
+        Args:
+            path: a run's folder, a checkpoint file, a folder that `save_pretrained` made, or, with the extra `hub`, a
+                Hub id `owner/name`. There is no network access unless it is a Hub id and no file or folder here.
+            device: where to put the model.
 
         Raises:
-            FileNotFoundError, ValueError: see `pivq.checkpoint.load_checkpoint`.
+            FileNotFoundError, ValueError: see `pivq.checkpoint.load_stored`.
+            ImportError, ConnectionError: for a Hub id, see `pivq.hub.find`.
+            ValueError: the weights do not fit the sizes; names the first tensors.
         """
-        path = Path(path)
-        state = load_checkpoint(path / "checkpoint.pt" if path.is_dir() else path)
-        model = cls(Config.from_dict(state["config"]).model, state["quantizer"])
-        model.load_state_dict(state["ema"])
+        stored = load_stored(hub.find(path))
+        model = cls(_model_config(stored), stored.quantizer)
+        _check_fit(stored, model.state_dict())
+        model.load_state_dict(stored.weights)
+        model.facts = dict(stored.facts)
         return model.to(device).eval().requires_grad_(False)
 
+    def save_pretrained(self, path: str | os.PathLike) -> None:
+        """Write the model as a folder to share: weights (safetensors), sizes and run (JSON), model card.
+
+        Of a model in training this saves its own weights: those of a run are `from_pretrained(run.folder)`.
+
+        Raises:
+            FileExistsError: `path` is a file, or a folder with something else in it.
+        """
+        facts = self.facts | {"parameters": sum(parameter.numel() for parameter in self.parameters())}
+        weights = {name: value.detach() for name, value in self.state_dict().items()}
+        save_export(Path(path), Stored(Path(path), asdict(self.config), self.quantizer_name, weights, facts))
+
     def forward(self, images: Tensor, quantize: bool = True) -> Reconstruction:
-        """Encode, quantize and decode images `(B, 3, H, W)` in [0, 1].
+        """Encode, quantize and decode images `(B, 3, H, W)` in [0, 1]: steps 1, 2 and 3 of Section 3.2.
 
         With `quantize=False` the decoder sees the latents themselves, as before T_q (Section 3.7).
         """
@@ -141,18 +169,48 @@ class PIVQ(nn.Module):
         return Reconstruction(self.decoder(quantized.quantized if quantize else latents), latents, quantized)
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
+    def latents(self, images: Tensor) -> Tensor:
+        """Return the encoder's output z_e `(B, L, d)`, not quantized, of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
-            ValueError: for another shape or type, or latents that are not finite.
+            ValueError: for another shape or type, or values outside [0, 1], NaN among them.
         """
         size = self.config.image_size
         if images.ndim != 4 or images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ValueError(f"images must be floats (B, 3, {size}, {size}), got {images.dtype} {tuple(images.shape)}")
-        return self.quantizer.choose(self.quantizer.distances(self.encoder(images)))
+        inside = ((images >= -TOLERANCE) & (images <= 1 + TOLERANCE)).flatten(1).all(dim=1)  # false for NaN
+        if not inside.all():
+            image = int(inside.int().argmin())
+            low, high = (bound.item() for bound in images[image].aminmax())
+            hint = "; divide by 255?" if high > 2 else "; map [-1, 1] to [0, 1]?" if low >= -1 - TOLERANCE else ""
+            raise ValueError(
+                f"images must lie in [0, 1], got values from {low:g} to {high:g} in image {image} of the batch{hint}"
+            )
+        return self.encoder(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
+
+        Raises:
+            ValueError: see `latents`; also latents that are not finite.
+        """
+        return self.quantizer.choose(self.quantizer.distances(self.latents(images)))
 
     @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Return images `(B, 3, H, W)` in [0, 1] of latents `(B, L, d)`, quantized or not, in any order.
+
+        Raises:
+            ValueError: for another shape or type, or latents that are not finite.
+        """
+        if latents.ndim != 3 or latents.shape[2] != self.config.dim or not latents.is_floating_point():
+            expected = f"floats (B, L, {self.config.dim})"
+            raise ValueError(f"latents must be {expected}, got {latents.dtype} {tuple(latents.shape)}")
+        finite = latents.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            raise ValueError(f"latents of image {int(finite.int().argmin())} of the batch are not finite")
+        return self.decoder(latents).clamp(0, 1)
+
     def decode(self, codes: Tensor) -> Tensor:
         """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64; their order has no influence.
 
@@ -164,4 +222,27 @@ class PIVQ(nn.Module):
             raise ValueError(f"codes must be whole numbers (B, L), got {codes.dtype} {tuple(codes.shape)}")
         if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
             raise ValueError(f"codes must lie in 0 … {size - 1}, got {int(codes.min())} … {int(codes.max())}")
-        return self.decoder(F.embedding(codes.long(), self.quantizer.codebook)).clamp(0, 1)
+        return self.decode_latents(F.embedding(codes.long(), self.quantizer.codebook))
+
+
+def _model_config(stored: Stored) -> ModelConfig:
+    sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.sizes.items()}
+    try:
+        return ModelConfig(**sizes)
+    except TypeError as error:  # Python names what is missing or unknown
+        raise ValueError(f"{stored.source}: bad model sizes: {str(error).removeprefix('ModelConfig.')}") from error
+
+
+def _check_fit(stored: Stored, expected: dict[str, Tensor]) -> None:
+    """See that the stored tensors are those of a model of the stored sizes, by name and shape."""
+    found = stored.weights
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    problems += [
+        f"{name} is {tuple(found[name].shape)} in place of {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in found and found[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(f"{stored.source} does not fit its model sizes: {'; '.join(problems[:3])}{more}")

@@ -48,11 +48,10 @@ class LpipsVgg(nn.Module):
         super().__init__()
         self.lpips = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random, so that it downloads nothing
         state = torch.load(weights_file, map_location="cpu", weights_only=True)
-        layers = {f"features.{name}": layer for part in self.lpips.net.children() for name, layer in part.named_children()}
         with torch.no_grad():
-            for name, layer in layers.items():
-                for kind, parameter in layer.named_parameters():
-                    parameter.copy_(state[f"{name}.{kind}"])
+            for part in self.lpips.net.children():  # slices of VGG16, whose layers keep their numbers
+                for name, parameter in part.named_parameters():
+                    parameter.copy_(state[f"features.{name}"])
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LpipsVgg":

@@ -1,6 +1,6 @@
 """Probing codes for attributes: one logistic regression an attribute on the presence of each code (Section 3.8)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -131,3 +131,38 @@ def _fold_scores(inputs: csr_matrix, labels: NDArray, folds: int, seed: int) -> 
         model.fit(inputs[train], labels[train])
         majority = int(labels[train].mean() > 0.5)
         yield model.score(inputs[test], labels[test]), float((labels[test] == majority).mean())
+
+
+def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFrame:
+    """Return what the pixels themselves say of images, to be probed where nobody has labelled them.
+
+    Args:
+        images: `(N, 3, H, W)`.
+        ids: N names.
+
+    Returns:
+        A frame of floats, one row an id: brightness, contrast, and which part or colour stands out by how much.
+
+    Example:
+        >>> images = np.zeros((1, 3, 8, 8), np.uint8)
+        >>> images[:, :, :4] = 255
+        >>> pixel_statistics(images, ["half"])[["bright", "brighter_top_than_bottom"]].values.tolist()
+        [[0.5, 1.0]]
+    """
+    height, width = images.shape[2:]
+    halves = {"top": np.s_[:, : height // 2], "bottom": np.s_[:, height // 2 :], "left": np.s_[:, :, : width // 2],
+              "right": np.s_[:, :, width // 2 :],
+              "middle": np.s_[:, height // 4 : -(height // 4), width // 4 : -(width // 4)]}  # fmt: skip
+    parts = []
+    for start in range(0, len(images), 1000):
+        levels = np.asarray(images[start : start + 1000]) / np.float32(255)
+        grey, colours = levels.mean(axis=1), levels.mean(axis=(2, 3))
+        whole = grey.mean(axis=(1, 2))
+        mean = {name: grey[rows].mean(axis=(1, 2)) for name, rows in halves.items()}
+        statistics = {"bright": whole, "high_contrast": grey.std(axis=(1, 2))}
+        statistics |= {name: colours[:, i] - whole for i, name in enumerate(("reddish", "greenish", "bluish"))}
+        statistics["brighter_top_than_bottom"] = mean["top"] - mean["bottom"]
+        statistics["brighter_left_than_right"] = mean["left"] - mean["right"]
+        statistics["bright_middle"] = mean["middle"] - whole
+        parts.append(pd.DataFrame(statistics))
+    return pd.concat(parts).set_axis(pd.Index(ids, name="id"))

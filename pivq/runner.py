@@ -20,6 +20,8 @@ from typing import Any
 
 from pivq import paths
 from pivq.arguments import Notebook, parse
+from pivq.config import load_config
+from pivq.ready import check_ready
 
 PACKAGE = Path(__file__).resolve().parent
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"\nrun_all.sh: error: {error}", file=sys.stderr)
         return 1
 
@@ -74,6 +76,7 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     figures = paths.figures_dir(parameters["profile"])
     check_writable(folder)
     check_writable(figures)
+    _check_ready(parameters)
     outcomes: list[Outcome] = []
     with _kernel_environment():
         for notebook in notebooks:
@@ -90,6 +93,12 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     if (figures / "verdict.md").is_file():
         print(f"Verdict: {_shown(figures / 'verdict.md')}")
     return 0
+
+
+def _check_ready(parameters: dict[str, Any]) -> None:
+    """See that the profile has its data and weights. The notebooks see to all else."""
+    names = ("profile", "seed", "data", "features")
+    check_ready(load_config(**{name: parameters[name] for name in names if name in parameters}))
 
 
 def check_writable(folder: Path) -> None:

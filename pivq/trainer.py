@@ -112,7 +112,7 @@ class Trainer:
                 callback(self, losses)
 
     def batch(self, step: int) -> Tensor:
-        """Return this process's images of a step, `(B, 3, H, W)` float32 in [0, 1]; they depend on step and seed alone."""
+        """Return this process's images of a step, `(B, 3, H, W)` float32 in [0, 1]; step and seed alone decide them."""
         size = self.config.train.batch_size
         epoch, position = divmod(step, len(self.images) // size)
         order = epoch_order(len(self.images), self.config.seed, epoch)[position * size : (position + 1) * size]

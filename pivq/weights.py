@@ -51,8 +51,8 @@ class WeightsFile:
                 return path
         raise FileNotFoundError(
             f"{self.needed_for} needs {self.name} (SHA-256 {self.sha256[:16]}…), which is not at "
-            f"{' or '.join(map(str, self.places()))}. Fetch it from {self.url} and put it at the first of these places, "
-            f"or name its folder in the environment variable {self.variable}. {self.instead}"
+            f"{' or '.join(map(str, self.places()))}. Fetch it from {self.url} and put it at the first of these "
+            f"places, or name its folder in the environment variable {self.variable}. {self.instead}"
         )
 
     def _check(self, path: Path) -> None:

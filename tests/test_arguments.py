@@ -91,7 +91,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["-p", "force=1"], "force=1: 00_first takes bool"),
         (["-p", "seed"], "expected NAME=VALUE"),
         (["-p", "seed=1", "--seed", "1"], "'seed' is given twice"),
-        (["--data", "nowhere"], "no such folder: 'nowhere'"),
+        (["--data", "nowhere"], "no such folder or zip: 'nowhere'"),
         (["--profil", "smoke"], "unknown argument '--profil'; did you mean --profile?"),
         (["04"], "unknown argument '04'"),
     ],

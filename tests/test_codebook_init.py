@@ -29,7 +29,7 @@ def test_history_holds_exactly_the_window_before_each_initialisation(train, wind
         if step in initialisation_steps(settings):
             expected = torch.cat([torch.full((2 * 4, 16), float(s)) for s in range(step - window, step)])
             assert torch.equal(history.gather(), expected), step
-        history.record(step, lambda: torch.full((2, 4, 16), float(step)))
+        history.record(step, lambda step=step: torch.full((2, 4, 16), float(step)))
     last = initialisation_steps(settings)[-1] - 1
     assert float(history.gather().max()) == last, "nothing is kept for no one"
 
@@ -45,7 +45,7 @@ def test_history_keeps_nothing_before_the_first_window(train):
 def test_history_before_t_q_is_kept_for_whoever_branches_there(train):
     history = LatentHistory(train(codebook_initialisations=0))
     for step in range(12):
-        history.record(step, lambda: torch.full((1, 4, 16), float(step)))
+        history.record(step, lambda step=step: torch.full((1, 4, 16), float(step)))
     assert history.gather()[:, 0].tolist() == [2.0] * 4 + [3.0] * 4
 
 

@@ -177,12 +177,72 @@ def test_encode_refuses_what_are_no_images(make_model, images):
         make_model().encode(images)
 
 
-@BOTH
-def test_encode_names_an_image_that_is_not_finite(make_model, quantizer):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1.002, -0.002])
+def test_encode_names_an_image_with_a_value_outside(make_model, value):
     images = torch.rand(3, 3, 16, 16)
-    images[1, 0, 0, 0] = float("nan")
-    with pytest.raises(ValueError, match="image 1 of the batch"):
-        make_model(quantizer).encode(images)
+    images[1, 0, 0, 0] = value
+    with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got values from .* in image 1 of the batch"):
+        make_model().encode(images)
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (torch.full((1, 3, 16, 16), 255.0), r"from 255 to 255 in image 0 of the batch; divide by 255\?"),
+        (torch.linspace(-1, 1, 768).view(1, 3, 16, 16), r"from -1 to 1 in .*; map \[-1, 1\] to \[0, 1\]\?"),
+    ],
+)
+def test_encode_says_what_the_range_looks_like(make_model, images, message):
+    with pytest.raises(ValueError, match=message):
+        make_model().encode(images)
+
+
+def test_encode_takes_values_a_little_outside(make_model):
+    images = torch.rand(2, 3, 16, 16).clamp(0.01, 0.99)
+    images[0, 0, 0, 0], images[1, 0, 0, 0] = 1.0009, -0.0009
+    assert make_model().encode(images).shape == (2, 4)
+
+
+@BOTH
+def test_encode_names_an_image_whose_latents_are_not_finite(make_model, quantizer):
+    model = make_model(quantizer)
+    model.encoder.tokens.data[0] = float("nan")
+    with pytest.raises(ValueError, match="latents of image 0 of the batch are not finite"):
+        model.encode(torch.rand(3, 3, 16, 16))
+
+
+def test_latents_are_the_encoders_output_without_gradients(make_model):
+    model, images = make_model(), torch.rand(3, 3, 16, 16)
+    latents = model.latents(images)
+    assert torch.equal(latents, model.encoder(images)) and latents.shape == (3, 4, 16)
+    assert not latents.requires_grad and model.encoder(images).requires_grad
+    with pytest.raises(ValueError, match=r"images must be floats \(B, 3, 16, 16\)"):
+        model.latents(images[0])
+
+
+def test_decode_latents_takes_continuous_and_quantized_vectors(make_model):
+    model, images = make_model(), torch.rand(2, 3, 16, 16)
+    latents, codes = model.latents(images), model.encode(images)
+    decoded = model.decode_latents(latents)
+    assert torch.equal(decoded, model(images, quantize=False).images.clamp(0, 1))
+    assert not decoded.requires_grad
+    assert torch.equal(model.decode_latents(model.quantizer.codebook[codes]), model.decode(codes))
+    model.decoder.conv_out.bias.data += 10  # brighter than white
+    assert float(model.decode_latents(latents).max()) == 1
+
+
+@pytest.mark.parametrize(
+    "latents, message",
+    [
+        (torch.rand(1, 4, 8), r"latents must be floats \(B, L, 16\), got torch.float32 \(1, 4, 8\)"),
+        (torch.rand(4, 16), r"latents must be floats"),
+        (torch.ones(1, 4, 16).long(), r"latents must be floats \(B, L, 16\), got torch.int64"),
+        (torch.stack([torch.zeros(4, 16), torch.full((4, 16), float("inf"))]), "latents of image 1 .* not finite"),
+    ],
+)
+def test_decode_latents_refuses_what_are_no_latents(make_model, latents, message):
+    with pytest.raises(ValueError, match=message):
+        make_model().decode_latents(latents)
 
 
 @pytest.mark.parametrize(

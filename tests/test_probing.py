@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from pivq.probing import presence, probe, top_attributes
+from pivq.probing import pixel_statistics, presence, probe, top_attributes
 
 N, L, K = 200, 6, 20
 
@@ -235,3 +235,18 @@ def test_top_attributes_by_gain_over_the_baseline():
     assert top_attributes(frame, 3)["attribute"].tolist() == ["best", "common", "tied"]
     assert top_attributes(frame)["attribute"].tolist() == ["best", "common", "tied", "rare"]
     assert top_attributes(frame, 2).index.tolist() == [0, 1]
+
+
+def test_pixel_statistics_by_hand():
+    images = np.zeros((1002, 3, 8, 8), np.uint8)
+    images[0, 0] = 255  # red
+    images[1, :, :, :4] = 255  # left half white
+    images[1001, :, 2:6, 2:6] = 255  # a white square in the middle
+    frame = pixel_statistics(images, [f"{i}" for i in range(1002)])
+    red, left, square = frame.loc["0"], frame.loc["1"], frame.loc["1001"]
+    assert red[["bright", "reddish", "bluish"]].tolist() == pytest.approx([1 / 3, 2 / 3, -1 / 3])
+    assert red["high_contrast"] == pytest.approx(0, abs=1e-6)
+    assert left[["bright", "high_contrast", "brighter_left_than_right"]].tolist() == pytest.approx([0.5, 0.5, 1])
+    assert left["brighter_top_than_bottom"] == 0
+    assert square[["bright", "bright_middle"]].tolist() == pytest.approx([0.25, 0.75])
+    assert len(frame) == 1002 and not frame.loc["500"].any()

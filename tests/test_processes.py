@@ -44,7 +44,7 @@ torch.save({{"losses": logged, "gradients": gradients, "rows": (trainer.rows.sta
 """
 
 
-def train(folder: Path, processes: int, quantizer="matching", precision="no", before="", dtype="torch.float64", **train):
+def train(folder, processes: int, quantizer="matching", precision="no", before="", dtype="torch.float64", **train):
     """Train in so many processes; return what each rank has, or the finished process where it failed."""
     folder.mkdir()
     settings = {f"train__{name}": value for name, value in train.items()}

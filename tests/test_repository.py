@@ -26,12 +26,13 @@ NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict"]  # fmt: skip
 # Imports go one way: a module imports from its own line or from lines above, and never in a circle.
 LAYERS = [
-    ["paths", "config", "provenance", "capacity"],
+    ["paths", "config", "settings", "provenance", "capacity", "weights", "ready"],
+    ["images", "image_cache", "labels", "readers"],
     ["faces", "data", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses", "features",
      "perceptual", "metrics", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams", "paper"],
-    ["model", "checkpoint"],
-    ["trainer", "callbacks", "experiment", "parallel", "evaluation", "ablations", "verdict"],
-    ["arguments", "runner"],
+    ["model", "checkpoint", "hub", "model_card"],
+    ["trainer", "callbacks", "experiment", "cost", "parallel", "evaluation", "ablations", "verdict", "jobs"],
+    ["arguments", "runner", "cli", "__main__"],
 ]  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def server():
 
 
 def run_to_the_end(root, kill_at=None, **settings) -> int:
-    process = multiprocessing.get_context("forkserver").Process(target=train_on_stand_ins, args=(root, kill_at), kwargs=settings)
+    server = multiprocessing.get_context("forkserver")
+    process = server.Process(target=train_on_stand_ins, args=(root, kill_at), kwargs=settings)
     process.start()
     process.join(60)
     return process.exitcode

@@ -23,7 +23,7 @@ def facts():
               (("precision", 0.6), ("recall", 0.3), ("density", 0.7), ("coverage", 0.4))}  # fmt: skip
     return {
         "config": load_config("quick"),
-        "ablations": {"steps": 10, "rows": [
+        "ablations": {"steps": 10, "profile": "quick", "rows": [
             {"variation": "as trained", "PSNR (dB)": 23.0, "codes in use": 500},
             {"variation": "one initialisation", "PSNR (dB)": 22.0, "codes in use": 300},
             {"variation": "quantized from the start", "PSNR (dB)": 12.0, "codes in use": 20},
@@ -35,7 +35,7 @@ def facts():
         "interpolation": {"order_difference": 2e-7, "pairs": [{"apart": 0.2, "exchanged": 3, "paths": "36"}]},
         "sample_quality": {
             "distance_name": "FD (some net)",
-            "rows": [{"method": "PI-VQ, matching: samples", "distance": 50.0, **scores}],
+            "rows": [{"method": "PI-VQ, matching: samples", "samples": 9, "distance": 50.0, **scores}],
             "properties": {"discrete": True, "one_pass_sampling": True, "interpolation": True, "bits": 140.0,
                            "decoder_runs": 1, "largest_step": 0.1},
         },
@@ -99,6 +99,17 @@ def test_contrary_measurements_turn_a_judgement(facts, name, change):
     assert by_id(facts)[name].judgement == REPRODUCED
     change(facts)
     assert by_id(facts)[name].judgement == DIFFERS
+
+
+def test_scores_of_the_papers_own_experiment_are_judged(facts):
+    facts["config"] = load_config("celeba64")
+    facts["sample_quality"]["rows"][0] |= {"distance": 79.0, "precision (k=3)": 0.5}
+    assert by_id(facts)["celeba_fid"].judgement == NEEDS_SCALE, "not in other features"
+    facts["sample_quality"]["distance_name"] = "FID"
+    judged = by_id(facts)
+    assert judged["celeba_fid"].judgement == REPRODUCED, "73.2 and less than a tenth more"
+    assert judged["celeba_precision"].judgement == DIFFERS, "0.58, and more than a tenth less"
+    assert judged["ffhq_fid"].judgement == judged["celebahq_fid"].judgement == NEEDS_SCALE
 
 
 def test_scores_on_other_data_are_never_called_reproduced(facts):

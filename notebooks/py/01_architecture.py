@@ -13,6 +13,8 @@
 # %% [markdown]
 # # 01 · The architecture, and why the order of codes cannot matter
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/01_architecture.ipynb)
+#
 # **Claim that is tested here.** The decoder of PI-VQ gets its codes as a set: "positional embeddings are not applied to the latent codes before decoding: as a result, the decoder is invariant to permutation of the latent codes" (Section 3.2, Fig. 2).
 #
 # | | |
@@ -22,15 +24,23 @@
 # | cost | 0.3 minutes; 1.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. Everything here is computed anew each time, so `force` changes nothing.
@@ -38,6 +48,7 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
 
 # %% [markdown]
@@ -59,7 +70,7 @@ from pivq.pictures import as_pixels, plot_images
 from pivq.plotting import save_figure, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data)
 seed_everything(seed)
 use_style()
 

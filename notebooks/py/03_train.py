@@ -13,24 +13,34 @@
 # %% [markdown]
 # # 03 · Training: before T_q, at T_q, and after
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/03_train.ipynb)
+#
 # **Claims that are tested here.** "Applying vector-quantization from the beginning of the training run leads to a catastrophic failure in learning", and re-initialising the codebook "more than once over successive windows of length W […] leads to better codebook usage" (Section 3.7). The loss has three terms, L1, perceptual and adversarial (Section 3.6); what each is worth is measured.
 #
 # | | |
 # |---|---|
 # | needs | the faces (notebook 00) |
 # | makes | the two runs that all later notebooks load, in `results/<profile>/`; `training_curves`, `reconstructions`, `at_tq`, `ablations`, `ablation_samples` in `figures/<profile>/` |
-# | cost | 13 minutes on two CPU cores in `quick`, seconds when the runs are there; 5 GB of memory |
+# | cost | 10 minutes on two CPU cores in `quick`, seconds when the runs are there; 5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. `force` trains both models again; `rerun_ablations` trains the variations of the last section again instead of showing the stored ones.
@@ -38,8 +48,10 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
 device = "auto"
+features = ""
 rerun_ablations = False
 
 # %% [markdown]
@@ -56,6 +68,7 @@ from pivq.ablations import run_ablations
 from pivq.charts import plot_ablations, plot_curves
 from pivq.codebook_init import initialisation_steps
 from pivq.config import load_config
+from pivq.cost import measure_cost
 from pivq.experiment import discard, encode_images, load_split
 from pivq.features import load_feature_network
 from pivq.parallel import train_together
@@ -64,19 +77,21 @@ from pivq.pictures import plot_images, plot_reconstructions
 from pivq.plotting import save_figure, save_json, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data, features)
 seed_everything(seed)
 use_style()
 
 # %% [markdown]
 # ## The two models
 #
-# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both; they are trained once, and both models branch from there. That saves time, and it makes the comparison exact. On a CPU the two are then trained side by side, one on each half of the cores. A run that was cut off goes on from its last checkpoint; a finished one is loaded.
+# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both. After it they stay the same for as long as the nearest codes of each image in the batch are distinct, for then they *are* a matching, and no matching costs less. All these steps are trained once, and both models branch where they end. That saves time, and it makes the comparison exact. From there on the two are trained side by side on a CPU, one on each half of the cores. A run that was cut off goes on from its last checkpoint; a finished one is loaded. Before a new one starts, a few of its dearest steps tell what it will cost.
 
 # %%
-if force:
-    discard(config, ["matching", "nearest"])
 quantizers = ("matching", "nearest")
+if force:
+    discard(config, quantizers)
+if not all(config.run_dir(quantizer).exists() for quantizer in quantizers):
+    print(f"Each model: {measure_cost(config, device=device)}")
 runs = dict(zip(quantizers, train_together([(config, quantizer) for quantizer in quantizers], device), strict=True))
 
 # %% [markdown]
@@ -90,11 +105,13 @@ table = summary[list(measures)].rename(columns=measures).astype(float)
 table.insert(0, "quantizer", table.index)
 save_table(table, "training", profile, caption(config, config.train.steps, f"{len(load_split(config, 'heldout')):,} held-out images"))
 seconds = {name: run.log().set_index("step")["seconds"].dropna() for name, run in runs.items()}
-before, after = ({name: passed[(passed.index > config.train.quantize_from_step) == late].sum() / 60 for name, passed in seconds.items()} for late in (False, True))
+shared = int(summary["shared_steps"].max())
+minutes = {name: passed[passed.index > shared].sum() / 60 for name, passed in seconds.items()}
+common = seconds["matching"][seconds["matching"].index <= shared].sum() / 60
 display(
     Markdown(
-        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. Training took {before['matching']:.1f} minutes before T_q, once for both models, "
-        f"and {after['matching']:.1f} (matching) and {after['nearest']:.1f} minutes (nearest) after it."
+        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. {shared:,} of {config.train.steps:,} steps are the same for both models and were trained once, in {common:.1f} minutes; "
+        f"the rest took {minutes['matching']:.1f} (matching) and {minutes['nearest']:.1f} minutes (nearest)."
     ),
     table,
 )
@@ -166,9 +183,10 @@ save_figure(figure, "reconstructions", profile, caption(config, config.train.ste
 # %%
 network = load_feature_network(config.evaluation.features)
 stored = figures_dir(profile) / "ablations.json"
-if rerun_ablations or not stored.exists():
+cheap = profile in ("quick", "smoke")  # elsewhere these are five more trainings of hours or days
+if rerun_ablations or (cheap and not stored.exists()):
     table, samples = run_ablations(config, network, device)
-    note = f"matching model · {config.train.heldout_images:,} samples against the training images"
+    note = f"matching model · {len(load_split(config, 'heldout')):,} samples against the training images"
     line = caption(config, config.train.steps, note)
     save_table(table, "ablations", profile, line)
     save_figure(plot_ablations(table.drop(columns="change"), highlight="as trained"), "ablations", profile, line)
@@ -178,6 +196,8 @@ if rerun_ablations or not stored.exists():
     save_json({"rows": table.to_dict("records")} | facts, "ablations", profile)
     origin = "trained in this run"
 else:
+    if not stored.exists():
+        stored = figures_dir("quick") / "ablations.json"
     origin = "stored from an earlier run"
     if json.loads(stored.read_text())["digest"] != config.digest("matching"):
         origin += ", which had other settings or another seed than this one"
@@ -189,7 +209,7 @@ display(pd.DataFrame(ablations["rows"]))
 # Each variation's samples of Algorithm 1; a column has the same parents everywhere.
 
 # %%
-display(Image(figures_dir(profile) / "ablation_samples.png"), Image(figures_dir(profile) / "ablations.png"))
+display(Image(stored.with_name("ablation_samples.png")), Image(stored.with_name("ablations.png")))
 
 # %% [markdown]
 # The comparisons that the claims are about, from that table.
@@ -198,7 +218,7 @@ display(Image(figures_dir(profile) / "ablation_samples.png"), Image(figures_dir(
 rows = {row["variation"]: row for row in ablations["rows"]}
 usual, l1_only = rows["as trained"], rows["L1 only"]
 once, at_once = rows["one initialisation"], rows["quantized from the start"]
-distance = network.distance_name
+distance = list(usual)[-1]
 display(
     Markdown(
         f"""- **Perceptual and adversarial loss**: {distance} of the samples {usual[distance]:.2f} with them, {l1_only[distance]:.2f} with L1 alone; held-out L1 {usual["held-out L1"]:.4f} against {l1_only["held-out L1"]:.4f}.

@@ -13,6 +13,8 @@
 # %% [markdown]
 # # 05 · Walking from face to face, code by code
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/05_interpolation.ipynb)
+#
 # **Claim that is tested here.** Since codes have no places, two images can be mixed by mixing their sets of codes. "It is also possible to interpolate (approximately) smoothly from one image to another", along "multiple, equally plausible paths": $(|R|!)^2$ of them, where $|R|$ is the number of codes that only one of the two has (Sections 3.5 and 4.4, Fig. 1). The same recombination gives new images: Algorithm 1.
 #
 # | | |
@@ -22,15 +24,23 @@
 # | cost | 0.4 minutes; 1.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. Everything here is computed anew each time, so `force` changes nothing.
@@ -38,6 +48,7 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
 
 # %% [markdown]
@@ -58,7 +69,7 @@ from pivq.plotting import save_figure, save_json, use_style
 from pivq.provenance import caption, seed_everything, stamp
 from pivq.sampling import decode_in_batches, interpolate, smooth_path
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data)
 seed_everything(seed)
 use_style()
 

@@ -13,6 +13,8 @@
 # %% [markdown]
 # # 06 · How good are the samples, and are they new?
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/06_sample_quality.ipynb)
+#
 # **Claims that are tested here.** Recombining the codes of two real images gives new images in one forward pass, without a learned prior, with "competitive precision, density and coverage" while FID and recall fall behind (Section 4.3, Table 3); and PI-VQ is discrete, samples in $\mathcal{O}(1)$ time and interpolates, all three (Table 1).
 #
 # | | |
@@ -22,15 +24,23 @@
 # | cost | 2 minutes on two CPU cores in `quick`, most of it image features, which are kept in `results/<profile>/features/`; 2.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. Everything here is computed anew each time, so `force` changes nothing.
@@ -38,7 +48,10 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
+device = "auto"
+features = ""
 
 # %% [markdown]
 # Imports, the configuration and the style of all figures.
@@ -55,9 +68,8 @@ from pivq import paper
 from pivq.capacity import matching_bits
 from pivq.charts import plot_distances
 from pivq.config import load_config
-from pivq.data import to_uint8
-from pivq.evaluation import compare, draw_samples, fake_features, nearest_real, real_features
-from pivq.experiment import load_split, require_run
+from pivq.evaluation import compare, decode_levels, decoded_features, draw_samples, nearest_real, real_features
+from pivq.experiment import load_split, pick_device, require_run
 from pivq.features import load_feature_network
 from pivq.pictures import plot_images, plot_nearest_neighbours
 from pivq.plotting import save_figure, save_json, save_table, to_markdown, use_style
@@ -65,7 +77,7 @@ from pivq.probing import presence
 from pivq.provenance import caption, seed_everything, stamp
 from pivq.sampling import decode_in_batches, sample_pairs, smooth_path
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data, features)
 seed_everything(seed)
 use_style()
 
@@ -76,7 +88,7 @@ use_style()
 runs = {quantizer: require_run(config, quantizer) for quantizer in ("matching", "nearest")}
 run, model = runs["matching"], runs["matching"].model()
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
-network = load_feature_network(config.evaluation.features)
+network = load_feature_network(config.evaluation.features, pick_device(device))
 K, L = config.model.codebook_size, config.model.num_codes
 display(Markdown(f"{network.label}, {network.num_features} features. `{train}`, `{heldout}`."))
 
@@ -89,7 +101,8 @@ display(Markdown(f"{network.label}, {network.num_features} features. `{train}`, 
 samples = draw_samples(run, config.evaluation.samples)
 fewer = min(len(heldout), config.evaluation.samples)
 nearest_samples = draw_samples(runs["nearest"], fewer)
-plot_images(samples.images[:48], columns=12);
+pictures = torch.cat(list(decode_levels(model, samples.codes[:48])))
+plot_images(pictures, columns=12);
 
 # %% [markdown]
 # **What to look at.** Do they pass for faces of the set? Where they fail, look for two half traits in one place: codes that were exchanged without their companions.
@@ -102,17 +115,17 @@ plot_images(samples.images[:48], columns=12);
 
 # %%
 real = real_features(run, network)
-reconstructions = to_uint8(decode_in_batches(model.decode, torch.from_numpy(run.codes("heldout")[:fewer]), batch_size=200))
-features = {
-    "PI-VQ, matching: samples": fake_features(run, network, samples.images),
-    "PI-VQ, nearest: samples": fake_features(run, network, nearest_samples.images),
-    "PI-VQ, matching: reconstructions": fake_features(run, network, reconstructions),
-    "held-out faces (real)": real_features(run, network, "heldout")[:fewer],
+sets = {
+    "PI-VQ, matching: samples": decoded_features(run, network, samples.codes),
+    "PI-VQ, nearest: samples": decoded_features(runs["nearest"], network, nearest_samples.codes),
+    "PI-VQ, matching: reconstructions": decoded_features(run, network, torch.from_numpy(run.codes("heldout")[:fewer])),
+    "held-out images (real)": real_features(run, network, "heldout")[:fewer],
 }
-everything = features["PI-VQ, matching: samples"]
-rows = [("PI-VQ, matching: samples", everything)] if len(everything) > fewer else []
-rows += [(name, values[:fewer]) for name, values in features.items()]
-measured = [{"method": name, "samples": len(values)} | compare(real, values, config.evaluation.prdc_k) for name, values in rows]
+everything = sets["PI-VQ, matching: samples"]
+if len(everything) > fewer:
+    sets["PI-VQ, matching: as many samples as held-out images"] = everything[:fewer]
+scored = compare(real, sets, config.evaluation.prdc_k)
+measured = [{"method": name, "samples": len(sets[name])} | row for name, row in scored.items()]
 
 # %% [markdown]
 # Our table: one line for each $k$.
@@ -152,8 +165,9 @@ save_table(pd.concat([ours, reported])[columns], "table3_metrics", profile, capt
 
 # %%
 k = config.evaluation.prdc_k[0]
-rows = {row["method"]: row for row in measured if row["samples"] == fewer}
-made, rebuilt, floor, near = (rows[name] for name in ("PI-VQ, matching: samples", "PI-VQ, matching: reconstructions", "held-out faces (real)", "PI-VQ, nearest: samples"))
+rows = {row["method"]: row for row in measured}
+rebuilt, floor, near = (rows[name] for name in ("PI-VQ, matching: reconstructions", "held-out images (real)", "PI-VQ, nearest: samples"))
+made = rows.get("PI-VQ, matching: as many samples as held-out images", rows["PI-VQ, matching: samples"])
 precision, recall = made[f"precision (k={k})"], made[f"recall (k={k})"]
 texts = [
     f"{network.distance_name}: samples {made['distance']:.2f}, reconstructions {rebuilt['distance']:.2f}, real held-out faces {floor['distance']:.2f}."
@@ -174,7 +188,7 @@ display(Markdown("  \n".join(f"- {text}" for text in texts)))
 # %%
 indices, distances = nearest_real(real, everything[:fewer], k=3)
 shown = 12
-figure = plot_nearest_neighbours(samples.images[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
+figure = plot_nearest_neighbours(pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
 save_figure(figure, "samples_and_neighbours", profile, caption(config, config.train.steps, f"distances in {network.label} features"));
 
 # %% [markdown]
@@ -186,8 +200,8 @@ apart = nearest_real(real, everything[:fewer], excluded=parents)[1][:, 0]
 groups = {
     "samples": distances[:, 0],
     "samples, parents left out": apart,
-    "held-out, reconstructed": nearest_real(real, features["PI-VQ, matching: reconstructions"])[1][:, 0],
-    "held-out, real": nearest_real(real, features["held-out faces (real)"])[1][:, 0],
+    "held-out, reconstructed": nearest_real(real, sets["PI-VQ, matching: reconstructions"])[1][:, 0],
+    "held-out, real": nearest_real(real, sets["held-out images (real)"])[1][:, 0],
 }
 figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
 save_figure(figure, "memorisation", profile, caption(config, config.train.steps, f"{fewer:,} images in each group"));
@@ -202,10 +216,13 @@ training_codes = presence(run.codes("train"), K)
 recombined = sample_pairs(torch.from_numpy(run.codes("train")), fewer, seed=config.seed)
 overlaps = {}
 for name, rows in {"samples": recombined.codes.numpy(), "held-out": run.codes("heldout")[:fewer]}.items():
-    common = (presence(rows, K) @ training_codes.T).toarray()
-    if name == "samples":
-        np.put_along_axis(common, parents, 0, axis=1)
-    overlaps[name] = common.max(axis=1)
+    best = []
+    for start in range(0, fewer, 500):  # a part of the table at a time: all of it does not fit for large sets
+        common = (presence(rows[start : start + 500], K) @ training_codes.T).toarray()
+        if name == "samples":
+            np.put_along_axis(common, parents[start : start + 500], 0, axis=1)
+        best.append(common.max(axis=1))
+    overlaps[name] = np.concatenate(best)
 memorisation = {
     "images": fewer,
     "median_distance": {name: float(np.median(values)) for name, values in groups.items()},

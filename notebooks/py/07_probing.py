@@ -13,6 +13,8 @@
 # %% [markdown]
 # # 07 · What the codes know
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/07_probing.ipynb)
+#
 # **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5).
 #
 # | | |
@@ -22,15 +24,23 @@
 # | cost | 0.5 minutes; 1.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. Everything here is computed anew each time, so `force` changes nothing.
@@ -38,6 +48,7 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
 
 # %% [markdown]
@@ -54,11 +65,11 @@ from pivq.config import load_config
 from pivq.experiment import load_split, require_run
 from pivq.pictures import plot_images
 from pivq.plotting import save_figure, save_json, save_table, use_style
-from pivq.probing import presence, probe, top_attributes
+from pivq.probing import pixel_statistics, presence, probe, top_attributes
 from pivq.provenance import caption, seed_everything, stamp
 from pivq.usage import slot_usage
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data)
 seed_everything(seed)
 use_style()
 
@@ -71,7 +82,12 @@ train, heldout = load_split(config, "train"), load_split(config, "heldout")
 K, L, folds = config.model.codebook_size, config.model.num_codes, config.evaluation.probe_folds
 heldout_codes = run.codes("heldout")
 codes = np.concatenate([run.codes("train"), heldout_codes])
-attributes = pd.concat([train.attributes, heldout.attributes])
+if train.attributes is None:
+    statistics = pd.concat([pixel_statistics(split.images.numpy(), split.ids) for split in (train, heldout)])
+    attributes = (statistics > statistics.median()).astype("Int8")
+    display(Markdown("**These images have no labels.** What is probed instead are simple properties of their pixels, each true of the half of the images that has more of it."))
+else:
+    attributes = pd.concat([train.attributes, heldout.attributes])
 display(Markdown(f"{len(codes):,} faces, {attributes.shape[1]} attributes, {K} inputs of which {L} are 1 for each face."))
 
 # %% [markdown]
@@ -128,7 +144,7 @@ display(Markdown("  \n".join(f"- {text}" for text in texts)))
 # Does it matter that the autoencoder was trained on most of these faces? The same probe on the held-out faces alone, which no step has seen; it has fewer faces to learn from.
 
 # %%
-unseen = probe(heldout_codes, heldout.attributes, K, folds=folds, seed=seed)
+unseen = probe(heldout_codes, attributes.loc[heldout.ids], K, folds=folds, seed=seed)
 both = frame.merge(unseen, on="attribute", suffixes=("", "_heldout")).dropna(subset=["accuracy", "accuracy_heldout"])
 differences = (both["accuracy_heldout"] - both["baseline_heldout"]) - (both["accuracy"] - both["baseline"])
 display(Markdown(
@@ -143,7 +159,7 @@ display(Markdown(
 
 # %%
 name = top.iloc[0]["attribute"]
-labels = train.attributes[name].astype(float).to_numpy()
+labels = attributes.loc[train.ids, name].astype(float).to_numpy()
 known = np.isfinite(labels)
 has = presence(run.codes("train"), K)[known].toarray()
 label = labels[known] - labels[known].mean()
@@ -191,6 +207,7 @@ display(Markdown(f"Mean change of a pixel: {effect:.4f} with code {code}, {chanc
 # %%
 numbers = {
     "images": len(codes),
+    "heldout": len(heldout),
     "folds": folds,
     "scored": len(scored),
     "significant": len(above),

@@ -13,6 +13,8 @@
 # %% [markdown]
 # # 08 · The verdict
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/08_verdict.ipynb)
+#
 # **What is tested here.** Every number and every claim of the paper that can be checked: the paper's value, ours, and a judgement with its reason. *Reproduced* means that the statement holds for what was computed or measured in this run; *differs* that it does not, and why; *needs paper-scale data* that this run cannot say, whatever it measured.
 #
 # | | |
@@ -22,15 +24,23 @@
 # | cost | seconds; 0.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works when this notebook is opened by hand, the checkout it lies in is put on the path.
+# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
+#
+# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
 
 # %%
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    sys.path.insert(0, str(next(folder for folder in Path.cwd().parents if (folder / "pivq").is_dir())))
+    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
+    checkout = here[0] if here else Path.cwd() / "companion"
+    if not here:
+        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
+        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    sys.path.insert(0, str(checkout))
 
 # %% [markdown]
 # The parameters. The verdict is always drawn up anew from the numbers that are there, so `force` changes nothing.
@@ -38,6 +48,7 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+data = ""
 force = False
 
 # %% [markdown]
@@ -53,7 +64,7 @@ from pivq.plotting import save_json, save_table, to_markdown
 from pivq.provenance import caption, stamp
 from pivq.verdict import judge, load_facts
 
-config = load_config(profile, seed)
+config = load_config(profile, seed, data)
 
 # %% [markdown]
 # ## Did the models learn?
@@ -73,7 +84,7 @@ for name, run in runs.items():
         "bits, Eq. (2) / (4)": round(facts["capacity"]["models"][name]["bits"], 1),
     })
 results = pd.DataFrame(rows)
-save_table(results, "results", profile, caption(config, config.train.steps, f"{config.train.heldout_images:,} held-out images"))
+save_table(results, "results", profile, caption(config, config.train.steps, f"{facts['probing']['heldout']:,} held-out images"))
 display(Markdown(to_markdown(results)))
 
 # %% [markdown]

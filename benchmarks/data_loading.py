@@ -1,0 +1,122 @@
+"""Measure how fast a data set is indexed, decoded and read: from the cache, and by decoding every time.
+
+Makes a set in CelebA's layout in a temporary folder out of any pictures: each image is a picture shifted, mirrored and
+brightened a little, as a JPEG of 178×218, with the lists that belong to it. Prints a table in Markdown.
+
+    python benchmarks/data_loading.py --source DIR --images 30000
+"""
+
+import argparse
+import io
+import os
+import random
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+
+from pivq.data import from_uint8, load_dataset
+from pivq.images import Files, decode, ordered_map
+
+WIDTH, HEIGHT, ATTRIBUTES, BATCH = 178, 218, 40, 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--source", type=Path, required=True, metavar="DIR", help="folder of pictures to make the set from")
+    add("--images", type=int, default=30_000, metavar="N", help="images of the set (default: 30000)")
+    add("--image-size", type=int, default=64, metavar="PIXELS", help="size to decode to (default: 64)")
+    add("--repeats", type=int, default=5, metavar="R", help="of each measurement (default: 5)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["PIVQ_ROOT"] = temporary
+        make_celeba(arguments.source, Path(temporary) / "data" / "celeba", arguments.images)
+        measure(arguments.image_size, arguments.repeats)
+
+
+def make_celeba(source: Path, folder: Path, count: int) -> None:
+    """Write `count` images in CelebA's layout; which image differs how depends on its number alone."""
+    (folder / "img_align_celeba").mkdir(parents=True)
+    files = Files(source)
+    pictures = files.pictures()
+
+    def write(number: int) -> None:
+        chance = random.Random(number)
+        with files.open(pictures[number % len(pictures)]) as file:
+            image = Image.open(io.BytesIO(file.read())).convert("RGB")
+        left, top = chance.randrange(9), chance.randrange(9)
+        image = ImageOps.fit(image, (WIDTH + 8, HEIGHT + 8)).crop((left, top, left + WIDTH, top + HEIGHT))
+        image = ImageOps.mirror(image) if chance.random() < 0.5 else image
+        image = ImageEnhance.Brightness(image).enhance(chance.uniform(0.8, 1.2))
+        image.save(folder / "img_align_celeba" / f"{number + 1:06d}.jpg", quality=90)
+
+    for _ in ordered_map(write, range(count)):
+        pass
+    names = [f"{number + 1:06d}.jpg" for number in range(count)]
+    values = np.random.default_rng(0).choice([" 1", "-1"], (count, ATTRIBUTES))
+    header = [str(count), " ".join(f"Attribute_{i}" for i in range(ATTRIBUTES))]
+    rows = [f"{name} {' '.join(row)}" for name, row in zip(names, values, strict=True)]
+    (folder / "list_attr_celeba.txt").write_text("\n".join(header + rows) + "\n")
+    parts = [0 if i < 0.8 * count else 1 if i < 0.9 * count else 2 for i in range(count)]  # about CelebA's shares
+    partition = "".join(f"{name} {part}\n" for name, part in zip(names, parts, strict=True))
+    (folder / "list_eval_partition.txt").write_text(partition)
+
+
+def measure(image_size: int, repeats: int) -> None:
+    """Print the table; "all" is the split measured, so that every image counts."""
+
+    def load():
+        return load_dataset("celeba", "all", image_size)
+
+    start = time.perf_counter()
+    count = len(load())
+    first = time.perf_counter() - start
+    indexed = median_seconds(load, repeats)
+    dataset = load()
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    batches = order[: min(count, 8000)].split(BATCH)
+
+    def read_batches() -> None:
+        for batch in batches:
+            from_uint8(dataset.images[batch])
+
+    read = sum(map(len, batches)) / median_seconds(read_batches, repeats)
+
+    files = Files(Path(os.environ["PIVQ_ROOT"]) / "data" / "celeba")
+    paths = [files.pictures()[i] for i in order[: min(count, 1600)].tolist()]
+    one = len(paths) / median_seconds(lambda: [decode(files, path, image_size) for path in paths], repeats)
+    chunks = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+
+    def in_threads() -> list:
+        return list(ordered_map(lambda chunk: [decode(files, path, image_size) for path in chunk], chunks))
+
+    several = len(paths) / median_seconds(in_threads, repeats)
+    print(f"| {count:,} images of {WIDTH}×{HEIGHT}, to {image_size}×{image_size} | median of {repeats} |\n|---|---|")
+    print(f"| first load: look at all, decode all, {os.cpu_count()} threads (once) | {first:.1f} s |")
+    print(f"| indexed: every later load, with labels and splits | {indexed:.2f} s |")
+    print(f"| read from the cache, random batches of {BATCH} | {read:,.0f} images/s |")
+    print(f"| decoded every time, one thread | {one:,.0f} images/s |")
+    print(f"| decoded every time, {os.cpu_count()} threads | {several:,.0f} images/s |")
+    print(f"| cache over decoding in {os.cpu_count()} threads | {read / several:.0f} × |")
+
+
+def median_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a call."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")  # a set that is made as it should be gives no cause for one
+    main()

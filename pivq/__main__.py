@@ -1,0 +1,7 @@
+"""`python -m pivq` is the command `pivq`."""
+
+import sys
+
+from pivq.cli import main
+
+sys.exit(main())
