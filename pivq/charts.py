@@ -93,6 +93,7 @@ def plot_curves(
                 points = log[["step", column]].dropna()
                 marker = "o" if len(points) <= 30 else None
                 line = {"color": colour_of(name, position), "marker": marker, "markersize": 3.5, "linewidth": 1.5}
+                line["linestyle"] = (0, (3, 3)) if position else "-"  # curves that are the same both show
                 (entries[name],) = axes.plot(points["step"], points[column], alpha=0.85, **line)
         for position, (name, steps) in enumerate((marks or {}).items()):
             colour, style = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")][position % 4]

@@ -96,9 +96,15 @@ def load_split(config: Config, split: str) -> ImageDataset:
     """
     limit = config.train.train_images if split == "train" else config.train.heldout_images
     layout = config.dataset if config.dataset not in ("avatars", "folder") else None
-    dataset = load_dataset(config.data or config.dataset, split, config.model.image_size, limit, layout)
+    where = (config.data or config.dataset, split, config.model.image_size)
+    try:
+        dataset = load_dataset(*where, limit, layout)
+    except ValueError:
+        if config.dataset == "avatars" or not limit:
+            raise
+        dataset = load_dataset(*where, None, layout)  # fewer than that many, or else the same error again
     needed = images_needed(config, split)
-    if len(dataset) < max(needed.values()):
+    if config.dataset != "avatars" and len(dataset) < max(needed.values()):
         what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
         enough = 10 * max(images_needed(config, "heldout").values())
         raise ValueError(

@@ -252,9 +252,7 @@ def prdc_for_all(
     return {name: _compare(points, radii, _Points(name, fake, centre), ks, block_size) for name, fake in fakes.items()}
 
 
-def _compare(
-    real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence[int], block_size: int
-) -> dict[int, PRDC]:
+def _compare(real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence[int], block_size: int) -> dict:
     fake_radii = _radii(fake, ks, block_size)
     holds_fake, in_fake_ball = np.zeros((2, len(ks), len(real)), bool)
     in_real_ball = np.zeros((len(ks), len(fake)), bool)

@@ -180,15 +180,49 @@ def test_a_missing_run_names_the_notebook_that_makes_it(finished, tiny_config):
         require_run(config, "matching")
 
 
+class Images(list):
+    """Stands for a data set of so many images."""
+
+    def __init__(self, count):
+        super().__init__(range(count))
+
+
 def test_splits_are_as_large_as_the_profile_says(tiny_config, monkeypatch):
     asked = []
-    monkeypatch.setattr(experiment, "load_dataset", lambda name, split, **sizes: asked.append((name, split, sizes)))
-    for name in ("train", "heldout"):
-        load_split(tiny_config(), name)
+    monkeypatch.setattr(experiment, "load_dataset", lambda *args: asked.append(args) or Images(100))
+    for config in (tiny_config(), tiny_config(data="faces", dataset="folder"), tiny_config(dataset="celeba")):
+        for name in ("train", "heldout"):
+            load_split(config, name)
     assert asked == [
-        ("avatars", "train", {"image_size": 16, "limit": 24}),
-        ("avatars", "heldout", {"image_size": 16, "limit": 10}),
+        ("avatars", "train", 16, 24, None),
+        ("avatars", "heldout", 16, 10, None),
+        ("faces", "train", 16, 24, None),
+        ("faces", "heldout", 16, 10, None),
+        ("celeba", "train", 16, 24, "celeba"),
+        ("celeba", "heldout", 16, 10, "celeba"),
     ]
+
+
+def test_a_folder_with_fewer_images_than_the_profile_takes_is_taken_whole(tiny_config, monkeypatch):
+    def load(name, split, size, limit, layout):
+        if limit:
+            raise ValueError("limit 24 is more than the 20 images")
+        return Images(20)
+
+    monkeypatch.setattr(experiment, "load_dataset", load)
+    assert len(load_split(tiny_config(data="faces", dataset="folder"), "train")) == 20
+    with pytest.raises(ValueError, match="limit 24"):
+        load_split(tiny_config(), "train")
+
+
+def test_too_few_images_are_refused_with_what_they_are_needed_for(tiny_config, monkeypatch):
+    monkeypatch.setattr(experiment, "load_dataset", lambda *_: Images(5))
+    config = tiny_config(data="faces", dataset="folder")
+    needs = "train split needs 6 images .4 for one batch, 3 for as many latents as codes, 6 for metrics with k = 5"
+    with pytest.raises(ValueError, match=needs):
+        load_split(config, "train")
+    with pytest.raises(ValueError, match="heldout split needs 50 .*about 500 images in all are enough"):
+        load_split(config, "heldout")
 
 
 def test_pick_device(monkeypatch):

@@ -8,7 +8,7 @@ from pivq.ready import check_ready
 
 @pytest.fixture(autouse=True)
 def no_weights_and_no_data(monkeypatch, tmp_path):
-    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "top"))
     for variable in ("PIVQ_VGG16", "PIVQ_INCEPTION"):
         monkeypatch.setenv(variable, str(tmp_path / "weights"))
 
@@ -27,9 +27,9 @@ def test_missing_weights_are_said_before_missing_data():
 
 def test_missing_data_are_said_with_their_place(tmp_path):
     without = {"train__perceptual_network": "efficientnet_lite0", "features": "efficientnet_lite0"}
-    with pytest.raises(FileNotFoundError, match=f"no {tmp_path}/root/data/celeba: put it there.*docs/datasets.md"):
+    with pytest.raises(FileNotFoundError, match=f"no {tmp_path}/top/data/celeba: put it there.*docs/datasets.md"):
         check_ready(load_config("celeba64", **without))
     with pytest.raises(FileNotFoundError, match="no /nowhere"):
         check_ready(load_config("ffhq256", data="/nowhere", **without))
-    (tmp_path / "root" / "data" / "celeba").mkdir(parents=True)
+    (tmp_path / "top" / "data" / "celeba").mkdir(parents=True)
     check_ready(load_config("celeba64", **without))

@@ -116,7 +116,7 @@ display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), 
 # %%
 if train.attributes is not None:
     names = [", ".join(row.index[(row == 1).to_numpy(bool, na_value=False)][:6]) for _, row in train.attributes[:6].iterrows()]
-    plot_images(train.images[:6], columns=6, titles=[name.replace("_", " ") for name in names]);
+    plot_images(train.images[:6], columns=6, titles=[name.replace("_", " ") for name in names])
 
 # %% [markdown]
 # The parts and colours behind the same six faces:
@@ -148,7 +148,7 @@ if train.attributes is not None:
 # %%
 if train.attributes is not None:
     figure = plot_attributes(train.attributes, heldout.attributes)
-    save_figure(figure, "attributes", profile, caption(config));
+    save_figure(figure, "attributes", profile, caption(config))
 
 # %% [markdown]
 # **What to look at.** Bars and dots agree, so the two sets are alike. No attribute is so rare, or so common, that a probe could not learn it from these many images:
