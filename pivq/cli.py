@@ -199,15 +199,22 @@ def _train(arguments: argparse.Namespace) -> None:
     config = arguments.config
     if arguments.show_settings:
         return print(_settings_table(config))
+    from pivq.cost import measure_cost
     from pivq.experiment import train
     from pivq.parallel import train_together
 
-    if arguments.quantizer == "both":
-        runs = train_together([(config, "matching"), (config, "nearest")], arguments.device)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes the first one reports
+    quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
+    if not any(config.run_dir(quantizer).exists() for quantizer in quantizers):
+        price = measure_cost(config, quantizers[0], arguments.device)
+        if first:
+            print(f"Each run: {price}", file=sys.stderr)
+    if len(quantizers) > 1:
+        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device)
     else:
-        runs = [train(config, arguments.quantizer, arguments.device)]
-    if os.environ.get("RANK", "0") != "0":
-        return  # of several processes the first one reports
+        runs = [train(config, quantizers[0], arguments.device)]
+    if not first:
+        return
     for run in runs:
         figures = run.summary
         print(

@@ -79,7 +79,7 @@ def measure_cost(
     Raises:
         FileNotFoundError: data or weights are not in place.
     """
-    check_ready(config)
+    check_ready(config, metrics=False)
     images = load_split(config, "train").images
     trainer = make_trainer(config, quantizer, images, device, precision)
     trainer.step = config.train.steps - 1

@@ -12,7 +12,7 @@ from pivq.data import to_uint8
 from pivq.experiment import Run, load_split
 from pivq.features import FeatureNet, cached_features
 from pivq.metrics import frechet_distance, prdc_for_all
-from pivq.model import PIVQ
+from pivq.model import PIVQ, model_digest
 from pivq.paths import results_dir
 from pivq.sampling import SampledPairs, decoded_batches, sample_pairs
 
@@ -49,11 +49,9 @@ def decoded_features(run: Run, network: FeatureNet, codes: Tensor) -> NDArray:
     The images are decoded batch by batch and never held as a whole.
     """
     model = run.model(network.device)
-    digest = hashlib.sha256(codes.contiguous().numpy())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    identity = f"{model_digest(model)} {hashlib.sha256(codes.contiguous().numpy()).hexdigest()}"
     folder = results_dir(run.config.profile) / "features"
-    return cached_features(network, decode_levels(model, codes), folder, BATCH, identity=digest.hexdigest())
+    return cached_features(network, decode_levels(model, codes), folder, BATCH, identity=identity)
 
 
 def compare(real: NDArray, fakes: Mapping[str, NDArray], ks: Sequence[int]) -> dict[str, dict[str, float]]:

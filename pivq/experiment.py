@@ -160,7 +160,7 @@ def train(config: Config, quantizer: str, device: str = "auto", precision: str |
         print(f"{quantizer}: finished run loaded from {folder.name}")
         return Run(folder, config, quantizer)
 
-    check_ready(config)
+    check_ready(config, metrics=False)
     dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
     trainer = make_trainer(config, quantizer, dataset.images, device, precision)
     main = trainer.accelerator.is_main_process  # of several, one alone writes and talks

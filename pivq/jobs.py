@@ -26,7 +26,7 @@ from pivq.experiment import Run, encode_images
 from pivq.features import FeatureNet, cached_features
 from pivq.images import Files
 from pivq.losses import psnr
-from pivq.model import PIVQ
+from pivq.model import PIVQ, model_digest
 from pivq.paths import atomic_write, results_dir
 from pivq.sampling import SampledPairs, sample_pairs
 
@@ -72,15 +72,6 @@ def picture_size(folder: Path) -> int:
         with files.open(path) as file, Image.open(file) as picture:
             return min(picture.size)
     raise ValueError(f"no images in {folder}")
-
-
-def model_digest(model: PIVQ) -> str:
-    """Return 16 hex digits that change with the weights of a model."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()[:16]
 
 
 def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: int = 64) -> bool:

@@ -1,5 +1,6 @@
 """PI-VQ: the permutation-invariant autoencoder of Section 3.2."""
 
+import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -246,3 +247,12 @@ def _check_fit(stored: Stored, expected: dict[str, Tensor]) -> None:
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ValueError(f"{stored.source} does not fit its model sizes: {'; '.join(problems[:3])}{more}")
+
+
+def model_digest(model: PIVQ) -> str:
+    """Return 16 hex digits that change with the weights of a model."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]

@@ -23,8 +23,9 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> 
     """Train runs, or load those that are finished: first, once, the steps that they share, then each run's own.
 
     Both quantizers with the same settings share `pivq.experiment.train_shared`, other runs the steps before T_q. The
-    rest is trained on a CPU side by side, each run in a process with its share of the cores, and on a GPU one run after
-    the other. The results are those of `pivq.experiment.train` with that many threads.
+    rest is trained on a CPU side by side, each run in a process with its share of the cores, and on a GPU, or where
+    several processes share each batch, one run after the other. The results are those of `pivq.experiment.train` with
+    that many threads.
 
     Args:
         jobs: pairs of settings and quantizer.
@@ -38,7 +39,7 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> 
     new = [job for job in missing if not (job[0].run_dir(job[1]) / "checkpoint.pt").exists()]
     alike = [config for config, quantizer in new if quantizer == "nearest" and (config, "matching") in new]
     ready = [config for config in alike if train_shared(config, device) == config.train.steps]
-    if pick_device(device).type == "cpu":
+    if pick_device(device).type == "cpu" and os.environ.get("WORLD_SIZE", "1") == "1":
         for config, _ in new:
             if config not in alike:
                 train_trunk(config, device)

@@ -7,14 +7,18 @@ from pivq.paths import data_dir
 from pivq.weights import check_weights
 
 
-def check_ready(config: Config) -> None:
+def check_ready(config: Config, metrics: bool = True) -> None:
     """See that data and weights from outside are there, before any work is done.
+
+    Args:
+        config: the settings.
+        metrics: whether images will be measured too; a training alone needs no feature network.
 
     Raises:
         FileNotFoundError: something is missing; says what to put where.
         ValueError: a file of weights has other contents than expected.
     """
-    check_weights([config.train.perceptual_network, config.evaluation.features])
+    check_weights([config.train.perceptual_network, *([config.evaluation.features] if metrics else [])])
     place = Path(config.data or data_dir() / config.dataset)
     if config.dataset != "avatars" and not place.exists():
         raise FileNotFoundError(

@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
+import pivq.matching
 from pivq.matching import match
 
 
@@ -99,6 +101,46 @@ def test_identical_latents_share_out_the_nearest_codes():
     assert set(codes.tolist()) == set(row.argsort()[:32].tolist())
     assert total(distances, codes) == pytest.approx(float(row.double().sort().values[:32].sum()), rel=1e-12)
     assert torch.equal(codes, match(distances)), "the same result twice"
+
+
+@pytest.fixture
+def solved(monkeypatch) -> list[tuple[int, int]]:
+    """Return the shapes of the problems that scipy is given from now on."""
+    shapes = []
+
+    def solve(costs):
+        shapes.append(costs.shape)
+        return linear_sum_assignment(costs)
+
+    monkeypatch.setattr(pivq.matching, "linear_sum_assignment", solve)
+    return shapes
+
+
+def test_distinct_nearest_codes_are_the_matching_and_nothing_is_solved(solved):
+    distances = torch.rand(5, 6, 300, generator=torch.Generator().manual_seed(4))
+    for image, columns in enumerate(torch.rand(5, 300, generator=torch.Generator().manual_seed(5)).argsort()[:, :6]):
+        distances[image, torch.arange(6), columns] = -0.5
+    assert torch.equal(match(distances), distances.argmin(dim=2))
+    assert solved == []
+    distances[3, 0] = distances[3, 1]  # two latents of one image want the same code
+    match(distances)
+    assert len(solved) == 1, "that image alone"
+
+
+@pytest.mark.parametrize("num_codes, codebook_size", [(8, 64), (8, 17), (8, 16), (20, 300)])
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 0.3, 10.0])
+def test_columns_left_out_are_in_no_better_matching(solved, num_codes, codebook_size, spread):
+    generator = torch.Generator().manual_seed(num_codes + codebook_size)
+    for _ in range(10):
+        codebook = torch.randn(codebook_size, 4, generator=generator)
+        latents = codebook[0] + spread * torch.randn(num_codes, 4, generator=generator)
+        distances = torch.cdist(latents.double(), codebook.double())
+        codes = match(distances)
+        rows, columns = linear_sum_assignment(distances.numpy())
+        assert len(set(codes.tolist())) == num_codes
+        assert total(distances, codes) == pytest.approx(float(distances[rows, columns].sum()), rel=1e-12)
+    if spread < 0.01 and codebook_size > 2 * num_codes:
+        assert all(shape[1] < codebook_size / 2 for shape in solved), "latents that lie together need few columns"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -1,12 +1,17 @@
 """Training in two processes: the same losses, gradients, networks and codebook as in one on the same global batch."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_tiny_config
+
+from pivq.checkpoint import load_checkpoint
+from pivq.experiment import find_run
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +60,8 @@ def train(folder, processes: int, quantizer="matching", precision="no", before="
             precision=precision, before=before, dtype=dtype,
         )
     )  # fmt: skip
+    if processes == 1 and precision == "no":
+        return run_here(script)
     command = [sys.executable, str(script)]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
@@ -62,6 +69,20 @@ def train(folder, processes: int, quantizer="matching", precision="no", before="
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:
         return done
+    return read(folder, processes)
+
+
+def run_here(script: Path) -> list[dict]:
+    """Run the script in this process, which has imported everything already."""
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(script))
+    finally:
+        torch.set_num_threads(threads)
+    return read(script.parent, 1)
+
+
+def read(folder: Path, processes: int) -> list[dict]:
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
@@ -131,3 +152,41 @@ trainer.callbacks.append(lambda t, losses: [see(name, value) for name, value in 
     assert set(half["seen"]) == full_precision | {"convolution bfloat16", "distances float64"}
     first = [run["losses"][0]["l1"] for run in (full, half)]
     assert first[0] != first[1] and first[0] == pytest.approx(first[1], rel=0.02)
+
+
+RUN = """
+import sys
+sys.path[:0] = [{tests!r}]
+import torch
+torch.set_num_threads(1)
+from conftest import make_tiny_config
+from test_experiment import Perceptual, split
+from pivq import callbacks, experiment
+callbacks.LOG_EVERY = 2
+experiment.load_split = split
+experiment.load_perceptual = lambda name: Perceptual()
+experiment.train(make_tiny_config(), "nearest", "cpu")
+"""
+
+
+def test_a_whole_run_of_two_processes_is_written_once_and_is_that_of_one(tmp_path, monkeypatch):
+    runs = []
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        root.mkdir()
+        script = root / "script.py"
+        script.write_text(RUN.format(tests=str(CHECKOUT / "tests")))
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
+        environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PIVQ_ROOT": str(root)}
+        command = [sys.executable, *launcher, str(script)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("going on from step 3 of 8") == 1
+        monkeypatch.setenv("PIVQ_ROOT", str(root))
+        config = make_tiny_config()
+        runs.append((load_checkpoint(config.run_dir("nearest") / "checkpoint.pt"), find_run(config, "nearest").log()))
+    (one, log), (two, shared_log) = runs
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert log["step"].tolist() == shared_log["step"].tolist(), "one row each, not one a process"
+    assert shared_log["l1"].dropna().tolist() == pytest.approx(log["l1"].dropna().tolist(), rel=1e-3)
+    assert same(two["ema"], one["ema"], 1e-2)

@@ -25,6 +25,14 @@ def test_missing_weights_are_said_before_missing_data():
         check_ready(load_config("celeba64", features="efficientnet_lite0"))
 
 
+def test_a_training_alone_needs_no_feature_network(tmp_path):
+    (tmp_path / "top" / "data" / "celeba").mkdir(parents=True)
+    config = load_config("celeba64", train__perceptual_network="efficientnet_lite0")
+    check_ready(config, metrics=False)
+    with pytest.raises(FileNotFoundError, match="inception"):
+        check_ready(config)
+
+
 def test_missing_data_are_said_with_their_place(tmp_path):
     without = {"train__perceptual_network": "efficientnet_lite0", "features": "efficientnet_lite0"}
     with pytest.raises(FileNotFoundError, match=f"no {tmp_path}/top/data/celeba: put it there.*docs/datasets.md"):

@@ -21,7 +21,7 @@
 # |---|---|
 # | needs | the faces (notebook 00) |
 # | makes | the two runs that all later notebooks load, in `results/<profile>/`; `training_curves`, `reconstructions`, `at_tq`, `ablations`, `ablation_samples` in `figures/<profile>/` |
-# | cost | 10 minutes on two CPU cores in `quick`, seconds when the runs are there; 5 GB of memory |
+# | cost | 8 minutes on two CPU cores in `quick`, seconds when the runs are there; 1.5 GB of memory, 5 GB where the two models part ways and train side by side |
 
 # %% [markdown]
 # So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.

@@ -21,7 +21,7 @@
 # |---|---|
 # | needs | both trained models (notebook 03) |
 # | makes | `table1_capabilities`, `table1_measurements`, `table3_metrics`, `samples_and_neighbours`, `memorisation`, and the numbers `sample_quality.json` in `figures/<profile>/` |
-# | cost | 2 minutes on two CPU cores in `quick`, most of it image features, which are kept in `results/<profile>/features/`; 2.5 GB of memory |
+# | cost | 1.3 minutes on two CPU cores in `quick`, most of it image features, which are kept in `results/<profile>/features/`; 2.5 GB of memory |
 
 # %% [markdown]
 # So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.

@@ -1,0 +1,83 @@
+"""Precision, recall, density and coverage: time and memory, against the package `prdc`; and the Fréchet distance.
+
+    python benchmarks/metrics.py --sizes 5000 10000 --alone 50000
+
+Each measurement is a process of its own, so that its peak is its own; ours and the peer's are run in turn, on the same
+features. The peer's results must be ours. Sizes given with --alone are too large for the peer's dense distances.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from pivq.metrics import frechet_distance, prdc
+
+K, FEATURES = 5, 2048
+
+
+def features(count: int, seed: int) -> np.ndarray:
+    """Return features `(N, F)` float32 of low intrinsic dimension, as those of images are."""
+    rng = np.random.default_rng(seed)
+    basis = np.random.default_rng(0).normal(size=(40, FEATURES)).astype(np.float32)
+    return rng.normal(size=(count, 40)).astype(np.float32) @ basis + rng.normal(size=(count, FEATURES)).astype(np.float32)
+
+
+def measure(what: str, count: int) -> None:
+    """Compute one thing and print seconds, peak memory and result as JSON."""
+    real, fake = features(count, 1), features(count, 2)
+    start = time.perf_counter()
+    if what == "ours":
+        result = list(prdc(real=real, fake=fake, k=K))
+    elif what == "prdc":
+        from prdc import compute_prdc
+
+        found = compute_prdc(real_features=real, fake_features=fake, nearest_k=K)
+        result = [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
+    else:
+        result = [frechet_distance(real=real, fake=fake)]
+    seconds = time.perf_counter() - start
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on Linux
+    print(json.dumps({"seconds": seconds, "peak": peak / 2**30, "result": result}))
+
+
+def run(what: str, count: int) -> dict:
+    """Measure in a process of its own."""
+    command = [sys.executable, __file__, "--measure", what, str(count)]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return json.loads(lines[-1])
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="*", type=int, default=[5000, 10000], help="N = M, beside the peer")
+    parser.add_argument("--alone", nargs="*", type=int, default=[50000], help="N = M, ours alone")
+    parser.add_argument("--repeats", type=int, default=3, help="of which the median is shown (default: 3)")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        return measure(arguments.measure[0], int(arguments.measure[1]))
+    print(f"F = {FEATURES}, k = {K}, float32; medians of {arguments.repeats}, one run where the peer is left out\n")
+    print("| N = M | what | seconds | peak GiB | peer's seconds | peer's peak GiB | ours / peer |")
+    print("|---:|---|---:|---:|---:|---:|---:|", flush=True)
+    for count in arguments.sizes:
+        pairs = [(run("ours", count), run("prdc", count)) for _ in range(arguments.repeats)]
+        assert all(np.allclose(ours["result"], peer["result"], atol=1e-12) for ours, peer in pairs), pairs
+        ours, peer = (statistics.median(side["seconds"] for side in sides) for sides in zip(*pairs, strict=True))
+        peaks = [max(side["peak"] for side in sides) for sides in zip(*pairs, strict=True)]
+        row = [f"{ours:.1f}", f"{peaks[0]:.2f}", f"{peer:.1f}", f"{peaks[1]:.2f}", f"{ours / peer:.2f}"]
+        print(f"| {count:,} | PRDC |", " | ".join(row), "|", flush=True)
+    for count in arguments.alone:
+        for what, name in (("ours", "PRDC"), ("frechet", "Fréchet distance")):
+            alone = run(what, count)
+            print(f"| {count:,} | {name} | {alone['seconds']:.1f} | {alone['peak']:.2f} | – | – | – |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
