@@ -25,7 +25,8 @@ def features(count: int, seed: int) -> np.ndarray:
     """Return features `(N, F)` float32 of low intrinsic dimension, as those of images are."""
     rng = np.random.default_rng(seed)
     basis = np.random.default_rng(0).normal(size=(40, FEATURES)).astype(np.float32)
-    return rng.normal(size=(count, 40)).astype(np.float32) @ basis + rng.normal(size=(count, FEATURES)).astype(np.float32)
+    noise = rng.standard_normal((count, FEATURES), np.float32)
+    return rng.standard_normal((count, 40), np.float32) @ basis + noise
 
 
 def measure(what: str, count: int) -> None:

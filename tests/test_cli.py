@@ -226,10 +226,14 @@ def stand_ins(monkeypatch):
     return perceptual
 
 
-def test_training_is_interrupted_gone_on_with_and_found_finished(tiny_arguments, tiny_config, stand_ins, capsys):
+def test_training_is_interrupted_gone_on_with_and_found_finished(
+    tiny_arguments, tiny_config, stand_ins, monkeypatch, capsys
+):
     stand_ins(interrupt_at=6)
+    monkeypatch.setattr("pivq.cost.measure_cost", lambda *_: "much")
     assert status("train", *tiny_arguments) == 130
-    assert "Give the same command again" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Each run: much" in said and "Give the same command again" in said
     network = stand_ins()
     assert status("train", *tiny_arguments) == 0
     assert network.calls == 4, "the last checkpoint was of step 4"

@@ -13,6 +13,7 @@ from test_experiment import Perceptual, rows, same_results, split
 
 from pivq import callbacks, experiment
 from pivq.experiment import Run, find_run, train
+from pivq.trainer import Trainer
 
 SETTINGS = {"evaluation__checkpoint_every": 2}
 
@@ -100,3 +101,14 @@ def test_another_batch_size_is_told_with_both_values(monkeypatch, tmp_path):
     monkeypatch.setattr(experiment, "load_perceptual", lambda name: Perceptual())
     with pytest.warns(UserWarning, match="train.batch_size is 3, the checkpoint was made with 4"):
         train(now, "nearest")
+
+
+def test_another_number_of_processes_or_precision_is_told_with_both_values():
+    config = make_tiny_config()
+    trainer = Trainer(config, "nearest", split(config, "train").images, Perceptual())
+    with pytest.warns(UserWarning) as told:
+        trainer.load_state_dict(trainer.state_dict() | {"processes": 4, "precision": "bf16"})
+    assert [str(warning.message) for warning in told] == [
+        "processes: 1, the checkpoint was made with 4",
+        "precision: no, the checkpoint was made with bf16",
+    ]

@@ -110,8 +110,8 @@ minutes = {name: passed[passed.index > shared].sum() / 60 for name, passed in se
 common = seconds["matching"][seconds["matching"].index <= shared].sum() / 60
 display(
     Markdown(
-        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. {shared:,} of {config.train.steps:,} steps are the same for both models and were trained once, in {common:.1f} minutes; "
-        f"the rest took {minutes['matching']:.1f} (matching) and {minutes['nearest']:.1f} minutes (nearest)."
+        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. {shared:,} of {config.train.steps:,} steps are the same for both models and were trained once, in {common:.1f} minutes."
+        + (f" The rest took {minutes['matching']:.1f} (matching) and {minutes['nearest']:.1f} minutes (nearest)." if shared < config.train.steps else "")
     ),
     table,
 )

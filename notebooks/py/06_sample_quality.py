@@ -176,7 +176,7 @@ texts = [
     f"Recall {recall:.2f} is {'below' if recall < precision else 'not below'} precision {precision:.2f}"
     + (", as in the paper on every data set: samples show less than the diversity of the data." if recall < precision else "; in the paper it is below on every data set."),
     f"Density {made[f'density (k={k})']:.2f} (real held-out faces: {floor[f'density (k={k})']:.2f}), coverage {made[f'coverage (k={k})']:.2f} ({floor[f'coverage (k={k})']:.2f}).",
-    f"Samples of the nearest model: distance {near['distance']:.2f}, {'worse' if near['distance'] > made['distance'] else 'better'} than matching's {made['distance']:.2f}. One seed: small differences mean nothing.",
+    f"Samples of the nearest model: distance {near['distance']:.2f}, " + ("the same as matching's: notebook 03 shows that the models are one." if near["distance"] == made["distance"] else f"{'worse' if near['distance'] > made['distance'] else 'better'} than matching's {made['distance']:.2f}. One seed: small differences mean nothing."),
 ]
 display(Markdown("  \n".join(f"- {text}" for text in texts)))
 
@@ -236,7 +236,7 @@ display(Markdown(
     f"- Parents left out, {memorisation['suspiciously_close']:.1%} of the samples are closer to a training face than all but 1% of reconstructed held-out faces are.  \n"
     f"- The most similar training face other than the parents shares {memorisation['mean_best_overlap']['samples']:.1f} of {L} codes with a sample and {memorisation['mean_best_overlap']['held-out']:.1f} with a held-out face; "
     f"{memorisation['copied_sets']:.1%} of the samples have exactly the codes of a training face that is not a parent.  \n"
-    + ("- So samples are closer to their parents, of which they are made, but not copies of other faces." if memorisation["suspiciously_close"] < 0.05
+    + ("- So samples are not copies of training faces." if memorisation["suspiciously_close"] < 0.05
        else "- **More samples than expected lie very close to a training face.** Either the decoded images look alike, or faces are repeated: the figures above tell which.")
 ))
 
