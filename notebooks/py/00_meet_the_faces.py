@@ -64,6 +64,7 @@ from pivq.charts import plot_attributes
 from pivq.config import load_config
 from pivq.data import from_uint8
 from pivq.experiment import load_split
+from pivq.labels import label_counts
 from pivq.pictures import plot_images
 from pivq.plotting import save_figure, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
@@ -141,6 +142,13 @@ if train.attributes is not None:
     )
     save_table(table, "attributes", profile, caption(config, note="shares of the images; missing: cannot be seen"))
     display(table.style.format({name: "{:.1%}" for name in ("training", "held out", "missing")}).hide(axis="index"))
+
+# %% [markdown]
+# In counts, for both sets: how many images a probe of an attribute can use, as positives and negatives, and how many are left out of it because the label is missing.
+
+# %%
+if train.attributes is not None:
+    display(label_counts(pd.concat([train.attributes, heldout.attributes])))
 
 # %% [markdown]
 # The same as a figure, most frequent first.
