@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivq.config import PROFILES, load_config, suggestion
+from pivq.config import FEATURE_NETWORKS, PROFILES, load_config, suggestion
 
 DEVICES = ["auto", "cpu", "cuda"]
-FEATURES = ["efficientnet_lite0", "inception"]
 SEEDS = 2**32  # numpy and scikit-learn take no larger ones
 
 
@@ -82,7 +81,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--force", action="store_const", const=True, help="do again what is already there, training included")
     add("--rerun-ablations", action="store_const", const=True, help="train the ablations again that are stored")
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
-    add("--features", metavar="NAME", help=f"of the metrics: {', '.join(FEATURES)} (default: the profile's)")
+    add("--features", metavar="NAME", help=f"of the metrics: {', '.join(FEATURE_NETWORKS)} (default: the profile's)")
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
     add("--check-only", action="store_true", help="check the arguments, run nothing")
@@ -166,8 +165,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         raise UsageError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
     if not 0 <= seed < SEEDS:
         raise UsageError(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed}")
-    if "features" in given and given["features"] not in FEATURES:
-        raise UsageError(f"unknown features {given['features']!r}{suggestion(given['features'], FEATURES)}")
+    if "features" in given and given["features"] not in FEATURE_NETWORKS:
+        raise UsageError(f"unknown features {given['features']!r}{suggestion(given['features'], FEATURE_NETWORKS)}")
     if "device" in given and given["device"] not in DEVICES:
         raise UsageError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
     if "data" in given:

@@ -15,11 +15,10 @@ from typing import Any
 
 import pivq
 from pivq.arguments import DEVICES
-from pivq.config import PROFILES, Config, load_config, suggestion
+from pivq.config import FEATURE_NETWORKS, PROFILES, Config, load_config, suggestion
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse's own is 2, for bad usage
 QUANTIZERS = ["matching", "nearest", "both"]
-FEATURES = ["efficientnet_lite0", "inception"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,8 +147,8 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     add("--quantizer", type=_known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
         help="matching, nearest or both (default: matching, the paper's)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="of every random choice (default: 0)")
-    add("--data", type=_folder, metavar="DIR",
-        help="folder of the data set (default: its place in data/; the profile folder has none)")  # fmt: skip
+    add("--data", type=_images, metavar="DIR",
+        help="folder or zip of the data set (default: its place in data/; the profile folder has none)")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE",
         help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip
     add("--show-settings", action="store_true",
@@ -172,8 +171,8 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     add = command("evaluate", _evaluate, "Compare images with real ones: the five metrics of Table 3.").add_argument
     add("real", type=_images, metavar="REAL", help="folder or zip of real images")
     add("fake", type=_images, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
-    add("--features", type=_known("feature network", FEATURES), default="efficientnet_lite0", metavar="NAME",
-        help=f"{' or '.join(FEATURES)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
+    add("--features", type=_known("feature network", FEATURE_NETWORKS), default="efficientnet_lite0", metavar="NAME",
+        help=f"{' or '.join(FEATURE_NETWORKS)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
     add("--k", type=_positive, nargs="+", default=[3, 5], metavar="K",
         help="neighbours of precision, recall, density, coverage (default: 3 5)")  # fmt: skip
     add("--count", type=_positive, metavar="N", help="of a run: samples to draw (default: as its profile says)")
@@ -334,14 +333,14 @@ def _known(what: str, names: list[str]) -> Callable[[str], str]:
 
 
 def _folder(text: str) -> Path:
-    path = Path(text).expanduser().resolve()  # kept in the run's settings, which are used from other folders too
+    path = Path(text).expanduser()
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"no such folder: {text!r}")
     return path
 
 
 def _images(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = Path(text).expanduser().resolve()  # kept in a run's settings, which are used from other folders too
     if not path.exists():
         raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r}")
     return path

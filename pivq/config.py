@@ -10,6 +10,7 @@ from typing import Any
 from pivq import paths
 
 PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
+FEATURE_NETWORKS = ["efficientnet_lite0", "inception"]  # of the metrics; the first needs no download
 
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on

@@ -64,16 +64,13 @@ class Cost:
         )
 
 
-def measure_cost(
-    config: Config, quantizer: str = "matching", device: str = "auto", precision: str | None = None, steps: int = 20
-) -> Cost:
+def measure_cost(config: Config, quantizer: str = "matching", device: str = "auto", steps: int = 20) -> Cost:
     """Do a few steps of the last phase of a run with a network that is thrown away, and time them.
 
     Args:
         config: the settings.
         quantizer: "matching" or "nearest".
         device: "auto", "cpu", "cuda", …
-        precision: see `pivq.trainer.Trainer`.
         steps: steps that are timed, after one that is not; fewer if these take more than a minute.
 
     Raises:
@@ -81,7 +78,7 @@ def measure_cost(
     """
     check_ready(config, metrics=False)
     images = load_split(config, "train").images
-    trainer = make_trainer(config, quantizer, images, device, precision)
+    trainer = make_trainer(config, quantizer, images, device)
     trainer.step = config.train.steps - 1
     seconds: list[float] = []
     while len(seconds) <= steps and sum(seconds) < 60:

@@ -20,9 +20,10 @@ class BatchNorm(nn.BatchNorm2d):
         """Return `(B, C, H, W)`, each channel with mean 0 and variance 1 over the whole batch, scaled and shifted."""
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(x)
+        full = x.to(torch.promote_types(x.dtype, torch.float32))
         count = all_reduce(torch.tensor(x.numel() / x.shape[1], device=x.device))
-        mean = all_reduce(x.float().sum(dim=(0, 2, 3))) / count
-        centred = x.float() - mean[:, None, None]
+        mean = all_reduce(full.sum(dim=(0, 2, 3))) / count
+        centred = full - mean[:, None, None]
         variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -17,6 +17,7 @@ from pivq.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log
 from pivq.checkpoint import load_checkpoint, save_checkpoint
 from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
+from pivq.images import TooFewImages
 from pivq.model import PIVQ
 from pivq.paths import atomic_write
 from pivq.perceptual import load_perceptual
@@ -99,10 +100,8 @@ def load_split(config: Config, split: str) -> ImageDataset:
     where = (config.data or config.dataset, split, config.model.image_size)
     try:
         dataset = load_dataset(*where, limit, layout)
-    except ValueError:
-        if config.dataset == "avatars" or not limit:
-            raise
-        dataset = load_dataset(*where, None, layout)  # fewer than that many, or else the same error again
+    except TooFewImages:
+        dataset = load_dataset(*where, None, layout)  # as many as there are
     needed = images_needed(config, split)
     if config.dataset != "avatars" and len(dataset) < max(needed.values()):
         what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
@@ -139,7 +138,7 @@ def discard(config: Config, quantizers: Iterable[str]) -> None:
             shutil.rmtree(config.run_dir(name))
 
 
-def train(config: Config, quantizer: str, device: str = "auto", precision: str | None = None) -> Run:
+def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     """Train a model to the end, or go on with, or just load, the run that is already there.
 
     The steps before T_q do not quantize, so they are the same for both quantizers: they are trained once, kept as
@@ -149,7 +148,6 @@ def train(config: Config, quantizer: str, device: str = "auto", precision: str |
         config: the settings.
         quantizer: "matching" or "nearest".
         device: "auto", "cpu", "cuda", …
-        precision: see `pivq.trainer.Trainer`.
 
     Raises:
         TrainingDiverged: when gradients stay non-finite; names the last good checkpoint.
@@ -162,7 +160,7 @@ def train(config: Config, quantizer: str, device: str = "auto", precision: str |
 
     check_ready(config, metrics=False)
     dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
-    trainer = make_trainer(config, quantizer, dataset.images, device, precision)
+    trainer = make_trainer(config, quantizer, dataset.images, device)
     main = trainer.accelerator.is_main_process  # of several, one alone writes and talks
     if main:
         write_config(config, quantizer)
@@ -206,11 +204,22 @@ def write_config(config: Config, quantizer: str) -> Path:
     return path
 
 
-def make_trainer(
-    config: Config, quantizer: str, images: Tensor, device: str, precision: str | None = None
-) -> Trainer:
+def read_config(path: Path) -> tuple[Config, str]:
+    """Return the settings and the quantizer that `write_config` wrote.
+
+    Raises:
+        ValueError: the settings are not of this version.
+    """
+    values = json.loads(path.read_text())
+    quantizer = values.pop("quantizer")
+    del values["sources"]
+    return Config.from_dict(values), quantizer
+
+
+def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) -> Trainer:
+    """Return a trainer with its perceptual network, both on the device; see `train`."""
     perceptual = load_perceptual(config.train.perceptual_network)
-    trainer = Trainer(config, quantizer, images, perceptual, pick_device(device), precision=precision)
+    trainer = Trainer(config, quantizer, images, perceptual, pick_device(device))
     perceptual.to(trainer.device)
     return trainer
 

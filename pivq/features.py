@@ -5,7 +5,6 @@ network and the resizing of clean-fid, for numbers comparable to published FIDs;
 Fréchet distance is named after its network and is FID only with Inception.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,11 +22,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
 
+from pivq.config import FEATURE_NETWORKS, suggestion
 from pivq.data import from_uint8, to_uint8
 from pivq.paths import atomic_write
 from pivq.weights import INCEPTION
-
-NETWORKS = ("efficientnet_lite0", "inception")
 
 # EfficientNet-Lite was trained on (x - 127) / 128 of levels 0 to 255, unlike the other EfficientNets.
 LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
@@ -155,15 +153,12 @@ def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.d
         device: where it runs.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a file of weights that is another one by its checksum.
         FileNotFoundError: the Inception weights are not in place; the message says where they belong.
-        ValueError: the file is another one, by its checksum.
         ImportError: a package with the network or its weights is missing.
     """
-    if name not in NETWORKS:
-        close = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown feature network {name!r}.{hint} There are: {', '.join(NETWORKS)}")
+    if name not in FEATURE_NETWORKS:
+        raise ValueError(f"unknown feature network {name!r}{suggestion(name, FEATURE_NETWORKS)}")
     network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(INCEPTION.find())
     return network.to(device)
 
@@ -318,7 +313,10 @@ def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Ten
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold each batch norm into the convolution before it: the same function in half the time, in evaluation mode."""
+    """Fold each batch norm into the convolution before it, and padding where it is the same on both sides.
+
+    The same function in half the time, in evaluation mode.
+    """
     pairs = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
     block_pairs = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
     for module, names in [(network, pairs), *((block, block_pairs) for block in network._blocks)]:
@@ -326,6 +324,10 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
             if hasattr(module, convolution):  # the first block does not expand
                 setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
                 setattr(module, norm, nn.Identity())
+    for module in network.modules():
+        padding = getattr(getattr(module, "static_padding", None), "padding", None)  # left, right, top, bottom
+        if padding and padding[0] == padding[1] and padding[2] == padding[3]:
+            module.padding, module.static_padding = (padding[2], padding[0]), nn.Identity()
     return network
 
 

@@ -27,6 +27,7 @@ from pivq.images import (
     RESAMPLING,
     BadImages,
     Files,
+    TooFewImages,
     UnreadableImage,
     decode,
     examine,
@@ -72,7 +73,7 @@ def decode_once(
     Raises:
         BadImages: if pictures cannot be read: nearly always before anything is decoded, for damage in the middle of a
             file at the end of the decoding.
-        ValueError: if there are fewer readable pictures than `limit`.
+        TooFewImages: if there are fewer readable pictures than `limit`.
         OSError: if the cache cannot be written, or the disk is too small; says how much room is needed.
     """
     part = whole = _folder(files, paths, name, image_size, None)
@@ -193,7 +194,7 @@ def _build(folder: Path, files: Files, paths: list[str], image_size: int, limit:
 
 def _check_limit(limit: int | None, readable: int) -> None:
     if limit and limit > readable:
-        raise ValueError(f"limit {limit:,} is more than the {readable:,} images that can be read")
+        raise TooFewImages(f"limit {limit:,} is more than the {readable:,} images that can be read")
 
 
 def _examine(

@@ -43,6 +43,10 @@ class BadImages(ValueError):
         super().__init__("\n".join([title, *lines, *more, advice]))
 
 
+class TooFewImages(ValueError):
+    """There are fewer images than were asked for."""
+
+
 class Files:
     """All files below a folder, or in a zip, which is read as it is.
 

@@ -19,10 +19,9 @@ from torch import Tensor
 from torchvision.utils import save_image
 from tqdm import tqdm
 
-from pivq.config import Config
 from pivq.data import ImageDataset, from_uint8, load_dataset, to_uint8
 from pivq.evaluation import compare
-from pivq.experiment import Run, encode_images
+from pivq.experiment import Run, encode_images, read_config
 from pivq.features import FeatureNet, cached_features
 from pivq.images import Files
 from pivq.losses import psnr
@@ -50,10 +49,7 @@ def open_run(folder: Path) -> Run:
             f"no finished run in {folder}: {', '.join(missing)} is missing; "
             "`pivq train` makes runs, and goes on with one that was interrupted"
         )
-    values = json.loads((folder / "config.json").read_text())
-    quantizer = values.pop("quantizer")
-    del values["sources"]
-    return Run(folder, Config.from_dict(values), quantizer)
+    return Run(folder, *read_config(folder / "config.json"))
 
 
 def load_folder(folder: Path, image_size: int, limit: int | None = None, on_error: str = "raise") -> ImageDataset:

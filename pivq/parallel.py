@@ -4,7 +4,6 @@ One small training cannot keep two cores busy: at these sizes, two processes wit
 process with two cores.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from pivq.callbacks import read_log
 from pivq.config import Config
-from pivq.experiment import Run, find_run, pick_device, train, train_shared, train_trunk, write_config
+from pivq.experiment import Run, find_run, pick_device, read_config, train, train_shared, train_trunk, write_config
 
 
 def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> list[Run]:
@@ -104,7 +103,4 @@ class _Process:
 
 
 if __name__ == "__main__":
-    settings = json.loads(Path(sys.argv[1]).read_text())
-    quantizer = settings.pop("quantizer")
-    del settings["sources"]
-    train(Config.from_dict(settings), quantizer, "cpu")
+    train(*read_config(Path(sys.argv[1])), "cpu")

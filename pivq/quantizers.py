@@ -71,7 +71,8 @@ class _Quantizer(nn.Module):
                 "(lower the learning rate, or resume from an earlier checkpoint)"
             )
         with torch.autocast(latents.device.type, enabled=False):
-            return torch.cdist(latents.double(), codebook.double(), compute_mode="use_mm_for_euclid_dist")
+            rows, columns = latents.flatten(0, 1).double(), codebook.double()  # a batch would copy the codebook
+            return torch.cdist(rows, columns, compute_mode="use_mm_for_euclid_dist").unflatten(0, latents.shape[:2])
 
     def forward(self, latents: Tensor) -> Quantized:
         """Quantize latents `(B, L, d)`; see `Quantized`.

@@ -17,7 +17,7 @@ import pandas as pd
 
 from pivq import labels
 from pivq.image_cache import decode_once, plain_write_errors
-from pivq.images import EXTENSIONS, RESAMPLING, Files, ids_of
+from pivq.images import EXTENSIONS, RESAMPLING, Files, TooFewImages, ids_of
 from pivq.paths import atomic_write, data_dir
 
 SPLITS = ("train", "heldout", "all")
@@ -77,7 +77,7 @@ def load(
     if not chosen:
         raise ValueError(f'no image of the {len(reading.ids):,} in {root} is in split {split!r}: use "all" or add some')
     if limit and limit > len(chosen):
-        raise ValueError(f"limit {limit:,} is more than the {len(chosen):,} images of split {split!r} in {root}")
+        raise TooFewImages(f"limit {limit:,} is more than the {len(chosen):,} images of split {split!r} in {root}")
     ids = {reading.paths[i]: reading.ids[i] for i in chosen}
     title = f"{layout}-{image_size}-{split}"
     decoded = decode_once(reading.pictures, list(ids), title, image_size, limit or None, on_error)

@@ -112,7 +112,7 @@ def test_help_needs_no_installed_package(words):
         ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
         ("train --seed -1", "seed must be a whole number from 0"),
         ("train --profile folder", "needs a folder of images: --data DIR"),
-        ("train --data nowhere", "no such folder: 'nowhere'"),
+        ("train --data nowhere", "no such folder or zip: 'nowhere'"),
         ("train more", "unrecognized arguments: more"),
         ("encode run .", "required: --out"),
         ("encode run . --ouut codes.npz", "unknown option '--ouut'; did you mean --out?"),

@@ -48,7 +48,7 @@ def test_steps_are_measured_in_the_dearest_phase(tiny_config, monkeypatch):
     images = torch.randint(0, 256, (24, 3, 16, 16)).to(torch.uint8)
     seen = []
 
-    def make_trainer(config, quantizer, images, device, precision):
+    def make_trainer(config, quantizer, images, device):
         trainer = Trainer(config, quantizer, images, lambda a, b: (a - b).square().mean(dim=(1, 2, 3)))
         step = trainer.train_step
         trainer.train_step = lambda batch: seen.append(step(batch)) or seen[-1]

@@ -18,7 +18,18 @@ from PIL import Image
 
 from pivq import image_cache
 from pivq.image_cache import decode_once
-from pivq.images import BadImages, Files, UnreadableImage, decode, examine, ids_of, is_html, natural_key, ordered_map
+from pivq.images import (
+    BadImages,
+    Files,
+    TooFewImages,
+    UnreadableImage,
+    decode,
+    examine,
+    ids_of,
+    is_html,
+    natural_key,
+    ordered_map,
+)
 
 HTML = b"<!DOCTYPE html>\n<html><title>Google Drive - Quota exceeded</title></html>"
 RED, BLUE = (200, 30, 40), (20, 60, 220)
@@ -382,7 +393,7 @@ def test_bad_images_are_left_out_on_request(twenty, no_decoding):
         decoded(twenty, on_error="skip")
     with pytest.raises(BadImages, match="7 of 27"):  # also when they are in the cache
         decoded(twenty)
-    with pytest.raises(ValueError, match="limit 21 is more than the 20 images"):
+    with pytest.raises(TooFewImages, match="limit 21 is more than the 20 images"):
         decoded(twenty, on_error="skip", limit=21)
 
 
@@ -425,7 +436,7 @@ def test_damage_that_only_decoding_finds_is_reported_at_its_end(twenty, root, mo
     shutil.rmtree(whole)
     with pytest.warns(UserWarning, match="1 of 7 images .* left out: 4.png"):
         assert decoded(twenty, on_error="skip", limit=6).paths == [f"{i}.png" for i in (0, 1, 2, 3, 5, 6)]
-    with pytest.raises(ValueError, match="limit 19 is more than the 18 images"):
+    with pytest.raises(TooFewImages, match="limit 19 is more than the 18 images"):
         decoded(twenty, on_error="skip", limit=19)
 
 

@@ -26,7 +26,7 @@ from test_trainer import Perceptual, make_images
 from pivq.trainer import Trainer
 
 config = make_tiny_config(**{settings!r})
-trainer = Trainer(config, {quantizer!r}, make_images(), Perceptual(), precision={precision!r})
+trainer = Trainer(config, {quantizer!r}, make_images(), Perceptual())
 for network in (trainer.model, trainer.ema, trainer.discriminator):
     network.to({dtype})
 rank = trainer.accelerator.process_index
@@ -57,7 +57,7 @@ def train(folder, processes: int, quantizer="matching", precision="no", before="
     script.write_text(
         SCRIPT.format(
             tests=str(CHECKOUT / "tests"), settings=settings, quantizer=quantizer, folder=str(folder),
-            precision=precision, before=before, dtype=dtype,
+            before=before, dtype=dtype,
         )
     )  # fmt: skip
     if processes == 1 and precision == "no":
@@ -66,6 +66,7 @@ def train(folder, processes: int, quantizer="matching", precision="no", before="
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    environment["ACCELERATE_MIXED_PRECISION"] = precision  # as `accelerate launch --mixed_precision` sets it
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:
         return done

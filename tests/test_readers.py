@@ -15,7 +15,7 @@ from PIL import Image
 
 from pivq import image_cache, labels, readers
 from pivq.data import load_dataset
-from pivq.images import BadImages, Files
+from pivq.images import BadImages, Files, TooFewImages
 from pivq.readers import recognise, split_by_hash
 
 HTML = b"<!DOCTYPE html><html><title>Quota exceeded</title></html>"
@@ -338,10 +338,10 @@ def test_the_share_held_out_is_a_tenth():
 def test_limits(folder):
     assert load(folder, limit=4).ids == ["0", "1", "2", "3"]
     assert len(load(folder, limit=0)) == len(load(folder, limit=None)) == len(load(folder, limit=30)) == 30
-    with pytest.raises(ValueError, match="limit 31 is more than the 30 images of split 'all'"):
+    with pytest.raises(TooFewImages, match="limit 31 is more than the 30 images of split 'all'"):
         load(folder, limit=31)
     held = sum(heldout(str(i)) for i in range(30))
-    with pytest.raises(ValueError, match=f"limit 29 is more than the {held} images of split 'heldout'"):
+    with pytest.raises(TooFewImages, match=f"limit 29 is more than the {held} images of split 'heldout'"):
         load(folder, "heldout", limit=29)
 
 

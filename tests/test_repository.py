@@ -223,6 +223,18 @@ def test_notebook_keeps_the_rules(name):
     assert len(defaults) <= 7
 
 
+def test_notebooks_begin_alike_and_their_badges_open_themselves():
+    """The cell that finds or fetches the project has to stand in each notebook; it must not differ between them."""
+    cells = {name: json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())["cells"] for name in NOTEBOOKS}
+    first = "".join(cells[NOTEBOOKS[0]][2]["source"])
+    repository = re.search(r'"https://github.com/([\w-]+/[\w-]+)"', first)[1]
+    for name, content in cells.items():
+        assert "".join(content[2]["source"]) == first, name
+        assert content[1]["source"] == cells[NOTEBOOKS[0]][1]["source"], name
+        target = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb"
+        assert f"({target})" in "".join(content[0]["source"])
+
+
 def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     folder = tmp_path / "notebooks"
     (folder / "py").mkdir(parents=True)
