@@ -2,12 +2,13 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
 import pivq.matching
-from pivq.matching import match
+from pivq.matching import is_optimal, match, near_columns
 
 
 def euclidean(latents, codebook) -> torch.Tensor:
@@ -140,7 +141,158 @@ def test_columns_left_out_are_in_no_better_matching(solved, num_codes, codebook_
         assert len(set(codes.tolist())) == num_codes
         assert total(distances, codes) == pytest.approx(float(distances[rows, columns].sum()), rel=1e-12)
     if spread == 0:
-        assert all(shape == (num_codes, num_codes) for shape in solved), "identical latents need L columns"
+        assert set(solved) == {(num_codes + 1, num_codes + 1)}, "identical latents need L columns, and one unpriced"
+
+
+KINDS = {
+    "random": lambda d: d,
+    "ties": lambda d: (4 * d).floor(),
+    "whole numbers": lambda d: (1000 * d).floor(),
+    "zeros": lambda d: 0 * d,
+    "equal": lambda d: 0 * d + 0.1,
+    "same rows": lambda d: d[:1].expand_as(d),
+    "few rows": lambda d: d[torch.arange(len(d)) % 3],
+    "same columns": lambda d: d[:, :1].expand_as(d),
+    "few columns": lambda d: d[:, torch.arange(d.shape[1]) % (d.shape[1] // 2 + 1)],
+    "nearly equal": lambda d: 1 + 1e-13 * d,
+    "nearly same rows": lambda d: d[:1] + 1e-3 * d,
+    "huge": lambda d: 1e30 * d,
+    "tiny": lambda d: 1e-30 * d,
+    "negative": lambda d: d - 5,
+    "both signs": lambda d: d - 0.5,
+    "rows of all scales": lambda d: d * 10 ** (20 * d[:, :1] - 10),
+    "columns of all scales": lambda d: d * 10 ** (8 * d[:1] - 4),
+    "chain": lambda d: (torch.arange(d.shape[1]) - torch.arange(len(d))[:, None].clamp(min=1)).abs() + 1e-3 * d,
+    "product": lambda d: torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
+    "product, reversed": lambda d: -torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
+}
+SHAPES = [(1, 1), (1, 9), (2, 2), (2, 3), (7, 7), (9, 14), (24, 25), (32, 512), (64, 300), (150, 240)]
+
+
+@pytest.mark.parametrize("small", [0, pivq.matching.SMALL], ids=["lists", "as it comes"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_codes, codebook_size", SHAPES)
+def test_as_little_as_scipys_solver_on_all_distances(monkeypatch, small, kind, num_codes, codebook_size):
+    monkeypatch.setattr(pivq.matching, "SMALL", small)
+    generator = torch.Generator().manual_seed(num_codes + codebook_size)
+    distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
+    codes = match(distances)
+    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
+    assert len(set(codes.tolist())) == num_codes
+    assert total(distances, codes) == pytest.approx(best, rel=1e-12, abs=1e-12 * float(distances.abs().max()))
+    assert torch.equal(codes, match(distances.clone())), "equal inputs, equal answers"
+    assert torch.equal(codes, match(distances.T.contiguous().T)), "whatever the order in memory"
+    if len(set(distances.argmin(dim=1).tolist())) == num_codes:
+        assert torch.equal(codes, distances.argmin(dim=1))
+
+
+@pytest.mark.parametrize("largest", [1e308, 1.7e308, 5e-324])
+def test_to_the_ends_of_float64(monkeypatch, largest):
+    monkeypatch.setattr(pivq.matching, "SMALL", 0)
+    base = torch.rand(20, 60, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for distances in (largest * base, largest * (1 - 1e-3 * base), largest * (1 - base[:1].expand_as(base))):
+        codes = match(distances)
+        assert len(set(codes.tolist())) == 20
+        scaled = distances / largest  # scipy's solver is not exact at 1e308
+        best = float(scaled[linear_sum_assignment(scaled.numpy())].sum())
+        assert total(scaled, codes) == pytest.approx(best, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "clusters, spread", [(1, 1e-3), (1, 0.1), (3, 0.1), (12, 0.1), (40, 0.3), (200, 0.3), (None, 1)]
+)
+def test_each_crowd_is_certified_without_all_distances(solved, clusters, spread):
+    generator = torch.Generator().manual_seed(7)
+    codebook = torch.randn(1024, 16, generator=generator)
+    centres = torch.randn(200, 16, generator=generator) if clusters is None else codebook[:clusters]
+    latents = centres[torch.arange(200) % len(centres)] + spread * torch.randn(200, 16, generator=generator)
+    distances = torch.cdist(latents.double(), codebook.double())
+    codes = match(distances)
+    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
+    assert total(distances, codes) == pytest.approx(best, rel=1e-12)
+    assert (200, 1024) not in solved
+
+
+def test_a_few_shared_codes_leave_the_other_latents_alone(monkeypatch):
+    generator = torch.Generator().manual_seed(8)
+    codebook = torch.randn(1024, 16, generator=generator)
+    chosen = torch.randperm(1024, generator=generator)[:200]
+    chosen[:5] = chosen[5:10]
+    distances = torch.cdist((codebook[chosen] + 0.1).double(), codebook.double())
+    rows = []
+    assign = pivq.matching.assign
+    monkeypatch.setattr(pivq.matching, "assign", lambda *of: rows.append(len(of[0])) or assign(*of))
+    codes = match(distances)
+    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
+    assert total(distances, codes) == pytest.approx(best, rel=1e-12)
+    assert max(rows) < 50
+    assert int((codes == distances.argmin(dim=1)).sum()) >= 200 - max(rows)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 5])
+@pytest.mark.parametrize("kind", ["random", "ties", "same rows", "both signs"])
+def test_the_certificate_is_for_the_optimal_only(kind, length):
+    generator = torch.Generator().manual_seed(9)
+    for _ in range(20):
+        costs = KINDS[kind](torch.rand(4, 5, generator=generator, dtype=torch.float64)).numpy()
+        lists = near_columns(costs, length)
+        ways = np.array(list(itertools.permutations(range(5), 4)))
+        totals = costs[np.arange(4), ways].sum(axis=1)
+        optimal = totals <= totals.min() + 1e-12
+        certified = np.array([is_optimal(way, costs, lists) for way in ways])
+        assert not (certified & ~optimal).any()
+        if length >= 4 + 1:  # on lists long enough, of the optimal there is a certificate for each
+            assert (certified == optimal).all()
+
+
+def test_the_certificate_refuses_answers_that_are_a_little_worse():
+    generator = torch.Generator().manual_seed(10)
+    costs = torch.rand(60, 200, generator=generator, dtype=torch.float64).numpy()
+    lists, best = near_columns(costs, 61), linear_sum_assignment(costs)[1]
+    assert is_optimal(best, costs, lists)
+    order = torch.randperm(200, generator=generator).numpy()
+    for row in range(60):
+        swapped, moved = best.copy(), best.copy()
+        swapped[[row, row - 1]] = swapped[[row - 1, row]]
+        moved[row] = next(column for column in order if column not in best)
+        assert not is_optimal(swapped, costs, lists)
+        assert not is_optimal(moved, costs, lists)
+
+
+def test_short_lists_certify_nothing_that_a_column_off_them_improves():
+    costs = np.array([[0.0, 5.0, 1.0], [0.0, 6.0, 0.5]])  # best 0.5: row 0 takes column 0, row 1 column 2
+    short = near_columns(costs, 1)  # both rows list column 0 only
+    assert short.columns.tolist() == [0, 0]
+    assert not is_optimal(np.array([0, 1]), costs, short)
+    assert not is_optimal(np.array([2, 0]), costs, short)
+
+
+def test_an_unlisted_column_is_an_offer_too():
+    # Among the pairs listed the best total is 10: row 0 keeps column 0 from row 1. But it could go to column 2 for 1.
+    costs = np.array([[0, 0.1, 1, 9, 9], [0, 20, 20, 10, 20], [20, 0, 20, 20, 10]])
+    short = near_columns(costs, 2)
+    assert short.columns.tolist() == [0, 1, 0, 3, 1, 4]
+    assert not is_optimal(np.array([0, 3, 1]), costs, short)
+    assert not is_optimal(np.array([3, 0, 1]), costs, short), (
+        "nor are high prices of all listed columns a reason to pay 9"
+    )
+    assert match(torch.from_numpy(costs)).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("broken", ["is_optimal", "solve_lists", "solve_crowded"])
+@pytest.mark.parametrize("spread", [1e-3, 10.0])
+def test_scipy_on_all_distances_has_the_last_word(monkeypatch, solved, broken, spread):
+    generator = torch.Generator().manual_seed(11)
+    latents = spread * torch.randn(150, 8, generator=generator, dtype=torch.float64)
+    distances = torch.cdist(latents, torch.randn(1000, 8, generator=generator, dtype=torch.float64))
+    rows, best = linear_sum_assignment(distances.numpy())
+    answer = False if broken == "is_optimal" else np.arange(150)  # distinct columns, but not the best
+    monkeypatch.setattr(pivq.matching, broken, lambda *_: answer)
+    codes = match(distances)
+    assert total(distances, codes) == pytest.approx(float(distances[rows, best].sum()), rel=1e-12)
+    crowded = spread < 1
+    if broken == "is_optimal" or crowded == (broken == "solve_crowded"):
+        assert solved[-1] == (150, 1000)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
