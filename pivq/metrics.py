@@ -6,14 +6,19 @@ knows the right name (`pivq.features.FeatureNet.distance_name`).
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Features = NDArray  # or a torch tensor; (N, F), any real type
+Device = str | torch.device
 
 CHUNK_ELEMENTS = 1 << 21  # numbers that one temporary array of feature rows holds: 16 MiB
+DOUBTS = 16  # seeming neighbours for each that is asked for, above which float64 products are worth their time
 
 
 class RankDeficientWarning(UserWarning):
@@ -182,23 +187,24 @@ def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: ND
     return max(float(distance), 0.0)
 
 
-def prdc(*, real: Features, fake: Features, k: int, block_size: int = 256) -> PRDC:
+def prdc(*, real: Features, fake: Features, k: int, block_size: int = 256, device: Device = "cpu") -> PRDC:
     """Return precision and recall [Kynkäänniemi 2019], density and coverage [Naeem 2020, the paper's 35].
 
     The ball of a point reaches to its k-th nearest neighbour within its own set, the point itself not counted, and is
     open: a point at that very distance lies outside. These are the definitions of the `prdc` package; the counts are
     the same, while at most `block_size` rows of distances exist at a time.
 
-    Distances are exact enough for ties: each comparison is first decided by float64 matrix products with a rigorous
+    Distances are exact enough for ties: each comparison is first decided by float32 matrix products with a rigorous
     error bound, and where that leaves doubt (equal distances, duplicates) by the sum of squared differences of the two
-    vectors. So duplicates are at distance 0 and no `block_size` changes a count. Sets with many exact ties or
-    duplicates take longer.
+    vectors in float64. So duplicates are at distance 0 and neither `block_size` nor `device` changes a count. Sets with
+    many exact ties or duplicates take longer.
 
     Args:
         real: features `(N, F)`, any real type, taken as the exact numbers they are.
         fake: features `(M, F)`.
         k: neighbours, 1 <= k < min(N, M). The paper does not give it; the base code has 3, the `prdc` authors 5.
-        block_size: rows of distances in memory; about 5 block_size max(N, M) float64 numbers.
+        block_size: rows of distances in memory; about 2 block_size max(N, M) float32 numbers.
+        device: of the matrix products; it holds both sets in float32.
 
     Returns:
         The four shares as floats.
@@ -210,28 +216,27 @@ def prdc(*, real: Features, fake: Features, k: int, block_size: int = 256) -> PR
         >>> prdc(real=np.array([[0], [1], [2], [3]]), fake=np.array([[0.5], [1.5], [10]]), k=1).coverage
         0.75
     """
-    return prdc_for_each(real=real, fake=fake, ks=(k,), block_size=block_size)[k]
-
-
-def prdc_for_each(*, real: Features, fake: Features, ks: Sequence[int], block_size: int = 256) -> dict[int, PRDC]:
-    """Return `prdc` for several k, by k, in little more time than for one: the distances are computed once.
-
-    Args:
-        real: see `prdc`.
-        fake: see `prdc`.
-        ks: at least one k.
-        block_size: see `prdc`.
-
-    Raises:
-        ValueError: see `prdc`.
-    """
-    return prdc_for_all(real=real, fakes={"fake": fake}, ks=ks, block_size=block_size)["fake"]
+    return prdc_for_all(real=real, fakes={"fake": fake}, ks=(k,), block_size=block_size, device=device)["fake"][k]
 
 
 def prdc_for_all(
-    *, real: Features, fakes: Mapping[str, Features], ks: Sequence[int], block_size: int = 256
+    *,
+    real: Features,
+    fakes: Mapping[str, Features],
+    ks: Sequence[int],
+    block_size: int = 256,
+    device: Device = "cpu",
 ) -> dict[str, dict[int, PRDC]]:
-    """Return `prdc_for_each` of several sets of fakes, by name; the balls of the real ones are computed once.
+    """Return `prdc` of several sets of fakes for several k, by name and k, in little more time than for one k.
+
+    The distances serve every k, and the balls of the real ones every set.
+
+    Args:
+        real: see `prdc`.
+        fakes: by name, each as `fake` of `prdc`.
+        ks: at least one k.
+        block_size: see `prdc`.
+        device: see `prdc`.
 
     Raises:
         ValueError: see `prdc`.
@@ -246,26 +251,35 @@ def prdc_for_all(
             if k != int(k) or not 1 <= k < len(features):
                 last = len(features) - 1
                 raise ValueError(f"k={k} must be an integer from 1 to {last}, one less than {name} has rows")
-    centre = sum(_finite("real", rows, start).sum(axis=0) for start, rows in _row_chunks(real)) / len(real)
-    points = _Points("real", real, centre)
-    radii = _radii(points, ks, block_size)
-    return {name: _compare(points, radii, _Points(name, fake, centre), ks, block_size) for name, fake in fakes.items()}
+    frame = _frame({"real": real, **fakes})
+    with _float32_products():
+        points = _Points(real, frame, device)
+        radii = _radii(points, ks, block_size)
+        return {
+            name: _compare(points, radii, _Points(fake, frame, device), ks, block_size)
+            for name, fake in fakes.items()
+        }
 
 
 def _compare(real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence[int], block_size: int) -> dict:
     fake_radii = _radii(fake, ks, block_size)
+    if real.centred.dtype != fake.centred.dtype:
+        real.refine()
+        fake.refine()
     holds_fake, in_fake_ball = np.zeros((2, len(ks), len(real)), bool)
     in_real_ball = np.zeros((len(ks), len(fake)), bool)
     memberships = [0] * len(ks)
+    real_error, fake_error = real.error(fake), fake.error(real)
     for start in range(0, len(real), block_size):
         rows = slice(start, start + block_size)
-        bounds = _bounds(real, rows, fake)
+        distances = _distances(real, rows, fake)
         for i in range(len(ks)):
-            inside = _closer(*bounds, real_radii[i][rows, None], real, start, fake)
-            in_real_ball[i] |= inside.any(axis=0)
-            holds_fake[i, rows] = inside.any(axis=1)
+            inside = _closer(distances, real_radii[i][rows, None], real_error[rows, None], real, start, fake)
+            in_real_ball[i] |= inside.any(dim=0).cpu().numpy()
+            holds_fake[i, rows] = inside.any(dim=1).cpu().numpy()
             memberships[i] += int(inside.sum())
-            in_fake_ball[i, rows] = _closer(*bounds, fake_radii[i][None, :], real, start, fake).any(axis=1)
+            inside = _closer(distances, fake_radii[i][None, :], fake_error[None, :], real, start, fake)
+            in_fake_ball[i, rows] = inside.any(dim=1).cpu().numpy()
     return {
         k: PRDC(
             precision=float(in_real_ball[i].mean()),
@@ -277,73 +291,127 @@ def _compare(real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence
     }
 
 
-class _Points:
-    """Feature vectors as given, and centred in float64 with their squared norms for distances by matrix product."""
+@contextmanager
+def _float32_products() -> Iterator[None]:
+    """Have float32 matrix products done in float32, whatever cheaper precision (TF32, bfloat16) is allowed outside."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
 
-    def __init__(self, name: str, given: NDArray, centre: NDArray):
-        self.given = given
-        self.centred = np.empty(given.shape)
-        for start, rows in _row_chunks(given):
-            self.centred[start : start + len(rows)] = _finite(name, rows, start) - centre
-        self.norms = np.einsum("nf,nf->n", self.centred, self.centred)
-        if not np.isfinite(self.norms.sum()):
+
+def _frame(sets: Mapping[str, NDArray]) -> tuple[NDArray, float]:
+    """Return a centre `(F,)`, the mean of the first set, and the power of two that scales all sets into [-1, 1].
+
+    Around the centre, and at this scale, float32 loses least.
+    """
+    first, *_ = sets.items()
+    centre = sum(_finite(first[0], rows, start).sum(axis=0) for start, rows in _row_chunks(first[1])) / len(first[1])
+    largest = 0.0
+    for name, features in sets.items():
+        widest = max(np.abs(_finite(name, rows, at) - centre).max() for at, rows in _row_chunks(features))
+        if not widest < np.sqrt(np.finfo(np.float64).max / (4 * features.shape[1])):
             raise ValueError(f"{name}: values are too large, their squared distances overflow")
+        largest = max(largest, float(widest))
+    return centre, 2.0 ** -np.frexp(largest)[1].clip(-500)
+
+
+class _Points:
+    """Feature vectors as given; and as matrix products take them: centred, scaled, on a device, with squared norms."""
+
+    def __init__(self, given: NDArray, frame: tuple[NDArray, float], device: Device):
+        self.given, self.frame, self.device = given, frame, device
+        self._prepare(torch.float32)
 
     def __len__(self) -> int:
         return len(self.given)
 
+    def _prepare(self, dtype: torch.dtype) -> None:
+        centre, scale = self.frame
+        self.centred = torch.empty(self.given.shape, dtype=dtype, device=self.device)
+        self.norms = torch.empty(len(self), dtype=dtype, device=self.device)
+        for start, rows in _row_chunks(self.given):
+            rows = torch.from_numpy((rows - centre) * scale)
+            self.centred[start : start + len(rows)] = rows
+            self.norms[start : start + len(rows)] = rows.square().sum(dim=1)
 
-def _bounds(a: _Points, rows: slice, b: _Points) -> tuple[NDArray, NDArray]:
-    """Return lower and upper bounds `(rows, len(b))` of the squared distances from rows of `a` to all of `b`.
+    def refine(self) -> None:
+        """Go on in float64, where that leaves fewer doubts."""
+        if self.centred.dtype == torch.float32:
+            self._prepare(torch.float64)
 
-    With F terms in each sum, rounding in norms, product, centring and in `_squared_distances` itself adds up to less
-    than (2 F + 8) eps (|a|^2 + |b|^2); twice that is used.
-    """
-    slack = (4 * a.centred.shape[1] + 32) * np.finfo(np.float64).eps
+    def error(self, other: "_Points") -> NDArray:
+        """Bound the error of `_distances` from each point to any of `other`, both ways, `(N,)` float64.
+
+        With F terms in each sum, rounding in centring, norms and product, and in `_squared_distances` itself, adds up
+        to less than (2 F + 8) eps (|a|^2 + |b|^2); twice that is used, and what underflow may lose besides.
+        """
+        kind, dimensions = torch.finfo(self.centred.dtype), self.given.shape[1]
+        sums = (self.norms + other.norms.max()).double().cpu().numpy()
+        return (4 * dimensions + 32) * (kind.eps * sums + 4 * kind.tiny)
+
+
+def _distances(a: _Points, rows: slice, b: _Points) -> Tensor:
+    """Return squared distances `(rows, len(b))` in the scaled frame from rows of `a` to all of `b`, up to `error`."""
     sums = a.norms[rows, None] + b.norms
-    products = a.centred[rows] @ b.centred.T
-    products *= 2
-    lower = sums * (1 - slack)
-    lower -= products
-    sums *= 1 + slack
-    sums -= products
-    return lower, sums
+    return sums.addmm_(a.centred[rows], b.centred.T, alpha=-2)
 
 
 def _radii(points: _Points, ks: Sequence[int], block_size: int) -> NDArray:
     """Return the squared distances `(len(ks), N)` from each point to its k-th nearest neighbour other than itself."""
     radii = np.empty((len(ks), len(points)))
-    most = max(ks)
-    for start in range(0, len(points), block_size):
-        lower, upper = _bounds(points, slice(start, start + block_size), points)
-        own = np.arange(len(lower))
-        lower[own, start + own] = upper[own, start + own] = np.inf
-        # The k nearest are among those that may be as near as the k-th upper bound: at least k in every row.
-        row, column = np.nonzero(lower <= np.partition(upper, most - 1, axis=1)[:, most - 1 : most])
-        distances = _squared_distances(points, start + row, points, column)
-        ranked = np.lexsort((distances, row))
+    start = 0
+    while start < len(points):
+        distances = _distances(points, slice(start, start + block_size), points)
+        own = np.arange(len(distances))
+        distances[own, start + own] = torch.inf
+        # The k nearest of a row are among those that may be as near as the one that seems the k-th: at least k of them.
+        seeming = distances.topk(max(ks), largest=False).values[:, -1]
+        error = torch.from_numpy(points.error(points)[start : start + len(own)]).to(seeming)
+        row, column = (distances <= _above(seeming + 2 * error)[:, None]).nonzero(as_tuple=True)
+        if len(row) > DOUBTS * max(ks) * len(own) and points.centred.dtype == torch.float32:
+            points.refine()
+            continue
+        row, column = row.cpu().numpy(), column.cpu().numpy()
+        exact = _squared_distances(points.given, start + row, points.given, column)
+        ranked = np.lexsort((exact, row))
         first = np.searchsorted(row, own)
         for i, k in enumerate(ks):
-            radii[i, start : start + len(lower)] = distances[ranked[first + k - 1]]
+            radii[i, start : start + len(own)] = exact[ranked[first + k - 1]]
+        start += block_size
     return radii
 
 
-def _closer(lower: NDArray, upper: NDArray, radii: NDArray, a: _Points, start: int, b: _Points) -> NDArray:
+def _closer(distances: Tensor, radii: NDArray, error: NDArray, a: _Points, start: int, b: _Points) -> Tensor:
     """Return where the squared distance from row start + i of `a` to row j of `b` is below `radii`, exactly."""
-    closer = upper < radii
-    row, column = np.nonzero((lower < radii) & ~closer)
-    radii = np.broadcast_to(radii, closer.shape)
-    closer[row, column] = _squared_distances(a, start + row, b, column) < radii[row, column]
+    scaled = radii * a.frame[1] ** 2
+    low, high = (torch.from_numpy(bound).to(distances) for bound in (scaled - error, scaled + error))
+    closer = distances < _below(low)
+    row, column = ((distances <= _above(high)) & ~closer).nonzero(as_tuple=True)
+    if len(row):
+        i, j = row.cpu().numpy(), column.cpu().numpy()
+        exact = _squared_distances(a.given, start + i, b.given, j) < np.broadcast_to(radii, distances.shape)[i, j]
+        closer[row, column] = torch.from_numpy(exact).to(closer.device)
     return closer
 
 
-def _squared_distances(a: _Points, rows: NDArray, b: _Points, columns: NDArray) -> NDArray:
-    """Return |a[rows[p]] - b[columns[p]]|^2 for every p, summed in one fixed order: a function of values alone."""
+def _above(bound: Tensor) -> Tensor:
+    return torch.nextafter(bound, torch.full_like(bound, torch.inf))
+
+
+def _below(bound: Tensor) -> Tensor:
+    return torch.nextafter(bound, torch.full_like(bound, -torch.inf))
+
+
+def _squared_distances(a: NDArray, rows: NDArray, b: NDArray, columns: NDArray) -> NDArray:
+    """Return |a[rows[p]] - b[columns[p]]|^2 for every p in float64, summed in one fixed order: a function of values."""
     distances = np.empty(len(rows))
-    chunk = max(1, CHUNK_ELEMENTS // a.given.shape[1])
+    chunk = max(1, CHUNK_ELEMENTS // a.shape[1])
     for start in range(0, len(rows), chunk):
         pairs = slice(start, start + chunk)
-        difference = a.given[rows[pairs]].astype(np.float64) - b.given[columns[pairs]]
+        difference = a[rows[pairs]].astype(np.float64) - b[columns[pairs]]
         distances[pairs] = np.square(difference, out=difference).sum(axis=1)
     return distances
 

@@ -15,7 +15,7 @@ from pivq.metrics import (
     frechet_distance,
     frechet_from_moments,
     prdc,
-    prdc_for_each,
+    prdc_for_all,
 )
 
 TOY_REAL, TOY_FAKE = np.array([[0.0], [1], [2], [3]]), np.array([[0.5], [1.5], [10]])
@@ -142,13 +142,13 @@ def test_order_of_points_does_not_matter_and_roles_swap():
 def test_several_k_at_once_equal_one_by_one(block_size):
     real, fake = gaussians(40, 4, 7).round(1), gaussians(30, 4, 8).round(1)
     expected = {k: dense_prdc(real, fake, k) for k in (5, 1, 3)}
-    results = prdc_for_each(real=real, fake=fake, ks=(5, 1, 3), block_size=block_size)
+    results = prdc_for_all(real=real, fakes={"fake": fake}, ks=(5, 1, 3), block_size=block_size)["fake"]
     assert list(results) == [5, 1, 3]
     for k, result in results.items():
         assert result == prdc(real=real, fake=fake, k=k, block_size=block_size)
         assert result == pytest.approx(expected[k], abs=1e-12)
     with pytest.raises(ValueError, match="k=30 must be an integer from 1 to 29"):
-        prdc_for_each(real=real, fake=fake, ks=(1, 30))
+        prdc_for_all(real=real, fakes={"fake": fake}, ks=(1, 30))
 
 
 def test_k_up_to_all_other_points():
@@ -168,21 +168,64 @@ def test_pairs_summed_alone_or_together_are_bit_equal():
     # `prdc` compares sums made in chunks of different lengths.
     for dimensions in (1, 3, 128, 1280):
         a, b = gaussians(5, dimensions, 1), gaussians(5, dimensions, 2)
-        points = [metrics._Points("points", x, np.zeros(dimensions)) for x in (a, b)]
         every = np.arange(5)
-        together = metrics._squared_distances(points[0], every, points[1], every)
-        alone = [metrics._squared_distances(points[0], every[[i]], points[1], every[[i]])[0] for i in range(5)]
-        swapped = metrics._squared_distances(points[1], every, points[0], every)
+        together = metrics._squared_distances(a, every, b, every)
+        alone = [metrics._squared_distances(a, every[[i]], b, every[[i]])[0] for i in range(5)]
+        swapped = metrics._squared_distances(b, every, a, every)
         assert together.tolist() == alone == swapped.tolist()
 
 
-def test_bounds_hold_the_distance_and_are_tight():
-    a, b = gaussians(30, 64, 1) + 50, gaussians(40, 64, 2) + 50
-    points = [metrics._Points("points", x, np.full(64, 50.0)) for x in (a, b)]
-    lower, upper = metrics._bounds(points[0], slice(0, 30), points[1])
-    exact = ((a[:, None] - b) ** 2).sum(axis=2)
-    assert (lower <= exact).all() and (exact <= upper).all()
-    assert (upper - lower).max() < 1e-10
+@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("scale", [1e-140, 1e-30, 1.0, 1e30])
+def test_products_are_within_their_bound_which_is_tight(scale, refined):
+    a, b = (scale * (gaussians(rows, 64, rows) + 50) for rows in (30, 40))
+    frame = metrics._frame({"a": a, "b": b})
+    points = [metrics._Points(x, frame, "cpu") for x in (a, b)]
+    if refined:
+        points = [point.refine() or point for point in points]
+    distances = metrics._distances(points[0], slice(0, 30), points[1]).double().numpy()
+    exact = ((frame[1] * a[:, None] - frame[1] * b) ** 2).sum(axis=2)
+    off = np.abs(distances - exact)
+    assert (off <= points[0].error(points[1])[:, None]).all()
+    assert (off <= points[1].error(points[0])).all()
+    assert points[0].error(points[1]).max() < (1e-12 if refined else 1e-3) * exact.max()
+
+
+def test_two_tight_clusters_far_apart_take_float64_and_equal_the_dense_oracle(monkeypatch):
+    # Within a cluster all squared distances are below float32's error: every neighbour would be in doubt.
+    real, fake = (1e-5 * gaussians(120, 6, seed) + np.arange(120)[:, None] % 2 for seed in (1, 2))
+    refined, checked = [], []
+    refine, exact = metrics._Points.refine, metrics._squared_distances
+    monkeypatch.setattr(metrics._Points, "refine", lambda points: refined.append(points) or refine(points))
+    monkeypatch.setattr(metrics, "_squared_distances", lambda a, i, b, j: checked.append(len(i)) or exact(a, i, b, j))
+    assert prdc(real=real, fake=fake, k=2) == pytest.approx(dense_prdc(real, fake, 2), abs=1e-12)
+    assert refined
+    assert sum(checked) < 20 * 120
+
+
+def test_cheaper_products_allowed_outside_are_not_used():
+    # Where the machine has them, TF32 and bfloat16 products are wrong in the third digit, beyond the bound.
+    real, fake = gaussians(150, 16, 1), gaussians(110, 16, 2, scale=0.8)
+    seen, expected = [], prdc(real=real, fake=fake, k=3)
+    before = torch.get_float32_matmul_precision()
+    distances = metrics._distances
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                metrics, "_distances", lambda *of: seen.append(torch.get_float32_matmul_precision()) or distances(*of)
+            )
+            assert prdc(real=real, fake=fake, k=3) == expected
+        assert set(seen) == {"highest"}
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same_counts():
+    real, fake = gaussians(500, 16, 1).astype(np.float32).round(1), gaussians(400, 16, 2).astype(np.float32).round(1)
+    assert prdc(real=real, fake=fake, k=3, device="cuda") == prdc(real=real, fake=fake, k=3)
 
 
 @pytest.mark.parametrize(
