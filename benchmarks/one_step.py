@@ -16,22 +16,27 @@ from pathlib import Path
 
 import torch
 import torchvision
+from torch import nn
 
-from pivq.config import PROFILES, load_config
+from pivq.config import PROFILES, Config, load_config
 from pivq.perceptual import LpipsVgg, load_perceptual
 from pivq.trainer import Trainer
+
+
+def random_perceptual(config: Config, folder: str) -> nn.Module:
+    """Return the perceptual network of a configuration, with random weights where VGG16's would be needed."""
+    if config.train.perceptual_network != "lpips_vgg":
+        return load_perceptual(config.train.perceptual_network)
+    weights = Path(folder) / "vgg16.pth"
+    torch.save(torchvision.models.vgg16().state_dict(), weights)
+    return LpipsVgg(weights)
 
 
 def measure(profile: str, steps: int, device: str, folder: str) -> None:
     """Do the steps and print a row; in a process of its own, so that the peak is this profile's alone."""
     config = load_config(profile, data=folder if profile == "folder" else "")
     size = config.model.image_size
-    if config.train.perceptual_network == "lpips_vgg":
-        weights = Path(folder) / "vgg16.pth"
-        torch.save(torchvision.models.vgg16().state_dict(), weights)
-        perceptual = LpipsVgg(weights)
-    else:
-        perceptual = load_perceptual(config.train.perceptual_network)
+    perceptual = random_perceptual(config, folder)
     images = torch.randint(0, 256, (4 * config.train.batch_size, 3, size, size)).to(torch.uint8)
     trainer = Trainer(config, "matching", images, perceptual.to(device), device)
     trainer.step = config.train.steps - 1  # the last phase: every loss is active, and the codes are quantized
