@@ -5,8 +5,10 @@ Same networks, same losses, same optimisers as `pivq.trainer.Trainer`; what diff
 - the losses stay in one graph, so the perceptual network and the discriminator are run backward twice, once for the
   adaptive weight's gradients at the last convolution and once with everything else, weights of the discriminator
   included;
+- that is done from the first step on, times 0 until the adversarial loss counts;
 - distances are expanded squares, codes become one-hot rows that multiply the codebook, matching is a loop over scipy;
-- attention multiplies out its matrix of weights;
+- attention multiplies out its matrix of weights, and swish is a product of two functions;
+- batch norms and padding of the perceptual network are layers of their own (`plain_perceptual`);
 - optimisers and EMA go through the parameters one at a time, and every loss goes to the host in every step.
 """
 
@@ -20,8 +22,10 @@ from torch import Tensor, nn
 
 from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
-from pivq.losses import PerceptualLoss
+from pivq.features import efficientnet_lite0
+from pivq.losses import FeatureDistance, PerceptualLoss
 from pivq.model import PIVQ
+from pivq.perceptual import EfficientNetStages
 from pivq.trainer import _decay_groups, learning_rate_factor
 
 
@@ -46,7 +50,7 @@ class BaseStep:
 
     def train_step(self, images: Tensor) -> dict[str, float]:
         """Do one update of both networks on images `(B, 3, H, W)`; return the losses."""
-        with mock.patch.object(F, "scaled_dot_product_attention", _attention):
+        with mock.patch.multiple(F, scaled_dot_product_attention=_attention, silu=lambda x: x * torch.sigmoid(x)):
             return self._train_step(images)
 
     def _train_step(self, images: Tensor) -> dict[str, float]:
@@ -66,16 +70,16 @@ class BaseStep:
         losses["l1"] = (images - output).abs().mean()
         losses["perceptual"] = self.perceptual(output, images).mean()
         nll = train.reconstruction_weight * losses["l1"] + train.perceptual_weight * losses["perceptual"]
-        loss = nll + vq_loss
-        augmented = diff_augment(output) if step >= train.discriminator_from_step else None
+        augmented = diff_augment(output) if step >= train.discriminator_from_step else output
+        adversarial = -self.discriminator(augmented).mean()
+        last = self.model.decoder.conv_out.weight
+        (at_last,) = torch.autograd.grad(nll, last, retain_graph=True)
+        (adversarial_at_last,) = torch.autograd.grad(adversarial, last, retain_graph=True)
+        weight = (at_last.norm() / (adversarial_at_last.norm() + 1e-4)).clamp(0, train.adversarial_limit).detach()
+        weight = weight * (step >= train.adversarial_from_step)
         if step >= train.adversarial_from_step:
-            losses["adversarial"] = -self.discriminator(augmented).mean()
-            last = self.model.decoder.conv_out.weight
-            (at_last,) = torch.autograd.grad(nll, last, retain_graph=True)
-            (adversarial_at_last,) = torch.autograd.grad(losses["adversarial"], last, retain_graph=True)
-            weight = at_last.norm() / (adversarial_at_last.norm() + 1e-4)
-            losses["adaptive_weight"] = weight.clamp(0, train.adversarial_limit).detach()
-            loss = loss + losses["adaptive_weight"] * losses["adversarial"]
+            losses |= {"adversarial": adversarial, "adaptive_weight": weight}
+        loss = nll + weight * adversarial + vq_loss
         self.optimizer.zero_grad()
         loss.backward()
         if train.gradient_clip:
@@ -91,7 +95,6 @@ class BaseStep:
         if (step + 1) % train.ema_every == 0:
             for average, now in zip(self.ema.parameters(), self.model.parameters(), strict=True):
                 average.data = average.data * train.ema_decay + (1 - train.ema_decay) * now.data
-        self.step += 1
         return {name: loss.item() for name, loss in losses.items()}
 
     def _quantize(self, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,6 +107,14 @@ class BaseStep:
             codes = squared.argmin(dim=1)
         one_hot = torch.zeros_like(squared).scatter_(1, codes[:, None], 1)
         return codes.view(latents.shape[:2]), (one_hot @ codebook).view_as(latents)
+
+
+def plain_perceptual() -> FeatureDistance:
+    """Return the perceptual network of `quick` layer by layer, as its package has it."""
+    stages, network = EfficientNetStages(), efficientnet_lite0(64)[0].eval()
+    stages.stem = nn.Sequential(network._conv_stem, network._bn0)
+    stages.blocks = network._blocks[: len(stages.blocks)]
+    return FeatureDistance(stages)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

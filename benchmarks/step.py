@@ -1,10 +1,10 @@
-"""A training step in its last phase: against the base code's way of doing it, and where its time goes.
+"""A training step: against the base code's way of doing it, in each phase of a run, and where its time goes.
 
     python benchmarks/step.py --profile quick
     python benchmarks/step.py --profile celeba64 --repeats 3
 
 Both steps train the same network with the same losses, on noise, in turn; see `base_step.py` for what the peer does.
-Then each part of our step is timed alone.
+The whole run is the mean over its phases. Then each part of our step in the last phase is timed alone.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from base_step import BaseStep
+from base_step import BaseStep, plain_perceptual
 from one_step import random_perceptual
 
 from pivq.config import load_config
@@ -23,15 +23,21 @@ from pivq.losses import generator_hinge
 from pivq.trainer import Trainer
 
 
-def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def medians(ways: list[Callable[[], object]], repeats: int) -> list[float]:
     """Return the median milliseconds of each of some ways, which take turns, after two turns that are not counted."""
-    seconds = {name: [] for name in ways}
+    seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(repeats + 2):
-        for name, way in ways.items():
+        for way, taken in zip(ways, seconds, strict=True):
             start = time.perf_counter()
             way()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(of[2:]) for name, of in seconds.items()}
+            taken.append(time.perf_counter() - start)
+    return [1000 * statistics.median(taken[2:]) for taken in seconds]
+
+
+def print_row(name: str, share: float, took: list[float], images: int) -> None:
+    """Print a row of the comparison; `took` are milliseconds of ours and of the base code's."""
+    cells = [f"{ms:.0f}" for ms in took] + [f"{1000 * images / ms:.2f}" for ms in took]
+    print("|", " | ".join([name, f"{share:.0%}", *cells, f"{took[1] / took[0]:.2f}×"]), "|", flush=True)
 
 
 def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
@@ -77,18 +83,29 @@ def main() -> None:
     images = torch.randint(0, 256, (400, 3, size, size)).to(torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         perceptual = random_perceptual(config, folder)
-    ours, base = Trainer(config, "matching", images, perceptual), BaseStep(config, "matching", perceptual)
-    ours.step = base.step = config.train.steps - 1
-    batch = ours.batch(0)
-    took = medians({"ours": lambda: ours.train_step(batch), "base": lambda: base.train_step(batch)}, arguments.repeats)
+    ours = Trainer(config, "matching", images, perceptual)
+    base = BaseStep(config, "matching", plain_perceptual() if arguments.profile == "quick" else perceptual)
+    train, batch = config.train, ours.batch(0)
+    phases = {
+        "before the discriminator": (0, train.discriminator_from_step),
+        "before the generator sees it": (train.discriminator_from_step, train.adversarial_from_step),
+        "last phase": (train.adversarial_from_step, train.steps),
+    }
     print(f"`{arguments.profile}`, {arguments.threads} threads, medians of {arguments.repeats}\n")
-    print("| step | ms | images/s | |\n|---|---:|---:|---:|")
-    for name, ms in took.items():
-        print(f"| {name} | {ms:.0f} | {1000 * len(batch) / ms:.2f} | {took['base'] / ms:.2f}× |", flush=True)
+    print("| steps | of the run | ours, ms | base code's, ms | ours, images/s | base code's, images/s | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    run = [0.0, 0.0]
+    for phase, (start, end) in phases.items():
+        ours.step = base.step = end - 1
+        took = medians([lambda: ours.train_step(batch), lambda: base.train_step(batch)], arguments.repeats)
+        share = (end - start) / train.steps
+        run = [mean + share * ms for mean, ms in zip(run, took, strict=True)]
+        print_row(phase, share, took, len(batch))
+    print_row("**whole run**", 1, run, len(batch))
     print("\n| part of ours | ms | of the step |\n|---|---:|---:|")
     for name, part in parts(ours).items():
-        (ms,) = medians({name: part}, arguments.repeats).values()
-        print(f"| {name} | {ms:.1f} | {ms / took['ours']:.0%} |", flush=True)
+        (ms,) = medians([part], arguments.repeats)
+        print(f"| {name} | {ms:.1f} | {ms / took[0]:.0%} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,14 @@ class Config:
                 f"steps {train.steps} must be more than quantize_from_step {train.quantize_from_step}: "
                 "the run would end without a codebook"
             )
+        latents = train.batch_size * self.model.num_codes  # a step
+        if train.history_steps * latents < self.model.codebook_size and train.codebook_initialisations:
+            raise ValueError(
+                f"history_steps {train.history_steps} (W) of batch_size {train.batch_size} and num_codes "
+                f"{self.model.num_codes} (L) are {train.history_steps * latents} latents, too few for codebook_size "
+                f"{self.model.codebook_size} (K): history_steps must be at least "
+                f"{-(-self.model.codebook_size // latents)}"
+            )
         if train.quantize_from_step < train.history_steps and train.codebook_initialisations:
             raise ValueError(
                 f"quantize_from_step {train.quantize_from_step} leaves no {train.history_steps} steps of latents for "

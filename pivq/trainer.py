@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
+from pivq.codebook_init import LatentHistory, TooFewLatents, fit_codebook, initialisation_steps
 from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge
@@ -249,12 +249,23 @@ class Trainer:
         codebook = self.model.quantizer.codebook
         fitted = torch.empty_like(codebook, dtype=torch.float32)
         if self.accelerator.is_main_process:
-            fitted = fit_codebook(self.history.gather(), len(codebook), seed=self.config.seed + self.step)
+            fitted = self._fit_codebook()
         if self.accelerator.num_processes > 1:
             fitted = broadcast(fitted)
         codebook.copy_(fitted)
         self.ema.quantizer.codebook.copy_(fitted)
         self.optimizer.state.pop(codebook, None)
+
+    def _fit_codebook(self) -> Tensor:
+        model, train = self.config.model, self.config.train
+        try:
+            return fit_codebook(self.history.gather(), model.codebook_size, seed=self.config.seed + self.step)
+        except TooFewLatents as error:
+            enough = math.ceil(train.history_steps * model.codebook_size / error.distinct)
+            raise ValueError(
+                f"step {self.step}: W = {train.history_steps} steps of {train.batch_size} images with L = "
+                f"{model.num_codes} latents gave {error}; at this rate history_steps (W) must be at least {enough}"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that decides the next step, as plain types and tensors."""

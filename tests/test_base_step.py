@@ -7,11 +7,12 @@ import pytest
 import torch
 from test_trainer import FeatureDistance, Stages, make_images
 
+from pivq.perceptual import load_perceptual
 from pivq.trainer import Trainer
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from base_step import BaseStep  # noqa: E402
+from base_step import BaseStep, plain_perceptual  # noqa: E402
 
 
 @pytest.mark.parametrize("quantizer", ["matching", "nearest"])
@@ -41,3 +42,13 @@ def test_fifty_steps_give_the_losses_of_the_plain_step(tiny_config, quantizer):
     for name in ("model", "ema", "discriminator"):
         for ours, theirs in zip(getattr(lean, name).parameters(), getattr(plain, name).parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_the_perceptual_network_is_the_plain_one():
+    lean, plain = load_perceptual("efficientnet_lite0"), plain_perceptual()
+    images, targets = torch.rand(2, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).unbind()
+    images.requires_grad_()
+    expected = plain(images, targets)
+    torch.testing.assert_close(lean(images, targets), expected, rtol=1e-4, atol=1e-5)
+    gradients = [torch.autograd.grad(network(images, targets).sum(), images)[0] for network in (lean, plain)]
+    assert float((gradients[0] - gradients[1]).norm() / gradients[1].norm()) < 1e-3

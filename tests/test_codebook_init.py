@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from pivq.codebook_init import LatentHistory, fit_codebook, initialisation_steps
+from pivq import codebook_init
+from pivq.codebook_init import LatentHistory, TooFewLatents, fit_codebook, initialisation_steps
 
 
 @pytest.fixture
@@ -121,8 +123,9 @@ def test_distinct_latents_may_come_late():
 
 @pytest.mark.parametrize("latents", [torch.randn(9, 4), torch.arange(9.0)[:, None].repeat(100, 4)])
 def test_refuses_fewer_distinct_latents_than_codes(latents):
-    with pytest.raises(ValueError, match="9 distinct latents cannot give 10 codes: raise history_steps"):
+    with pytest.raises(TooFewLatents, match="of which 9 are distinct, cannot give 10 codes") as caught:
         fit_codebook(latents, 10, seed=0)
+    assert caught.value.distinct == 9
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -131,3 +134,39 @@ def test_refuses_latents_that_are_not_finite(bad):
     latents[7, 2] = bad
     with pytest.raises(ValueError, match="NaN or infinite"):
         fit_codebook(latents, 5, seed=0)
+
+
+def inertia(latents, codebook) -> float:
+    return float(torch.cdist(latents.double(), codebook.double()).amin(dim=1).square().sum())
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "clusters", "of two scales"])
+def test_as_good_as_scikit_learns_kmeans(kind):
+    generator = torch.Generator().manual_seed(3)
+    latents = torch.randn(12_000, 12, generator=generator)
+    if kind == "clusters":
+        latents = 0.3 * latents + 3 * torch.randn(300, 12, generator=generator)[torch.arange(12_000) % 300]
+    elif kind == "of two scales":
+        latents[::20] *= 10
+    reference = [KMeans(256, n_init=1, random_state=seed).fit(latents.numpy()).inertia_ for seed in range(3)]
+    ours = [inertia(latents, fit_codebook(latents, 256, seed)) for seed in range(3)]
+    assert np.mean(ours) < 1.02 * np.mean(reference)
+    codebook = fit_codebook(latents, 256, seed=0)
+    nearest = torch.cdist(latents, codebook).argmin(dim=1)
+    assert len(nearest.unique()) == 256, "no code without a latent"
+    assert len(codebook.unique(dim=0)) == 256
+
+
+def test_rare_distinct_latents_are_found_among_many(monkeypatch):
+    monkeypatch.setattr(codebook_init, "SEEDED", 100)
+    latents = torch.cat([torch.zeros(5000, 3), torch.arange(1.0, 31).reshape(10, 3)])
+    assert len(fit_codebook(latents, 11, seed=0).unique(dim=0)) == 11
+
+
+def test_a_part_of_the_latents_gives_the_seeds_and_all_refine_them(monkeypatch):
+    monkeypatch.setattr(codebook_init, "SEEDED", 2000)
+    centres = 10 * torch.randn(20, 4, generator=torch.Generator().manual_seed(4))
+    latents = clusters(centres, each=500)
+    nearest = torch.cdist(latents, centres).argmin(dim=1)
+    means = torch.stack([latents[nearest == k].mean(dim=0) for k in range(20)])
+    torch.testing.assert_close(by_first_element(fit_codebook(latents, 20, seed=0)), by_first_element(means))

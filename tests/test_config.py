@@ -137,6 +137,8 @@ def test_configurations_are_frozen():
          "adversarial_from_step 500 must come after discriminator_from_step 500"),
         (lambda: load_config("quick", train__quantize_from_step=5, train__history_steps=6),
          "quantize_from_step 5 leaves no 6 steps"),
+        (lambda: load_config("quick", train__history_steps=1, train__batch_size=2),
+         "history_steps 1 .* are 64 latents, too few for codebook_size 512 .* at least 8"),
         (lambda: load_config("quick", train__quantize_from_step=0), "set codebook_initialisations to 0"),
         (lambda: load_config("quick", train__steps=800, train__quantize_from_step=800),
          "steps 800 must be more than quantize_from_step 800"),

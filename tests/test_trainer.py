@@ -323,6 +323,15 @@ def test_each_initialisation_resets_codebook_average_and_moments(make_trainer, q
         torch.testing.assert_close(codebook, expected, rtol=0, atol=5e-3)
 
 
+def test_too_few_distinct_latents_are_refused_with_what_would_be_enough(make_trainer):
+    trainer = make_trainer()
+    trainer.fit(3)
+    trainer.history.latents[0][:] = trainer.history.latents[1][:] = torch.arange(16.0)[:, None] // 2  # 8 distinct
+    with pytest.raises(ValueError, match="step 3: W = 2 steps of 4 images with L = 4 latents gave 32 latents, of which "
+                       "8 are distinct, cannot give 12 codes; at this rate history_steps .* at least 3"):  # fmt: skip
+        trainer.initialise_codebook()
+
+
 def test_initialisations_happen_at_their_steps_and_no_other(make_trainer, monkeypatch):
     trainer = make_trainer()
     steps = []
