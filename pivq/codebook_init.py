@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pivq.config import TrainConfig
 
-SEEDED = 1 << 16  # latents that seeds are looked for among
+SEEDED = 1 << 15  # latents that seeds are looked for among
 
 
 def initialisation_steps(config: TrainConfig) -> list[int]:
