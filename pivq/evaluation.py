@@ -54,14 +54,18 @@ def decoded_features(run: Run, network: FeatureNet, codes: Tensor) -> NDArray:
     return cached_features(network, decode_levels(model, codes), folder, BATCH, identity=identity)
 
 
-def compare(real: NDArray, fakes: Mapping[str, NDArray], ks: Sequence[int]) -> dict[str, dict[str, float]]:
+def compare(
+    real: NDArray, fakes: Mapping[str, NDArray], ks: Sequence[int], device: str | torch.device = "cpu"
+) -> dict[str, dict[str, float]]:
     """Return the five metrics of sets of features `(M, F)` against `real` `(N, F)`, by the name of the set.
+
+    `device` does the matrix products of PRDC; it changes no number.
 
     Keys: `distance` (the Fréchet distance in the network's features; lower is better), then `precision`, `recall`,
     `density` and `coverage` with ` (k=…)` for each of `ks` (higher is better).
     """
     rows = {}
-    for name, scores in prdc_for_all(real=real, fakes=fakes, ks=ks).items():
+    for name, scores in prdc_for_all(real=real, fakes=fakes, ks=ks, device=device).items():
         rows[name] = {"distance": frechet_distance(real=real, fake=fakes[name])}
         for k, values in scores.items():
             rows[name] |= {f"{metric} (k={k})": value for metric, value in values._asdict().items()}

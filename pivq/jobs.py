@@ -243,7 +243,7 @@ def evaluate_run(
 
 
 def _report(real: ImageDataset, made: np.ndarray, network: FeatureNet, ks: Sequence[int]) -> dict[str, Any]:
-    row = compare(_features(network, real.images, real.fingerprint), {"made": made}, ks)["made"]
+    row = compare(_features(network, real.images, real.fingerprint), {"made": made}, ks, network.device)["made"]
     return {
         "metrics": {network.distance_name: row.pop("distance")} | row,
         "features": network.label,

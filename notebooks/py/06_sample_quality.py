@@ -124,7 +124,7 @@ sets = {
 everything = sets["PI-VQ, matching: samples"]
 if len(everything) > fewer:
     sets["PI-VQ, matching: as many samples as held-out images"] = everything[:fewer]
-scored = compare(real, sets, config.evaluation.prdc_k)
+scored = compare(real, sets, config.evaluation.prdc_k, network.device)
 measured = [{"method": name, "samples": len(sets[name])} | row for name, row in scored.items()]
 
 # %% [markdown]
