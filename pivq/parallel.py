@@ -1,7 +1,7 @@
 """Several trainings: what they share is trained once, the rest at once on the cores of a CPU.
 
-One small training cannot keep two cores busy: at these sizes, two processes with one core each do a third more than one
-process with two cores.
+One small training cannot keep two cores busy: at these sizes, two trainings with one core each do more than one after
+the other with two cores.
 """
 
 import os

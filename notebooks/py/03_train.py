@@ -140,7 +140,7 @@ figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
 save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
 
 # %% [markdown]
-# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. With every new fit of the codebook it jumps less, since encoder and decoder have moved towards each other through the straight-through gradient and the commitment loss. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it falls as the discriminator grows sure of itself, so that neither side takes over. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
+# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. From the second fit of the codebook on there is no jump left: by then latents and codes have moved towards each other through the straight-through gradient and the commitment loss, and a new fit costs nothing at once and helps afterwards. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it falls as the discriminator grows sure of itself, so that neither side takes over. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
 #
 # ## What happens at T_q, in pictures
 #

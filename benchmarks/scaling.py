@@ -1,0 +1,160 @@
+"""How cost grows: matching with K and L, PRDC with N, a training step with L; a figure and its table.
+
+    python benchmarks/scaling.py --out docs/scaling.png
+
+An exponent is the slope of the larger half of the sizes, both axes logarithmic. At the end, on paper: what an epoch at
+256 x 256 costs on GPUs, from the operations of a step, which are counted, and a share of the card's peak, assumed.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from matching import DIM, latents
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from torch.utils.flop_counter import FlopCounterMode
+
+from pivq.config import load_config
+from pivq.discriminator import PatchDiscriminator
+from pivq.matching import match
+from pivq.model import PIVQ
+from pivq.perceptual import load_perceptual
+from pivq.plotting import BLUE, GREEN, ORANGE
+from pivq.trainer import Trainer
+
+H100_PEAK, UTILISATION = 989e12, 0.3  # bfloat16 operations a second, dense (data sheet); the share is an assumption
+LPIPS_VGG = 2 * 15.3e9 * (256 / 224) ** 2  # operations of VGG16's convolutions on one image (2 x its multiply-adds)
+
+
+MATCHING_K, MATCHING_L = "Matching an image of L = 256, ms over K", "Matching an image at K = 16,384, ms over L"
+PRDC, STEP = "PRDC, 2,048 features over N = M", "A training step of quick, ms over L"
+MEASURES = {"seconds": "seconds", "peak GiB": "peak"}
+THEORY = {
+    MATCHING_K: {"near codes of their own": "1", "random latents": "1"},
+    MATCHING_L: {"near codes of their own": "1", "random latents": "1 (reading distances) to 3 (the solver, at worst)"},
+    PRDC: {"seconds": "2", "peak GiB": "1"},
+    STEP: {"K = 512": "0 (convolutions) to 2 (attention)"},
+}
+
+Series = dict[int, float]  # a measurement by size
+
+
+def median(job: Callable[[], object], repeats: int = 3) -> float:
+    """Return the median seconds of a job, after one run that is not counted."""
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        job()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def matching_seconds(num_codes: int, codebook_size: int, case: str) -> float:
+    """Return the seconds that one image takes."""
+    generator = torch.Generator().manual_seed(0)
+    codebook = torch.randn(codebook_size, DIM, generator=generator)
+    z = latents(case, codebook, 1, num_codes, generator)
+    distances = torch.cdist(z.double(), codebook.double())
+    return median(lambda: match(distances))
+
+
+def prdc_run(count: int) -> dict[str, float]:
+    """Return seconds and peak memory of PRDC with N = M = `count`, 2,048 features, measured by `metrics.py`."""
+    from metrics import run
+
+    return run("ours", count)
+
+
+def step_seconds(num_codes: int) -> float:
+    """Return the seconds of a step of `quick` in its last phase, with L codes out of 512."""
+    config = load_config("quick", model__num_codes=num_codes)
+    images = torch.randint(0, 256, (64, 3, 64, 64)).to(torch.uint8)
+    trainer = Trainer(config, "matching", images, load_perceptual(config.train.perceptual_network))
+    trainer.step = config.train.steps - 1
+    batch = trainer.batch(0)
+    return median(lambda: trainer.train_step(batch), 7)
+
+
+def exponent(series: Series) -> float:
+    """Return the slope of the larger half of a series in logarithms."""
+    sizes, values = (np.log(list(of)[len(series) // 2 :]) for of in (series.keys(), series.values()))
+    return float(np.polyfit(sizes, values, 1)[0])
+
+
+def step_operations() -> float:
+    """Return the floating-point operations of an `ffhq256` training step, an image; counted without computing them."""
+    config = load_config("ffhq256")
+    batch, size = config.train.batch_size, config.model.image_size
+    with torch.device("meta"):
+        model = PIVQ(config.model, "nearest")
+        judge = PatchDiscriminator(config.train.discriminator_width, config.train.discriminator_layers)
+        images = torch.rand(batch, 3, size, size)
+    with FlopCounterMode(display=False) as model_flops:
+        model(images, quantize=False).images.sum().backward()
+    with FlopCounterMode(display=False) as judge_flops:
+        judge(images).sum().backward()
+    # The perceptual network: two images forward, one backward. The discriminator: fakes for both networks, and reals.
+    return (model_flops.get_total_flops() + 2.5 * judge_flops.get_total_flops()) / batch + 3 * LPIPS_VGG
+
+
+def draw(panels: dict[str, dict[str, Series]], path: Path) -> None:
+    """Draw the panels side by side, both axes logarithmic."""
+    figure = Figure(figsize=(8.5, 5.6), layout="constrained", dpi=150)
+    for axes, (title, lines) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
+        for colour, (name, series) in zip((BLUE, ORANGE, GREEN), lines.items(), strict=False):
+            label = f"{name}: {exponent(series):.2f}"
+            axes.loglog(list(series), list(series.values()), "o-", color=colour, label=label)
+        what, _, along = title.rpartition(" over ")
+        axes.set(title=what, xlabel=along)
+        axes.set_xticks(list(series), [f"{size:,}" for size in series], fontsize=8)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter("{x:g}")
+        if axes.get_ylim()[1] < 10 * axes.get_ylim()[0]:  # hardly a power of ten to be seen
+            axes.yaxis.set_minor_formatter("{x:g}")
+        axes.legend(title="exponent", frameon=False, fontsize=8, title_fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measure, print the tables and draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("scaling.png"), help="the figure (default: scaling.png)")
+    arguments = parser.parse_args()
+    cases = {"near codes of their own": "trained", "random latents": "random"}
+    runs = {count: prdc_run(count) for count in (1250, 2500, 5000, 10_000)}
+    panels = {
+        MATCHING_K: {
+            name: {K: 1000 * matching_seconds(256, K, case) for K in (512, 1024, 2048, 4096, 8192, 16384)}
+            for name, case in cases.items()
+        },
+        MATCHING_L: {
+            name: {L: 1000 * matching_seconds(L, 16384, case) for L in (64, 128, 256, 512, 1024, 2048)}
+            for name, case in cases.items()
+        },
+        PRDC: {what: {count: run[key] for count, run in runs.items()} for what, key in MEASURES.items()},
+        STEP: {"K = 512": {L: 1000 * step_seconds(L) for L in (32, 64, 128, 256, 512)}},
+    }
+    print(f"{torch.get_num_threads()} threads\n")
+    print("| what | line | sizes: measured | exponent | theory |\n|---|---|---|---:|---|")
+    for title, lines in panels.items():
+        for name, series in lines.items():
+            measured = " · ".join(f"{size:,}: {value:.3g}" for size, value in series.items())
+            print(f"| {title} | {name} | {measured} | {exponent(series):.2f} | {THEORY[title][name]} |")
+    draw(panels, arguments.out)
+    operations = step_operations()
+    rate = UTILISATION * H100_PEAK / operations
+    print(f"\n`ffhq256`: {operations / 1e12:.2f} Tflop an image and step; at {UTILISATION:.0%} of an H100's peak "
+          f"{rate:.0f} images/s.\n\n| images | 1 H100, hours an epoch | 8 H100s |\n|---:|---:|---:|")  # fmt: skip
+    for images in (70_000, 1_000_000):
+        hours = images / rate / 3600
+        print(f"| {images:,} | {hours:.2f} | {hours / 8:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
