@@ -70,8 +70,7 @@ class BaseStep:
         losses["l1"] = (images - output).abs().mean()
         losses["perceptual"] = self.perceptual(output, images).mean()
         nll = train.reconstruction_weight * losses["l1"] + train.perceptual_weight * losses["perceptual"]
-        # No random numbers are drawn where ours draws none, so that both see the same ones.
-        augmented = diff_augment(output) if step >= train.adversarial_from_step else output
+        augmented = diff_augment(output) if step >= train.discriminator_from_step else output
         adversarial = -self.discriminator(augmented).mean()
         last = self.model.decoder.conv_out.weight
         (at_last,) = torch.autograd.grad(nll, last, retain_graph=True)
@@ -88,7 +87,7 @@ class BaseStep:
         self.optimizer.step()
         if step >= train.discriminator_from_step:
             real = self.discriminator(diff_augment(images))
-            fake = self.discriminator(diff_augment(output.detach()))
+            fake = self.discriminator(augmented.detach())
             losses["discriminator"] = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
             self.discriminator_optimizer.zero_grad()
             losses["discriminator"].backward()

@@ -63,7 +63,7 @@ def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
         "quantizer with its losses": lambda: trainer.model.quantizer(latents),
         "perceptual loss and its gradient": perceptual,
         "adversarial loss and its gradient": adversarial,
-        "discriminator's loss and gradient": lambda: trainer._discriminator_gradient(images, images),
+        "discriminator's loss and gradient": lambda: trainer._discriminator_gradient(images, trainer._judge(images)),
         "both optimisers": lambda: (trainer.optimizer.step(), trainer.discriminator_optimizer.step()),
         "gradient norm": lambda: torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0),
         "EMA": trainer._update_ema,

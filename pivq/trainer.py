@@ -129,7 +129,7 @@ class Trainer:
             output = self.model(images, quantize=step >= train.quantize_from_step)
         if while_distinct and output.quantized and not self._everywhere(_distinct(output.quantized.codes)):
             return None
-        losses, gradient = self._reconstruction_gradient(output.images, images)
+        losses, gradient, judged = self._reconstruction_gradient(output.images, images)
         roots, gradients = [output.images], [gradient]
         if output.quantized:
             losses["codebook"] = self.share * output.quantized.codebook_loss
@@ -142,7 +142,7 @@ class Trainer:
         self._reduce_gradients(self.model)
         norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
         if step >= train.discriminator_from_step:
-            losses["discriminator"] = self._discriminator_gradient(images, output.images.detach())
+            losses["discriminator"] = self._discriminator_gradient(images, judged)
             norms.append(nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters()]))
         if self._accept(norms):
             self.optimizer.step()
@@ -152,11 +152,14 @@ class Trainer:
             self.history.record(step, lambda: self._gather(output.latents.detach()))
         return dict(zip(losses, self._mean(torch.stack([loss.detach() for loss in losses.values()])), strict=True))
 
-    def _reconstruction_gradient(self, output: Tensor, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the losses of the output images and the gradient of their weighted sum with respect to them.
+    def _reconstruction_gradient(
+        self, output: Tensor, images: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
+        """Return the losses of the output images, the gradient of their weighted sum, and the discriminator's logits.
 
         Going through the output's own gradient, each network is run backward once, and the adaptive weight costs
-        no more than two gradients of the decoder's last convolution.
+        no more than two gradients of the decoder's last convolution. The logits, which the discriminator's own loss
+        needs as well, are None before it starts.
         """
         train = self.config.train
         leaf = _full_precision(output.detach()).requires_grad_()
@@ -166,9 +169,10 @@ class Trainer:
             losses["perceptual"] = self.share * self.perceptual(leaf, images).mean()
             nll = nll + train.perceptual_weight * losses["perceptual"]
         (gradient,) = torch.autograd.grad(nll, leaf)
+        judged = self._judge(leaf) if self.step >= train.discriminator_from_step else None
         if self.step >= train.adversarial_from_step:
-            losses["adversarial"] = self.share * generator_hinge(self._judge(leaf))
-            (adversarial,) = torch.autograd.grad(losses["adversarial"], leaf)
+            losses["adversarial"] = self.share * generator_hinge(judged)
+            (adversarial,) = torch.autograd.grad(losses["adversarial"], leaf, retain_graph=True)
             last = self.model.decoder.conv_out.weight
             at_last = [
                 torch.autograd.grad(output, last, g.to(output.dtype), retain_graph=True)[0]
@@ -176,7 +180,7 @@ class Trainer:
             ]
             losses["adaptive_weight"] = adaptive_weight(*map(self._mean, at_last), limit=train.adversarial_limit)
             gradient = gradient + losses["adaptive_weight"] * adversarial
-        return losses, gradient.to(output.dtype)
+        return losses, gradient.to(output.dtype), judged
 
     def _judge(self, images: Tensor) -> Tensor:
         """Return the discriminator's logits of augmented images, float32 whatever the autocast."""
@@ -184,11 +188,11 @@ class Trainer:
         with self.accelerator.autocast():
             return _full_precision(self.discriminator(augmented))
 
-    def _discriminator_gradient(self, images: Tensor, fakes: Tensor) -> Tensor:
-        """Leave the gradient of the discriminator's loss in its parameters; return the loss."""
-        loss = self.share * discriminator_hinge(self._judge(images), self._judge(_full_precision(fakes)))
+    def _discriminator_gradient(self, images: Tensor, judged: Tensor) -> Tensor:
+        """Leave the gradient of the discriminator's loss in its parameters, given its logits of the fakes."""
+        loss = self.share * discriminator_hinge(self._judge(images), judged)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward(inputs=list(self.discriminator.parameters()))
         self._reduce_gradients(self.discriminator)
         return loss
 

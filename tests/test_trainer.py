@@ -162,14 +162,15 @@ def test_gradients_are_those_of_the_papers_loss(make_trainer, quantizer, limit):
     parameters = list(trainer.model.parameters())
     output = trainer.model(batch)
     nll = 2.0 * (output.images - batch).abs().mean() + 0.3 * trainer.perceptual(output.images, batch).mean()
-    adversarial = -trainer.discriminator(diff_augment(output.images)).mean()
+    augmented = diff_augment(output.images)  # once: the discriminator's own loss is of the same fakes
+    adversarial = -trainer.discriminator(augmented).mean()
     last = trainer.model.decoder.conv_out.weight
     norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (nll, adversarial)]
     weight = min(float(norms[0] / (norms[1] + 1e-4)), limit)
     loss = nll + weight * adversarial + 0.25 * output.quantized.codebook_loss + 1.0 * output.quantized.commitment_loss
     expected = torch.autograd.grad(loss, parameters, retain_graph=True)
 
-    real, fake = (trainer.discriminator(diff_augment(x)) for x in (batch, output.images.detach()))
+    real, fake = (trainer.discriminator(x) for x in (diff_augment(batch), augmented.detach()))
     hinge = 0.5 * ((1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean())
     discriminators = list(trainer.discriminator.parameters())
     expected_discriminator = torch.autograd.grad(hinge, discriminators)
@@ -215,9 +216,9 @@ def test_neither_network_leaves_gradients_on_the_other(make_trainer):
     for network in (trainer.model, trainer.discriminator):
         network.zero_grad(set_to_none=True)
     output = trainer.model(batch)
-    trainer._reconstruction_gradient(output.images, batch)  # the generator's look at the discriminator
+    _, _, judged = trainer._reconstruction_gradient(output.images, batch)  # the generator's look at the discriminator
     assert all(parameter.grad is None for parameter in trainer.discriminator.parameters())
-    trainer._discriminator_gradient(batch, output.images.detach())
+    trainer._discriminator_gradient(batch, judged)
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
     assert all(parameter.grad is not None for parameter in trainer.discriminator.parameters())
 
