@@ -16,7 +16,8 @@ import time
 
 import numpy as np
 
-from pivq.metrics import frechet_distance, prdc
+from pivq.metrics import frechet_distance
+from pivq.prdc import prdc
 
 K, FEATURES = 5, 2048
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from pivq.data import to_uint8
 from pivq.experiment import Run, load_split
 from pivq.features import FeatureNet, cached_features
-from pivq.metrics import frechet_distance, prdc_for_all
+from pivq.metrics import frechet_distance
 from pivq.model import PIVQ, model_digest
 from pivq.paths import results_dir
+from pivq.prdc import prdc_for_all
 from pivq.sampling import SampledPairs, decoded_batches, sample_pairs
 
 BATCH = 32  # images decoded, and measured, at a time

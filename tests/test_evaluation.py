@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pivq.evaluation import compare, nearest_real
-from pivq.metrics import frechet_distance, prdc
+from pivq.metrics import frechet_distance
+from pivq.prdc import prdc
 
 
 def test_nearest_real_by_hand():

@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from pivq import metrics
+from pivq import prdc as pivq_prdc
 from pivq.metrics import (
-    PRDC,
     Moments,
     RankDeficientWarning,
     frechet_distance,
     frechet_from_moments,
-    prdc,
-    prdc_for_all,
 )
+from pivq.prdc import PRDC, prdc, prdc_for_all
 
 TOY_REAL, TOY_FAKE = np.array([[0.0], [1], [2], [3]]), np.array([[0.5], [1.5], [10]])
 
@@ -169,9 +168,9 @@ def test_pairs_summed_alone_or_together_are_bit_equal():
     for dimensions in (1, 3, 128, 1280):
         a, b = gaussians(5, dimensions, 1), gaussians(5, dimensions, 2)
         every = np.arange(5)
-        together = metrics._squared_distances(a, every, b, every)
-        alone = [metrics._squared_distances(a, every[[i]], b, every[[i]])[0] for i in range(5)]
-        swapped = metrics._squared_distances(b, every, a, every)
+        together = pivq_prdc._squared_distances(a, every, b, every)
+        alone = [pivq_prdc._squared_distances(a, every[[i]], b, every[[i]])[0] for i in range(5)]
+        swapped = pivq_prdc._squared_distances(b, every, a, every)
         assert together.tolist() == alone == swapped.tolist()
 
 
@@ -179,11 +178,11 @@ def test_pairs_summed_alone_or_together_are_bit_equal():
 @pytest.mark.parametrize("scale", [1e-140, 1e-30, 1.0, 1e30])
 def test_products_are_within_their_bound_which_is_tight(scale, refined):
     a, b = (scale * (gaussians(rows, 64, rows) + 50) for rows in (30, 40))
-    frame = metrics._frame({"a": a, "b": b})
-    points = [metrics._Points(x, frame, "cpu") for x in (a, b)]
+    frame = pivq_prdc._frame({"a": a, "b": b})
+    points = [pivq_prdc._Points(x, frame, "cpu") for x in (a, b)]
     if refined:
         points = [point.refine() or point for point in points]
-    distances = metrics._distances(points[0], slice(0, 30), points[1]).double().numpy()
+    distances = pivq_prdc._distances(points[0], slice(0, 30), points[1]).double().numpy()
     exact = ((frame[1] * a[:, None] - frame[1] * b) ** 2).sum(axis=2)
     off = np.abs(distances - exact)
     assert (off <= points[0].error(points[1])[:, None]).all()
@@ -195,9 +194,9 @@ def test_two_tight_clusters_far_apart_take_float64_and_equal_the_dense_oracle(mo
     # Within a cluster all squared distances are below float32's error: every neighbour would be in doubt.
     real, fake = (1e-5 * gaussians(120, 6, seed) + np.arange(120)[:, None] % 2 for seed in (1, 2))
     refined, checked = [], []
-    refine, exact = metrics._Points.refine, metrics._squared_distances
-    monkeypatch.setattr(metrics._Points, "refine", lambda points: refined.append(points) or refine(points))
-    monkeypatch.setattr(metrics, "_squared_distances", lambda a, i, b, j: checked.append(len(i)) or exact(a, i, b, j))
+    refine, exact = pivq_prdc._Points.refine, pivq_prdc._squared_distances
+    monkeypatch.setattr(pivq_prdc._Points, "refine", lambda points: refined.append(points) or refine(points))
+    monkeypatch.setattr(pivq_prdc, "_squared_distances", lambda a, i, b, j: checked.append(len(i)) or exact(a, i, b, j))
     assert prdc(real=real, fake=fake, k=2) == pytest.approx(dense_prdc(real, fake, 2), abs=1e-12)
     assert refined
     assert sum(checked) < 20 * 120
@@ -208,12 +207,12 @@ def test_cheaper_products_allowed_outside_are_not_used():
     real, fake = gaussians(150, 16, 1), gaussians(110, 16, 2, scale=0.8)
     seen, expected = [], prdc(real=real, fake=fake, k=3)
     before = torch.get_float32_matmul_precision()
-    distances = metrics._distances
+    distances = pivq_prdc._distances
     try:
         torch.set_float32_matmul_precision("medium")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                metrics, "_distances", lambda *of: seen.append(torch.get_float32_matmul_precision()) or distances(*of)
+                pivq_prdc, "_distances", lambda *of: seen.append(torch.get_float32_matmul_precision()) or distances(*of)
             )
             assert prdc(real=real, fake=fake, k=3) == expected
         assert set(seen) == {"highest"}

@@ -29,7 +29,8 @@ LAYERS = [
     ["paths", "config", "settings", "provenance", "capacity", "weights", "ready"],
     ["images", "image_cache", "labels", "readers"],
     ["faces", "data", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses", "features",
-     "perceptual", "metrics", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams", "paper"],
+     "perceptual", "metrics", "prdc", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams",
+     "paper"],
     ["model", "checkpoint", "hub", "model_card"],
     ["trainer", "callbacks", "experiment", "cost", "parallel", "evaluation", "ablations", "verdict", "jobs"],
     ["arguments", "runner", "cli", "__main__"],
@@ -107,7 +108,7 @@ def test_every_import_is_a_declared_dependency():
     owners = packages_distributions()
     sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *CHECKOUT.glob("tests/*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
-    ours = {"pivq", *(path.stem for path in CHECKOUT.glob("tests/*.py"))}
+    ours = {"pivq", *(path.stem for folder in ("tests", "benchmarks") for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
             owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}
