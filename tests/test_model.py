@@ -151,7 +151,7 @@ def test_the_papers_convolutional_path():
     [
         {"patch_size": 1, "channel_multipliers": (1, 1, 2)},
         {"patch_size": 4, "channel_multipliers": (2,), "attention_sizes": (4,), "residual_blocks": 2},
-        {"num_codes": 1, "transformer_layers": 2},
+        {"num_codes": 1, "codebook_size": 8, "transformer_layers": 2},
         {"num_codes": 12},
     ],
 )
