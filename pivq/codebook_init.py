@@ -103,7 +103,7 @@ def _seeds(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
     Each seed is, of a few points drawn by their squared distance from the seeds so far, the one that lowers the sum of
     these distances most. The draws are made for several seeds at once, from distances that lack at most a 32nd of the
-    seeds: distances are then products of large matrices, which takes a fifth of the time.
+    seeds: distances are then products of large matrices, which take less time.
     """
     centred = points - points.mean(dim=0)
     norms = centred.square().sum(dim=1)
