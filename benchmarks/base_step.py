@@ -50,7 +50,7 @@ class BaseStep:
 
     def train_step(self, images: Tensor) -> dict[str, float]:
         """Do one update of both networks on images `(B, 3, H, W)`; return the losses."""
-        with mock.patch.multiple(F, scaled_dot_product_attention=_attention, silu=lambda x: x * torch.sigmoid(x)):
+        with mock.patch.multiple(F, scaled_dot_product_attention=attention, silu=lambda x: x * torch.sigmoid(x)):
             return self._train_step(images)
 
     def _train_step(self, images: Tensor) -> dict[str, float]:
@@ -70,7 +70,9 @@ class BaseStep:
         losses["l1"] = (images - output).abs().mean()
         losses["perceptual"] = self.perceptual(output, images).mean()
         nll = train.reconstruction_weight * losses["l1"] + train.perceptual_weight * losses["perceptual"]
-        augmented = diff_augment(output) if step >= train.discriminator_from_step else output
+        judging = step >= train.discriminator_from_step
+        augment = diff_augment if judging and train.discriminator_augmentation else nn.Identity()
+        augmented = augment(output)
         adversarial = -self.discriminator(augmented).mean()
         last = self.model.decoder.conv_out.weight
         (at_last,) = torch.autograd.grad(nll, last, retain_graph=True)
@@ -85,8 +87,8 @@ class BaseStep:
         if train.gradient_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip, foreach=False)
         self.optimizer.step()
-        if step >= train.discriminator_from_step:
-            real = self.discriminator(diff_augment(images))
+        if judging:
+            real = self.discriminator(augment(images))
             fake = self.discriminator(augmented.detach())
             losses["discriminator"] = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
             self.discriminator_optimizer.zero_grad()
@@ -117,5 +119,6 @@ def plain_perceptual() -> FeatureDistance:
     return FeatureDistance(stages)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return what `scaled_dot_product_attention` does, multiplied out."""
     return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1) @ v

@@ -18,7 +18,6 @@ from base_step import BaseStep, plain_perceptual
 from one_step import random_perceptual
 
 from pivq.config import load_config
-from pivq.discriminator import diff_augment
 from pivq.losses import generator_hinge
 from pivq.trainer import Trainer
 
@@ -55,7 +54,7 @@ def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
 
     def adversarial() -> None:
         leaf = images.clone().requires_grad_()
-        torch.autograd.grad(generator_hinge(trainer.discriminator(diff_augment(leaf))), leaf)
+        torch.autograd.grad(generator_hinge(trainer._judge(leaf)), leaf)
 
     return {
         "batch from memory": lambda: trainer.batch(1),
@@ -88,8 +87,7 @@ def main() -> None:
     train, batch = config.train, ours.batch(0)
     phases = {
         "before the discriminator": (0, train.discriminator_from_step),
-        "before the generator sees it": (train.discriminator_from_step, train.adversarial_from_step),
-        "last phase": (train.adversarial_from_step, train.steps),
+        "with it": (train.discriminator_from_step, train.steps),
     }
     print(f"`{arguments.profile}`, {arguments.threads} threads, medians of {arguments.repeats}\n")
     print("| steps | of the run | ours, ms | base code's, ms | ours, images/s | base code's, images/s | ratio |")

@@ -79,6 +79,7 @@ class TrainConfig:
     adversarial_limit: float  # greatest adaptive weight
     discriminator_width: int
     discriminator_layers: int  # of stride 2
+    discriminator_augmentation: bool  # DiffAug of what it judges
     discriminator_learning_rate: float
     discriminator_betas: tuple[float, float]  # of its Adam
     nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
@@ -243,11 +244,12 @@ _QUICK = {
     "train.quantize_from_step": (1200, ASSUMPTION),
     "train.history_steps": (100, ASSUMPTION),
     "train.codebook_initialisations": (4, ASSUMPTION),
-    "train.discriminator_from_step": (300, ASSUMPTION),
-    "train.adversarial_from_step": (1600, ASSUMPTION),
+    "train.discriminator_from_step": (1500, ASSUMPTION),
+    "train.adversarial_from_step": (1501, ASSUMPTION),
     "train.adversarial_limit": (0.2, ASSUMPTION),
     "train.discriminator_width": (16, ASSUMPTION),
     "train.discriminator_layers": (2, ASSUMPTION),
+    "train.discriminator_augmentation": (False, ASSUMPTION),  # with it so small a network learns nothing in time
     "train.discriminator_learning_rate": (1e-3, ASSUMPTION),
     "train.discriminator_betas": ((0.5, 0.9), ASSUMPTION),
     "train.nonfinite_limit": (10, ASSUMPTION),
@@ -322,6 +324,7 @@ _CELEBA64 = {
     "train.adversarial_limit": (1.0, BASE),
     "train.discriminator_width": (64, BASE),
     "train.discriminator_layers": (3, BASE),
+    "train.discriminator_augmentation": (True, BASE),
     "train.discriminator_learning_rate": (16 * 4.5e-6, BASE),
     "train.discriminator_betas": ((0.9, 0.999), BASE),
     "train.nonfinite_limit": (10, ASSUMPTION),

@@ -27,8 +27,8 @@ from torch import Tensor
 
 TOLERANCE = 1e-12  # of the gap between cost and bound, relative to the sums it is the difference of: rounding
 # What follows decides the time only; measured on two cores.
-SMALL = 1 << 17  # distances of an image that scipy's solver deals with sooner than lists are made ...
-CROWDED = 16  # ... unless there are so many latents to a nearest code
+SMALL = 1 << 17  # distances of an image that scipy's solver deals with sooner than lists are made
+CROWDED = 4  # latents to a nearest code from which on it is given fewer columns
 ROUNDS = 4  # of solving the latents pushed away, before all of an image are solved
 EVERY = 4  # columns to one that the reach of short lists is estimated from
 BLOCK = 1 << 17  # distances looked at together, so that they stay in the processor's cache
@@ -114,9 +114,8 @@ def _match_image(costs: Tensor, nearest: np.ndarray, distinct: int) -> np.ndarra
     itself, so no assignment costs less once no code is taken twice. (The prices: those of the solved, else 0.)
     """
     rows, columns = costs.shape
-    small = rows * columns <= SMALL and rows < CROWDED * distinct
-    if small or 2 * columns < 3 * rows:  # lists would hold most of the columns
-        return linear_sum_assignment(costs.cpu().numpy())[1]
+    if rows * columns <= SMALL or 2 * columns < 3 * rows:  # lists would hold most of the columns
+        return solve_dense(costs.cpu().numpy(), crowded=rows >= CROWDED * distinct)
     codes, solved = nearest.copy(), np.zeros(rows, dtype=bool)
     for turn in range(ROUNDS + 1):
         shared = np.bincount(codes)[codes] > 1
@@ -128,6 +127,20 @@ def _match_image(costs: Tensor, nearest: np.ndarray, distinct: int) -> np.ndarra
         part = costs if solved.all() else costs[torch.from_numpy(solved).to(costs.device)]
         codes[solved] = assign(part.cpu().numpy(), nearest[solved])
     return codes
+
+
+def solve_dense(costs: np.ndarray, crowded: bool) -> np.ndarray:
+    """Return the columns `(R,)` of an assignment of least cost by scipy's solver; of a crowd, on those it can need.
+
+    A row's R nearest columns suffice: the other rows leave it one. They lie no farther than any R columns do, such as
+    those nearest to all rows together.
+    """
+    if not crowded:
+        return linear_sum_assignment(costs)[1]
+    rows = len(costs)
+    common = np.argpartition(costs.mean(axis=0), rows - 1)[:rows]
+    needed = np.flatnonzero((costs <= costs[:, common].max(axis=1)[:, None]).any(axis=0))
+    return needed[linear_sum_assignment(costs[:, needed])[1]]
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is not found optimal

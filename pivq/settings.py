@@ -38,6 +38,8 @@ def settings_markdown() -> str:
 def _cell(value: Any, source: str) -> str:
     if isinstance(value, tuple):
         shown = ", ".join(map(str, value)) or "none"
+    elif isinstance(value, bool):
+        shown = str(value)
     else:
         shown = f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{shown}<br>*{source}*"

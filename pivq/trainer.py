@@ -183,10 +183,11 @@ class Trainer:
         return losses, gradient.to(output.dtype), judged
 
     def _judge(self, images: Tensor) -> Tensor:
-        """Return the discriminator's logits of augmented images, float32 whatever the autocast."""
-        augmented = diff_augment(images, self.rows, self.config.train.batch_size)
+        """Return the discriminator's logits, float32 whatever the autocast, of images that are augmented first."""
+        if self.config.train.discriminator_augmentation:
+            images = diff_augment(images, self.rows, self.config.train.batch_size)
         with self.accelerator.autocast():
-            return _full_precision(self.discriminator(augmented))
+            return _full_precision(self.discriminator(images))
 
     def _discriminator_gradient(self, images: Tensor, judged: Tensor) -> Tensor:
         """Leave the gradient of the discriminator's loss in its parameters, given its logits of the fakes."""

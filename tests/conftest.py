@@ -36,7 +36,7 @@ def make_tiny_config(**overrides) -> Config:
         "codebook_weight": 0.25, "commitment_weight": 1.0, "quantize_from_step": 3, "history_steps": 2,
         "codebook_initialisations": 2, "discriminator_from_step": 4, "adversarial_from_step": 5,
         "adversarial_limit": 0.5, "discriminator_width": 4, "discriminator_layers": 2,
-        "discriminator_learning_rate": 1e-3, "nonfinite_limit": 3,
+        "discriminator_augmentation": True, "discriminator_learning_rate": 1e-3, "nonfinite_limit": 3,
     }  # fmt: skip
     settings = {f"model__{name}": value for name, value in model.items()}
     settings |= {f"train__{name}": value for name, value in train.items()}

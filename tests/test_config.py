@@ -50,7 +50,8 @@ BASE_64 = {
     "train.reconstruction_weight": 1.0, "train.perceptual_network": "lpips_vgg", "train.perceptual_weight": 1.0,
     "train.codebook_weight": 0.25, "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0,
     "train.discriminator_width": 64, "train.discriminator_layers": 3, "train.discriminator_from_step": 30_000,
-    "train.discriminator_learning_rate": 7.2e-5, "train.discriminator_betas": (0.9, 0.999),
+    "train.discriminator_augmentation": True, "train.discriminator_learning_rate": 7.2e-5,
+    "train.discriminator_betas": (0.9, 0.999),
     "evaluation.prdc_k": (3, 5),
 }  # fmt: skip
 BASE_256 = BASE_64 | {

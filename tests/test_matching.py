@@ -141,7 +141,7 @@ def test_columns_left_out_are_in_no_better_matching(solved, num_codes, codebook_
         assert len(set(codes.tolist())) == num_codes
         assert total(distances, codes) == pytest.approx(float(distances[rows, columns].sum()), rel=1e-12)
     if spread == 0:
-        assert set(solved) == {(num_codes + 1, num_codes + 1)}, "identical latents need L columns, and one unpriced"
+        assert set(solved) == {(num_codes, num_codes)}, "identical latents need L columns"
 
 
 KINDS = {

@@ -135,7 +135,8 @@ display(Markdown(text))
 # %%
 marks = {"T_q": config.train.quantize_from_step, "codebook fitted again": initialisation_steps(config.train)[1:]}
 marks |= {"discriminator starts": config.train.discriminator_from_step}
-marks |= {"generator sees it": config.train.adversarial_from_step}
+if config.train.adversarial_from_step > config.train.discriminator_from_step + 1:
+    marks |= {"generator sees it": config.train.adversarial_from_step}
 figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
 save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
 
