@@ -527,7 +527,9 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
     blocks = re.findall(r"^```bash\n(.*?)^```", text.replace("\\\n", " "), re.M | re.S)
     commands = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
     monkeypatch.chdir(tmp_path)
-    for folder in ("photos", "samples", "results/quick/matching-seed0-04cac381"):
+    made_by_the_default_run = f"results/quick/{load_config('quick').run_dir('matching').name}"
+    assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
+    for folder in ("photos", "samples", made_by_the_default_run):
         Path(folder).mkdir(parents=True)
     seen = set()
     for words in map(shlex.split, filter(None, commands)):
