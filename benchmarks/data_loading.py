@@ -22,7 +22,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from pivq.data import from_uint8, load_dataset
-from pivq.images import Files, decode, ordered_map
+from pivq.images import Files, decode, examine, ordered_map
 
 WIDTH, HEIGHT, ATTRIBUTES, BATCH = 178, 218, 40, 16
 
@@ -72,9 +72,12 @@ def make_celeba(source: Path, folder: Path, count: int) -> None:
 def measure(image_size: int, repeats: int) -> None:
     """Print the table; "all" is the split measured, so that every image counts."""
 
-    def load():
-        return load_dataset("celeba", "all", image_size)
+    def load(limit: int | None = None):
+        return load_dataset("celeba", "all", image_size, limit)
 
+    start = time.perf_counter()
+    load(BATCH)  # lists all, and decodes one batch
+    listed = time.perf_counter() - start
     start = time.perf_counter()
     count = len(load())
     first = time.perf_counter() - start
@@ -90,21 +93,31 @@ def measure(image_size: int, repeats: int) -> None:
     read = sum(map(len, batches)) / median_seconds(read_batches, repeats)
 
     files = Files(Path(os.environ["PIVQ_ROOT"]) / "data" / "celeba")
-    paths = [files.pictures()[i] for i in order[: min(count, 1600)].tolist()]
+    everything = files.pictures()
+    start = time.perf_counter()
+    for _ in ordered_map(lambda chunk: [examine(files, path) for path in chunk], _chunks(everything)):
+        pass
+    looked = time.perf_counter() - start
+    paths = [everything[i] for i in order[: min(count, 1600)].tolist()]
     one = len(paths) / median_seconds(lambda: [decode(files, path, image_size) for path in paths], repeats)
-    chunks = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
 
     def in_threads() -> list:
-        return list(ordered_map(lambda chunk: [decode(files, path, image_size) for path in chunk], chunks))
+        return list(ordered_map(lambda chunk: [decode(files, path, image_size) for path in chunk], _chunks(paths)))
 
     several = len(paths) / median_seconds(in_threads, repeats)
     print(f"| {count:,} images of {WIDTH}×{HEIGHT}, to {image_size}×{image_size} | median of {repeats} |\n|---|---|")
-    print(f"| first load: look at all, decode all, {os.cpu_count()} threads (once) | {first:.1f} s |")
+    print(f"| first load: list all, with labels and splits (once) | {listed:.2f} s |")
+    print(f"| first load: look whether each can be read, {os.cpu_count()} threads (once) | {looked:.1f} s |")
+    print(f"| first load: both, and decode all, {os.cpu_count()} threads (once) | {first:.1f} s |")
     print(f"| indexed: every later load, with labels and splits | {indexed:.2f} s |")
     print(f"| read from the cache, random batches of {BATCH} | {read:,.0f} images/s |")
     print(f"| decoded every time, one thread | {one:,.0f} images/s |")
     print(f"| decoded every time, {os.cpu_count()} threads | {several:,.0f} images/s |")
     print(f"| cache over decoding in {os.cpu_count()} threads | {read / several:.0f} × |")
+
+
+def _chunks(paths: list[str]) -> list[list[str]]:
+    return [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
 
 
 def median_seconds(function: Callable[[], object], repeats: int) -> float:

@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("profile", choices=["quick", "celeba64", "ffhq256"])
     parser.add_argument("counts", type=int, nargs="+", help="numbers of samples")
     arguments = parser.parse_args()
-    print("| profile | samples | peak GiB | features, GiB | all images would be, GiB |\n|---|---:|---:|---:|---:|", flush=True)
+    print("| profile | samples | peak GiB | features, GiB | all images would be, GiB |")
+    print("|---|---:|---:|---:|---:|", flush=True)
     for count in arguments.counts:
         process = multiprocessing.get_context("spawn").Process(target=measure, args=(arguments.profile, count))
         process.start()

@@ -1,7 +1,7 @@
 """Install what the notebooks need beside what is already there, as on Colab; torch and numpy stay as they are.
 
 Colab brings its own torch, built for its GPUs, and a numpy that much else depends on: neither is replaced. Colab is the
-notebook server itself, so JupyterLab and papermill are left out.
+notebook server itself and pins its ipython and ipykernel, so what serves and runs notebooks is left out, however old.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 KEPT = ("torch", "torchvision", "torchaudio", "numpy")
-LEFT_OUT = ("jupyterlab", "papermill")
+LEFT_OUT = ("ipykernel", "ipython", "jupyterlab", "nbclient", "nbconvert", "nbformat", "papermill")
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 

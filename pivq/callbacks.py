@@ -17,6 +17,7 @@ from pivq.trainer import Trainer
 from pivq.usage import code_usage
 
 LOG_EVERY = 20  # steps a row of the log averages over
+VALIDATED_PIXELS = 100 * 64**2  # at a time
 
 
 class Progress:
@@ -108,14 +109,14 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(trainer: Trainer, images: Tensor, batch_size: int = 100) -> tuple[dict[str, float], Tensor]:
+def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor]:
     """Return figures of the EMA model on images `(N, 3, H, W)` uint8, and eight originals with reconstructions.
 
     The figures are means over images: `heldout_l1` on the [0, 1] scale, `heldout_psnr` in dB, `heldout_perceptual`;
     once the model quantizes, also `codes_in_use` and `codes_per_image` (distinct, mean).
     """
     sums, codes, pictures = torch.zeros(3, dtype=torch.float64), [], None
-    for batch in images.split(batch_size):
+    for batch in images.split(max(8, VALIDATED_PIXELS // trainer.config.model.image_size**2)):
         targets = batch.to(trainer.device).float() / 255
         output = trainer.ema(targets, quantize=trainer.quantizing)
         made = output.images.clamp(0, 1)

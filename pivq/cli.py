@@ -128,8 +128,13 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     parser.add_argument("--version", action="version", version=f"pivq {pivq.__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], description: str) -> argparse.ArgumentParser:
-        made = subparsers.add_parser(name, help=description, description=description, allow_abbrev=False)
+    def command(
+        name: str, run: Callable[[argparse.Namespace], None], description: str, epilog: str | None = None
+    ) -> argparse.ArgumentParser:
+        made = subparsers.add_parser(
+            name, help=description, description=description, epilog=epilog, allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         made.add_argument("--device", type=_known("device", DEVICES), default="auto",
                           help="auto, cpu or cuda (default: auto, a GPU if there is one)")  # fmt: skip
         made.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -141,7 +146,9 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
             help="what to do about files that cannot be read (default: raise)")  # fmt: skip
 
     model_help = "folder of a run, exported model, or Hub id owner/name"
-    add = command("train", _train, "Train a model, or go on with one that was interrupted.").add_argument
+    settings = "Settings of the profile quick, each with its source; --show-settings shows those of another.\n\n"
+    settings += _settings_table(load_config("quick"))
+    add = command("train", _train, "Train a model, or go on with one that was interrupted.", settings).add_argument
     add("--profile", type=_known("profile", list(PROFILES)), default="quick", metavar="NAME",
         help=f"settings: {', '.join(PROFILES)} (default: quick)")  # fmt: skip
     add("--quantizer", type=_known("quantizer", QUANTIZERS), default="matching", metavar="NAME",

@@ -32,9 +32,8 @@ def draw_samples(run: Run, count: int) -> SampledPairs:
 
 def decode_levels(model: PIVQ, codes: Tensor) -> Iterator[Tensor]:
     """Yield the images of codes `(N, L)`, batch by batch, uint8 `(B, 3, H, W)` on the CPU."""
-    device = next(model.parameters()).device
-    for images in decoded_batches(model.decode, codes.to(device), BATCH):
-        yield to_uint8(images.cpu())
+    for images in decoded_batches(model.decode, codes, BATCH):
+        yield to_uint8(images)
 
 
 def real_features(run: Run, network: FeatureNet, split: str = "train") -> NDArray:

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pivq.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log
 from pivq.checkpoint import load_checkpoint, save_checkpoint
 from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
+from pivq.identity import check_images, note_images
 from pivq.images import TooFewImages
 from pivq.model import PIVQ
 from pivq.paths import atomic_write
@@ -27,6 +29,7 @@ from pivq.trainer import Trainer, TrainingDiverged
 from pivq.usage import code_usage
 
 VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
+ENCODED_PIXELS = 200 * 64**2  # at a time
 
 
 class MissingRun(FileNotFoundError):
@@ -79,6 +82,7 @@ def require_run(config: Config, quantizer: str) -> Run:
 
     Raises:
         MissingRun: when there is none, naming the notebook that makes it.
+        OtherImages: the run was trained on other images than the configuration's.
     """
     run = find_run(config, quantizer)
     if run is None:
@@ -86,6 +90,7 @@ def require_run(config: Config, quantizer: str) -> Run:
             f"no finished {quantizer} run in {config.run_dir(quantizer)}: run notebook 03_train first "
             f"(./run_all.sh --profile {config.profile} --seed {config.seed} --only 03)"
         )
+    check_images(run.folder, load_splits(config))
     return run
 
 
@@ -98,19 +103,28 @@ def load_split(config: Config, split: str) -> ImageDataset:
     limit = config.train.train_images if split == "train" else config.train.heldout_images
     layout = config.dataset if config.dataset not in ("avatars", "folder") else None
     where = (config.data or config.dataset, split, config.model.image_size)
+    needed = images_needed(config, split)
+    what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
+    enough = 10 * max(images_needed(config, "heldout").values())
+    too_small = (
+        f"too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} images ({what}). "
+        f"A tenth of a folder is held out: about {enough} images in all are enough."
+    )
     try:
         dataset = load_dataset(*where, limit, layout)
     except TooFewImages:
-        dataset = load_dataset(*where, None, layout)  # as many as there are
-    needed = images_needed(config, split)
+        try:
+            dataset = load_dataset(*where, None, layout)  # as many as there are
+        except TooFewImages as error:  # none
+            raise ValueError(f"{error}. The set is {too_small}") from None
     if config.dataset != "avatars" and len(dataset) < max(needed.values()):
-        what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
-        enough = 10 * max(images_needed(config, "heldout").values())
-        raise ValueError(
-            f"{dataset} is too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} "
-            f"images ({what}). A tenth of a folder is held out: about {enough} images in all are enough."
-        )
+        raise ValueError(f"{dataset} is {too_small}")
     return dataset
+
+
+def load_splits(config: Config) -> dict[str, ImageDataset]:
+    """Return both splits by name; see `load_split`."""
+    return {split: load_split(config, split) for split in ("train", "heldout")}
 
 
 def images_needed(config: Config, split: str) -> dict[str, int]:
@@ -152,24 +166,30 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     Raises:
         TrainingDiverged: when gradients stay non-finite; names the last good checkpoint.
         FileNotFoundError: the weights of the perceptual network are not in place.
+        OtherImages: the run, or the steps that it would begin with, were trained on other images.
+
+    Warns:
+        UserWarning: for an unfinished run that differs in the batch size alone, whose work a new one does not use.
     """
     folder = config.run_dir(quantizer)
     if find_run(config, quantizer):
+        run = require_run(config, quantizer)
         print(f"{quantizer}: finished run loaded from {folder.name}")
-        return Run(folder, config, quantizer)
+        return run
 
     check_ready(config, metrics=False)
-    dataset, heldout = load_split(config, "train"), load_split(config, "heldout")
-    trainer = make_trainer(config, quantizer, dataset.images, device)
+    splits = load_splits(config)
+    trainer = make_trainer(config, quantizer, splits["train"].images, device)
     main = trainer.accelerator.is_main_process  # of several, one alone writes and talks
     if main:
+        _warn_of_other_batch_sizes(config, quantizer)
         write_config(config, quantizer)
-    _branch(config, quantizer, trainer, heldout.images)
+    _branch(config, quantizer, trainer, splits)
     if _load(trainer, folder) and main:
         print(f"{quantizer}: going on from step {trainer.step:,} of {config.train.steps:,}")
-    _fit(trainer, heldout.images, folder, config.train.steps, quantizer)
+    _fit(trainer, splits, folder, config.train.steps, quantizer)
     if main:
-        _summarise(trainer, dataset, heldout, folder)
+        _summarise(trainer, splits, folder)
     trainer.accelerator.wait_for_everyone()
     return Run(folder, config, quantizer)
 
@@ -177,8 +197,8 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
 def train_trunk(config: Config, device: str = "auto") -> None:
     """Train the steps before T_q, if there are any and no run has done them yet; `train` does so by itself."""
     if config.train.quantize_from_step:
-        trainer = make_trainer(config, "matching", load_split(config, "train").images, device)
-        _train_trunk(trainer, load_split(config, "heldout").images)
+        splits = load_splits(config)
+        _train_trunk(make_trainer(config, "matching", splits["train"].images, device), splits)
 
 
 def train_shared(config: Config, device: str = "auto") -> int:
@@ -187,11 +207,11 @@ def train_shared(config: Config, device: str = "auto") -> int:
     These are the steps before T_q, and those after it until, in a batch, two latents of an image have the same nearest
     code (see `pivq.trainer.Trainer.fit`). `train` goes on from there.
     """
-    folder, heldout = config.run_dir("shared"), load_split(config, "heldout").images
-    trainer = make_trainer(config, "nearest", load_split(config, "train").images, device)
-    _branch(config, "shared", trainer, heldout)
+    folder, splits = config.run_dir("shared"), load_splits(config)
+    trainer = make_trainer(config, "nearest", splits["train"].images, device)
+    _branch(config, "shared", trainer, splits)
     _load(trainer, folder)
-    _fit(trainer, heldout, folder, config.train.steps, "both quantizers", while_distinct=True)
+    _fit(trainer, splits, folder, config.train.steps, "both quantizers", while_distinct=True)
     if trainer.step < config.train.steps:
         print(f"From step {trainer.step:,} on the quantizers differ: two latents of an image have one nearest code.")
     return trainer.step
@@ -232,7 +252,7 @@ def _load(trainer: Trainer, folder: Path) -> bool:
     return path.exists()
 
 
-def _branch(config: Config, run: str, trainer: Trainer, heldout: Tensor) -> None:
+def _branch(config: Config, run: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
     """Begin a run, if it is new, where the steps end that it shares with others; train those that nobody has yet."""
     folder, source = config.run_dir(run), config.run_dir("shared")
     begun = (folder / "checkpoint.pt").exists()
@@ -242,7 +262,8 @@ def _branch(config: Config, run: str, trainer: Trainer, heldout: Tensor) -> None
     if not (source / "checkpoint.pt").exists():
         if not config.train.quantize_from_step:
             return
-        source = _train_trunk(trainer, heldout)
+        source = _train_trunk(trainer, splits)
+    check_images(source, splits)
     if trainer.accelerator.is_main_process:
         _copy_run(source, folder, {"config": config.as_dict(), "quantizer": trainer.quantizer})
     trainer.accelerator.wait_for_everyone()
@@ -250,12 +271,12 @@ def _branch(config: Config, run: str, trainer: Trainer, heldout: Tensor) -> None
 
 def _copy_run(source: Path, folder: Path, changes: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (source / "log.jsonl", *source.glob("reconstructions-*.png")):
+    for file in (source / "log.jsonl", source / "images.json", *source.glob("reconstructions-*.png")):
         shutil.copy(file, folder / file.name)
     save_checkpoint(folder / "checkpoint.pt", load_checkpoint(source / "checkpoint.pt") | changes)
 
 
-def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
+def _train_trunk(trainer: Trainer, splits: Mapping[str, ImageDataset]) -> Path:
     """Train the steps before T_q, unless they are there; return their folder."""
     config = trainer.config
     folder = config.run_dir("trunk")
@@ -264,22 +285,43 @@ def _train_trunk(trainer: Trainer, heldout: Tensor) -> Path:
     trainer.accelerator.wait_for_everyone()  # so that all have looked before one writes
     if state["step"] < config.train.quantize_from_step:
         trainer.load_state_dict(state | {"config": config.as_dict()})
-        _fit(trainer, heldout, folder, config.train.quantize_from_step, "before T_q")
+        _fit(trainer, splits, folder, config.train.quantize_from_step, "before T_q")
     return folder
 
 
+def _warn_of_other_batch_sizes(config: Config, quantizer: str) -> None:
+    """Tell of unfinished runs that would be gone on with, had their batch size been asked for."""
+    if config.run_dir(quantizer).exists():
+        return
+    settings = json.loads(json.dumps(config.as_dict()["train"]))  # tuples as the file has them
+    for path in config.run_dir(quantizer).parent.glob(f"{quantizer}-seed{config.seed}-*/config.json"):
+        other = json.loads(path.read_text())["train"]
+        if other | {"batch_size": config.train.batch_size} == settings and not (path.parent / "summary.json").exists():
+            warnings.warn(
+                f"a new run begins with batch_size {config.train.batch_size}; {path.parent.name} is not finished and "
+                f"has {other['batch_size']}: ask for that to go on with it",
+                stacklevel=3,
+            )
+
+
 def _fit(
-    trainer: Trainer, heldout: Tensor, folder: Path, until: int, title: str, while_distinct: bool = False
-) -> None:
-    """Train up to step `until` with everything beside it, and leave a checkpoint of the last step in the folder."""
+    trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Path, until: int, title: str,
+    while_distinct: bool = False,
+) -> None:  # fmt: skip
+    """Train up to step `until` with everything beside it, and leave a checkpoint of the last step in the folder.
+
+    Raises:
+        OtherImages: what is there already was trained on other images.
+    """
+    check_images(folder, splits)
     if not trainer.accelerator.is_main_process:
         trainer.fit(until, while_distinct)
         trainer.accelerator.wait_for_everyone()
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    note_images(folder, splits)
     checkpoint = folder / "checkpoint.pt"
     log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, title)
-    validation = Validation(heldout[:VALIDATION_IMAGES], folder, log)
+    validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)
     trainer.callbacks = [progress, log, validation, Checkpoints(checkpoint)]
     try:
         trainer.fit(until, while_distinct)
@@ -293,19 +335,24 @@ def _fit(
     trainer.accelerator.wait_for_everyone()
 
 
-@torch.no_grad()
-def encode_images(model: PIVQ, images: Tensor, batch_size: int = 200) -> np.ndarray:
-    """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device."""
+def latents_in_batches(model: PIVQ, images: Tensor, batch_size: int | None = None) -> Iterator[Tensor]:
+    """Yield the latents `(B, L, d)` of images `(N, 3, H, W)` uint8, batch by batch, on the model's device."""
     device = next(model.parameters()).device
-    batches = [model.encode(batch.to(device).float() / 255).cpu() for batch in images.split(batch_size)]
-    return torch.cat(batches).numpy()
+    for batch in images.split(batch_size or max(1, ENCODED_PIXELS // model.config.image_size**2)):
+        yield model.latents(batch.to(device).float() / 255)
 
 
-def _summarise(trainer: Trainer, dataset: ImageDataset, heldout: ImageDataset, folder: Path) -> None:
+def encode_images(model: PIVQ, images: Tensor, batch_size: int | None = None) -> np.ndarray:
+    """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device."""
+    quantizer = model.quantizer
+    batches = (quantizer.choose(quantizer.distances(z)) for z in latents_in_batches(model, images, batch_size))
+    return torch.cat([codes.cpu() for codes in batches]).numpy()
+
+
+def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Path) -> None:
     """Encode both splits and write `codes.npz`, then, last, `summary.json`, which marks the run as finished."""
     config = trainer.config
-    figures, _ = validate(trainer, heldout.images)
-    splits = {"train": dataset, "heldout": heldout}
+    figures, _ = validate(trainer, splits["heldout"].images)
     codes = {name: encode_images(trainer.ema, split.images) for name, split in splits.items()}
     small = np.min_scalar_type(config.model.codebook_size - 1)
     with atomic_write(folder / "codes.npz") as temporary:
@@ -313,8 +360,8 @@ def _summarise(trainer: Trainer, dataset: ImageDataset, heldout: ImageDataset, f
             temporary,
             train_codes=codes["train"].astype(small),
             heldout_codes=codes["heldout"].astype(small),
-            train_ids=np.array(dataset.ids),
-            heldout_ids=np.array(heldout.ids),
+            train_ids=np.array(splits["train"].ids),
+            heldout_ids=np.array(splits["heldout"].ids),
         )
     usage = code_usage(codes["train"], config.model.codebook_size)
     shared = [config.run_dir(name) / "checkpoint.pt" for name in ("shared", "trunk")]

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,15 @@ def load_folder(folder: Path, image_size: int, limit: int | None = None, on_erro
 
 
 def picture_size(folder: Path) -> int:
-    """Return the shorter side, in pixels, of the first image of a folder.
+    """Return the shorter side, in pixels, of the first image of a folder that can be read.
 
     Raises:
-        ValueError: no image is in it.
+        ValueError: there is none.
     """
     files = Files(folder)
     for path in files.pictures():
-        with files.open(path) as file, Image.open(file) as picture:
+        # What cannot be read is reported, or skipped, with all other such files when the images are loaded.
+        with suppress(OSError), files.open(path) as file, Image.open(file) as picture:
             return min(picture.size)
     raise ValueError(f"no images in {folder}")
 

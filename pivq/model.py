@@ -213,7 +213,7 @@ class PIVQ(nn.Module):
         return self.decoder(latents).clamp(0, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64; their order has no influence.
+        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64, on any device; their order has no influence.
 
         Raises:
             ValueError: for another shape or type, or codes outside 0 … K − 1.
@@ -223,7 +223,8 @@ class PIVQ(nn.Module):
             raise ValueError(f"codes must be whole numbers (B, L), got {codes.dtype} {tuple(codes.shape)}")
         if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
             raise ValueError(f"codes must lie in 0 … {size - 1}, got {int(codes.min())} … {int(codes.max())}")
-        return self.decode_latents(F.embedding(codes.long(), self.quantizer.codebook))
+        codebook = self.quantizer.codebook
+        return self.decode_latents(F.embedding(codes.long().to(codebook.device), codebook))
 
 
 def _model_config(stored: Stored) -> ModelConfig:

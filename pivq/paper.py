@@ -79,6 +79,9 @@ TABLE1 = [
 
 TABLE2 = [Bottleneck("nearest", 49, 614), Bottleneck("matching", 512, 2221)]
 
+# The data sets of Table 3, by what `Config.dataset` calls them.
+DATA = {"ffhq": "FFHQ 256×256", "celeba": "CelebA 64×64", "celebahq": "CelebA-HQ 256×256"}
+
 # Samples behind the paper's own scores (Section 4.3); Table 3 does not say how many are behind the others.
 SAMPLES = {"FFHQ 256×256": "50,000", "CelebA 64×64": "50,000", "CelebA-HQ 256×256": "30,000"}
 
@@ -114,9 +117,10 @@ def _table3_claims() -> list[Claim]:
     """Return one claim for each of the paper's own scores of Table 3."""
     units = {"fid": "FID", "precision": "share", "recall": "share", "density": "ratio", "coverage": "share"}
     own = [row for row in TABLE3 if row.method == "PI-VQ"]
+    names = {data: name for name, data in DATA.items()}
     return [
         Claim(
-            f"{row.data.split(' ')[0].lower().replace('-', '')}_{metric}",
+            f"{names[row.data]}_{metric}",
             "Table 3",
             f"{metric.upper() if metric == 'fid' else metric} of samples on {row.data}",
             getattr(row, metric),

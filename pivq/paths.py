@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 def root() -> Path:
     """Return the folder that holds `data/`, `results/` and `figures/`.
@@ -14,8 +15,7 @@ def root() -> Path:
     """
     if os.environ.get("PIVQ_ROOT"):
         return Path(os.environ["PIVQ_ROOT"]).expanduser().resolve()
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+    return CHECKOUT if (CHECKOUT / "notebooks").is_dir() else Path.cwd()
 
 
 def data_dir() -> Path:
@@ -31,6 +31,15 @@ def results_dir(profile: str) -> Path:
 def figures_dir(profile: str) -> Path:
     """Return the folder of figures and tables: `figures/<profile>/`."""
     return root() / "figures" / profile
+
+
+def ablations_file(profile: str) -> Path:
+    """Return where the ablations of a profile are, or, if it has none, those that the project comes with.
+
+    They take longer than the default run, and with the settings of the paper days.
+    """
+    own = figures_dir(profile) / "ablations.json"
+    return own if own.exists() else CHECKOUT / "figures" / "quick" / "ablations.json"
 
 
 @contextmanager

@@ -43,6 +43,7 @@ ARTEFACTS = {
     "table1_capabilities": "06_sample_quality",
     "table1_measurements": "06_sample_quality",
     "table3_metrics": "06_sample_quality",
+    "table3_reported": "06_sample_quality",
     "samples_and_neighbours": "06_sample_quality",
     "memorisation": "06_sample_quality",
     "sample_quality": "06_sample_quality",

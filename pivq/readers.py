@@ -75,7 +75,8 @@ def load(
 
     chosen = [i for i, part in enumerate(reading.splits) if split in ("all", part)]
     if not chosen:
-        raise ValueError(f'no image of the {len(reading.ids):,} in {root} is in split {split!r}: use "all" or add some')
+        count = len(reading.ids)
+        raise TooFewImages(f'no image of the {count:,} in {root} is in split {split!r}: use "all" or add some')
     if limit and limit > len(chosen):
         raise TooFewImages(f"limit {limit:,} is more than the {len(chosen):,} images of split {split!r} in {root}")
     ids = {reading.paths[i]: reading.ids[i] for i in chosen}

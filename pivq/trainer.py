@@ -50,6 +50,9 @@ class Trainer:
         ema: the averaged model, which validation, samples and checkpoints' readers use.
         skipped: steps without a finite gradient, which changed nothing.
         callbacks: called as `callback(trainer, losses)` after each step, with a dict of scalar tensors.
+
+    Raises:
+        ValueError: fewer images than a batch, more processes than images in one, or a mixed precision but bf16.
     """
 
     def __init__(
@@ -68,6 +71,16 @@ class Trainer:
         self.config, self.quantizer, self.images, self.perceptual = config, quantizer, images, perceptual
         self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
         several = self.accelerator.num_processes > 1
+        if self.accelerator.num_processes > train.batch_size:
+            raise ValueError(
+                f"{self.accelerator.num_processes} processes cannot share a batch of {train.batch_size}: each needs an "
+                f"image, so start at most {train.batch_size}"
+            )
+        if self.accelerator.mixed_precision not in ("no", "bf16"):
+            raise ValueError(
+                f"mixed precision {self.accelerator.mixed_precision!r} would need its losses scaled, which is not done "
+                "here: take bf16 or no"
+            )
         self.device = self.accelerator.device if several else torch.device(device)
         self.rows = _share(train.batch_size, self.accelerator.process_index, self.accelerator.num_processes)
         # The mean over processes of a loss times `share` is its mean over the whole batch.

@@ -33,7 +33,7 @@ class WeightsFile:
         given = os.environ.get(self.variable)
         if given:
             place = Path(given).expanduser()
-            return [place if place.name == self.name else place / self.name]
+            return [place if place.is_file() or place.name == self.name else place / self.name]
         cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         torch_home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
         return [torch_home / "hub" / "checkpoints" / self.name, Path(tempfile.gettempdir()) / self.name]

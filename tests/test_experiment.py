@@ -25,11 +25,12 @@ from pivq.experiment import (
     train_shared,
     train_trunk,
 )
+from pivq.identity import OtherImages
 from pivq.images import TooFewImages
 from pivq.model import PIVQ
 from pivq.trainer import Trainer, TrainingDiverged
 
-FILES = {"config.json", "checkpoint.pt", "log.jsonl", "codes.npz", "summary.json"}
+FILES = {"config.json", "images.json", "checkpoint.pt", "log.jsonl", "codes.npz", "summary.json"}
 
 
 class Perceptual(nn.Module):
@@ -166,8 +167,7 @@ def test_pictures_are_originals_and_reconstructions(finished, tiny_config):
 # --- Finding runs -----------------------------------------------------------------------------------------------------
 
 
-def test_a_finished_run_is_loaded_and_says_so(finished, tiny_config, monkeypatch, capsys):
-    monkeypatch.setattr(experiment, "load_split", None)  # not even the data are wanted
+def test_a_finished_run_is_loaded_and_says_so(finished, tiny_config, capsys):
     run = train(tiny_config(), "matching")
     assert run == finished[0]["matching"]
     assert run == find_run(tiny_config(), "matching") == require_run(tiny_config(), "matching")
@@ -179,6 +179,27 @@ def test_a_missing_run_names_the_notebook_that_makes_it(finished, tiny_config):
     assert find_run(config, "matching") is None
     with pytest.raises(MissingRun, match=r"03_train first \(./run_all.sh --profile smoke --seed 5 --only 03\)"):
         require_run(config, "matching")
+
+
+@pytest.mark.parametrize("change", ["ids", "pixels"])
+def test_a_run_is_not_used_with_other_images(finished, tiny_config, monkeypatch, tmp_path, change):
+    def other(config, name):
+        found = split(config, name)
+        if name == "train" and change == "ids":
+            found.ids[7] = "another"
+        elif name == "train":
+            found.images[7] = 255 - found.images[7]
+        return found
+
+    monkeypatch.setattr(experiment, "load_split", other)
+    folder = finished[0]["matching"].folder
+    for use in (train, require_run):
+        with pytest.raises(OtherImages, match=f"{folder.name} was trained on other images"):
+            use(tiny_config(), "matching")
+    config = tiny_config(train__commitment_weight=0.25)  # a new run, which would begin with the trunk
+    with pytest.raises(OtherImages, match="trunk-seed0-.* was trained on other images"):
+        train(config, "matching")
+    assert not (config.run_dir("matching") / "checkpoint.pt").exists()
 
 
 class Images(list):
@@ -212,6 +233,15 @@ def test_a_folder_with_fewer_images_than_the_profile_takes_is_taken_whole(tiny_c
 
     monkeypatch.setattr(experiment, "load_dataset", load)
     assert len(load_split(tiny_config(data="faces", dataset="folder"), "train")) == 20
+
+
+def test_a_folder_without_heldout_images_is_too_small(tiny_config, monkeypatch):
+    def load(*_):
+        raise TooFewImages("no image of the 4 in faces is in split 'heldout'")
+
+    monkeypatch.setattr(experiment, "load_dataset", load)
+    with pytest.raises(ValueError, match=r"no image of the 4 .*heldout split needs 50 .*about 500 images in all"):
+        load_split(tiny_config(data="faces", dataset="folder"), "heldout")
 
 
 def test_too_few_images_are_refused_with_what_they_are_needed_for(tiny_config, monkeypatch):

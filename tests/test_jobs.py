@@ -65,6 +65,12 @@ def test_a_digest_changes_with_any_weight(tiny_config):
         before = model_digest(model)
 
 
+def test_the_size_of_a_picture_is_that_of_the_first_that_can_be_read(tmp_path):
+    (tmp_path / "0.png").write_text("<html>")
+    Image.new("RGB", (30, 20)).save(tmp_path / "1.png")
+    assert picture_size(tmp_path) == 20
+
+
 def test_the_size_of_a_picture_is_its_shorter_side(tmp_path):
     (tmp_path / "note.txt").write_text("not a picture")
     with pytest.raises(ValueError, match="no images in"):

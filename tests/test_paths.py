@@ -22,9 +22,20 @@ def test_root_is_the_checkout_unless_told_otherwise(checkout, monkeypatch, tmp_p
 
 def test_root_is_the_working_directory_for_a_package_without_checkout(monkeypatch, tmp_path):
     monkeypatch.delenv("PIVQ_ROOT", raising=False)
-    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages" / "pivq" / "paths.py"))
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path / "site-packages")
     monkeypatch.chdir(tmp_path)
     assert paths.root() == tmp_path
+
+
+def test_ablations_are_those_of_the_project_until_there_are_others(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    come_with_it = checkout / "figures" / "quick" / "ablations.json"
+    assert paths.ablations_file("quick") == paths.ablations_file("celeba64") == come_with_it
+    assert come_with_it.exists()
+    own = tmp_path / "figures" / "celeba64" / "ablations.json"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert paths.ablations_file("celeba64") == own
 
 
 def test_atomic_write_makes_folders_and_leaves_one_file(tmp_path):

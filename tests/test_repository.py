@@ -32,7 +32,8 @@ LAYERS = [
      "perceptual", "metrics", "prdc", "sampling", "probing", "usage", "plotting", "charts", "pictures", "diagrams",
      "paper"],
     ["model", "checkpoint", "hub", "model_card"],
-    ["trainer", "callbacks", "experiment", "cost", "parallel", "evaluation", "ablations", "verdict", "jobs"],
+    ["identity", "trainer", "callbacks", "experiment", "cost", "parallel", "evaluation", "ablations", "verdict",
+     "jobs"],
     ["arguments", "runner", "cli", "__main__"],
 ]  # fmt: skip
 

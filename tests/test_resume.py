@@ -103,6 +103,16 @@ def test_another_batch_size_is_told_with_both_values(monkeypatch, tmp_path):
         train(now, "nearest")
 
 
+def test_a_new_run_tells_of_an_unfinished_one_with_another_batch_size(monkeypatch, tmp_path):
+    assert run_to_the_end(tmp_path, kill_at=4) == -signal.SIGKILL
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    monkeypatch.setattr(experiment, "load_split", split)
+    monkeypatch.setattr(experiment, "load_perceptual", lambda name: Perceptual())
+    before = make_tiny_config(**SETTINGS).run_dir("nearest").name
+    with pytest.warns(UserWarning, match=f"begins with batch_size 3; {before} is not finished and has 4"):
+        train(make_tiny_config(**SETTINGS, train__batch_size=3), "nearest")
+
+
 def test_another_number_of_processes_or_precision_is_told_with_both_values():
     config = make_tiny_config()
     trainer = Trainer(config, "nearest", split(config, "train").images, Perceptual())

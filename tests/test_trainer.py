@@ -1,6 +1,7 @@
 """The training step against plain autograd, the phases of a run, skipped steps, EMA, codebook resets, resuming."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,6 +113,19 @@ def test_images_over_from_the_last_full_batch_wait_for_another_epoch(tiny_config
 def test_fewer_images_than_a_batch_are_refused(tiny_config):
     with pytest.raises(ValueError, match="3 training images are fewer than one batch of 4"):
         Trainer(tiny_config(), "matching", make_images()[:3], Perceptual())
+
+
+@pytest.mark.parametrize(
+    "processes, precision, message",
+    [(5, "no", "5 processes cannot share a batch of 4: .* at most 4"), (1, "fp16", "'fp16' .*take bf16 or no")],
+)
+def test_processes_without_images_and_unscaled_half_precision_are_refused(
+    make_trainer, monkeypatch, processes, precision, message
+):
+    stand_in = SimpleNamespace(num_processes=processes, process_index=0, mixed_precision=precision, device="cpu")
+    monkeypatch.setattr("pivq.trainer.Accelerator", lambda cpu: stand_in)
+    with pytest.raises(ValueError, match=message):
+        make_trainer()
 
 
 def test_learning_rate_factor_by_hand(tiny_config):

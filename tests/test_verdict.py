@@ -112,6 +112,18 @@ def test_scores_of_the_papers_own_experiment_are_judged(facts):
     assert judged["ffhq_fid"].judgement == judged["celebahq_fid"].judgement == NEEDS_SCALE
 
 
+@pytest.mark.parametrize("codes, judgement", [(47, REPRODUCED), (140, DIFFERS)])
+def test_the_papers_own_sizes_are_judged(facts, codes, judgement):
+    facts["config"] = load_config("celebahq256")
+    facts["capacity"] |= {"L": 512, "models": {"nearest": model(codes, 600.0), "matching": model(512, 2200.0)}}
+    assert by_id(facts)["nearest_codes_per_image"][4:6] == (f"{codes} of 512", judgement)
+    assert by_id(facts)["dense_samples"].judgement == NEEDS_SCALE, "the density is of other features"
+    facts["sample_quality"]["distance_name"] = "FID"
+    assert by_id(facts)["dense_samples"].judgement == DIFFERS
+    facts["sample_quality"]["rows"][0]["density (k=3)"] = 1.5
+    assert by_id(facts)["dense_samples"].judgement == REPRODUCED
+
+
 def test_scores_on_other_data_are_never_called_reproduced(facts):
     scores = [j for j in judge(facts) if j.where == "Table 3" and not j.id.startswith("average")]
     assert len(scores) == 15 and {j.judgement for j in scores} == {NEEDS_SCALE}

@@ -39,6 +39,11 @@ def test_file_is_found_in_a_cache_or_where_said(stand_in, monkeypatch, tmp_path)
         assert stand_in.find() == mine
 
 
+def test_a_file_that_is_said_may_have_another_name(stand_in, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_VGG16", str(put(tmp_path / "mine" / "vgg.pth")))
+    assert stand_in.find() == tmp_path / "mine" / "vgg.pth"
+
+
 def test_what_is_said_elsewhere_is_not_looked_for_in_a_cache(stand_in, monkeypatch, tmp_path):
     put(tmp_path / "torch" / "hub" / "checkpoints" / VGG16.name)
     monkeypatch.setenv("PIVQ_VGG16", str(tmp_path / "mine"))

@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
@@ -64,7 +65,7 @@ from IPython.display import Markdown, display
 from pivq.config import load_config
 from pivq.data import from_uint8
 from pivq.diagrams import draw_architecture
-from pivq.experiment import find_run, load_split
+from pivq.experiment import find_run, latents_in_batches, load_split
 from pivq.model import PIVQ
 from pivq.pictures import as_pixels, plot_images
 from pivq.plotting import save_figure, save_table, use_style
@@ -106,8 +107,8 @@ save_figure(figure, "fig2_architecture", profile, caption(config));
 run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
 if not run:
+    latents = torch.cat(list(latents_in_batches(model, heldout.images[8:108]))).flatten(0, 1)
     with torch.no_grad():
-        latents = model.encoder(from_uint8(heldout.images[8:108])).flatten(0, 1)
         model.quantizer.codebook.copy_(latents[torch.randperm(len(latents))[: config.model.codebook_size]])
 display(Markdown("The trained matching model." if run else "No finished run yet: an untrained model, so its images are no faces."))
 

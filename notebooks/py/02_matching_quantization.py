@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
@@ -68,7 +69,7 @@ from pivq.codebook_init import fit_codebook
 from pivq.config import load_config
 from pivq.data import from_uint8
 from pivq.diagrams import draw_example, draw_matching
-from pivq.experiment import find_run, load_split
+from pivq.experiment import find_run, latents_in_batches, load_split
 from pivq.matching import match
 from pivq.model import PIVQ
 from pivq.pictures import plot_images
@@ -287,9 +288,9 @@ display(Markdown(
 # %%
 run = find_run(config, "matching")
 model = run.model() if run else PIVQ(config.model, "matching").eval()
-with torch.no_grad():
-    latents = torch.cat([model.encoder(batch) for batch in faces[:200].split(100)])
-    if not run:
+latents = torch.cat(list(latents_in_batches(model, train.images[:200])))
+if not run:
+    with torch.no_grad():
         model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
 distances = model.quantizer.distances(latents)
 nearest, matched = distances.argmin(dim=2), match(distances)

@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
@@ -72,10 +73,11 @@ from pivq.cost import measure_cost
 from pivq.experiment import discard, encode_images, load_split
 from pivq.features import load_feature_network
 from pivq.parallel import train_together
-from pivq.paths import figures_dir
+from pivq.paths import ablations_file, figures_dir
 from pivq.pictures import plot_images, plot_reconstructions
 from pivq.plotting import save_figure, save_json, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
+from pivq.ready import check_ready
 
 config = load_config(profile, seed, data, features)
 seed_everything(seed)
@@ -88,6 +90,7 @@ use_style()
 
 # %%
 quantizers = ("matching", "nearest")
+check_ready(config, metrics=rerun_ablations)
 if force:
     discard(config, quantizers)
 if not all(config.run_dir(quantizer).exists() for quantizer in quantizers):
@@ -182,11 +185,10 @@ save_figure(figure, "reconstructions", profile, caption(config, config.train.ste
 # The matching model again, with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, and quantized from the first step. These runs take longer than the two models themselves, so the default run shows the results stored from one, and says so; `--rerun-ablations` trains them here.
 
 # %%
-network = load_feature_network(config.evaluation.features)
 stored = figures_dir(profile) / "ablations.json"
-cheap = profile in ("quick", "smoke")  # elsewhere these are five more trainings of hours or days
-if rerun_ablations or (cheap and not stored.exists()):
-    table, samples = run_ablations(config, network, device)
+trained_here = rerun_ablations or (profile == "smoke" and not stored.exists())
+if trained_here:
+    table, samples = run_ablations(config, load_feature_network(config.evaluation.features), device)
     note = f"matching model · {len(load_split(config, 'heldout')):,} samples against the training images"
     line = caption(config, config.train.steps, note)
     save_table(table, "ablations", profile, line)
@@ -195,14 +197,11 @@ if rerun_ablations or (cheap and not stored.exists()):
     save_figure(figure, "ablation_samples", profile, line + " · a column has the same parents")
     facts = stamp(config, config.train.steps, "matching", protocol=note)
     save_json({"rows": table.to_dict("records")} | facts, "ablations", profile)
-    origin = "trained in this run"
-else:
-    if not stored.exists():
-        stored = figures_dir("quick") / "ablations.json"
-    origin = "stored from an earlier run"
-    if json.loads(stored.read_text())["digest"] != config.digest("matching"):
-        origin += ", which had other settings or another seed than this one"
+stored = ablations_file(profile)
 ablations = json.loads(stored.read_text())
+origin = "trained in this run" if trained_here else "stored from an earlier run"
+if ablations["digest"] != config.digest("matching"):
+    origin += ", which had other settings or another seed than this one"
 display(Markdown(f"**{origin}**: profile {ablations['profile']}, {ablations['steps']:,} steps, seed {ablations['seed']}; {ablations['protocol']}."))
 display(pd.DataFrame(ablations["rows"]))
 

@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
@@ -50,6 +51,7 @@ profile = "quick"
 seed = 0
 data = ""
 force = False
+device = "auto"
 
 # %% [markdown]
 # Imports, the configuration and the style of all figures.
@@ -67,7 +69,7 @@ from pivq import paper
 from pivq.capacity import exactly_distinct_bits, matching_bits, multiset_bits, nearest_bits, positional_bits
 from pivq.charts import plot_capacity, plot_codebook_use, plot_slots
 from pivq.config import load_config
-from pivq.experiment import load_split, require_run
+from pivq.experiment import latents_in_batches, load_split, pick_device, require_run
 from pivq.matching import match
 from pivq.plotting import save_figure, save_json, save_table, use_style
 from pivq.provenance import caption, seed_everything, stamp
@@ -274,10 +276,9 @@ display(by_slot.style.format(precision=2).format({"uses by the main slot": "{:.1
 agreement = {}
 heldout = load_split(config, "heldout").images
 for quantizer, run in runs.items():
-    model, same = run.model(), []
-    for batch in heldout.split(200):
-        with torch.no_grad():
-            distances = model.quantizer.distances(model.encoder(batch.float() / 255))
+    model, same = run.model(pick_device(device)), []
+    for latents in latents_in_batches(model, heldout):
+        distances = model.quantizer.distances(latents)
         same.append((distances.argmin(dim=2) == match(distances)).float().mean(dim=1))
     agreement[quantizer] = float(torch.cat(same).mean())
 display(Markdown(f"Matching and nearest choose the same code for **{agreement['matching']:.1%}** of the latents of the matching model, and for {agreement['nearest']:.1%} of those of the nearest model ({len(heldout):,} faces)."))

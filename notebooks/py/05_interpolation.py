@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
@@ -50,6 +51,7 @@ profile = "quick"
 seed = 0
 data = ""
 force = False
+device = "auto"
 
 # %% [markdown]
 # Imports, the configuration and the style of all figures.
@@ -63,7 +65,7 @@ from IPython.display import Markdown, display
 
 from pivq.charts import plot_smoothness
 from pivq.config import load_config
-from pivq.experiment import load_split, require_run
+from pivq.experiment import load_split, pick_device, require_run
 from pivq.pictures import plot_images, plot_paths, plot_samples_with_parents
 from pivq.plotting import save_figure, save_json, use_style
 from pivq.provenance import caption, seed_everything, stamp
@@ -78,11 +80,11 @@ use_style()
 
 # %%
 run = require_run(config, "matching")
-model = run.model()
+model = run.model(pick_device(device))
 heldout = load_split(config, "heldout")
 codes = torch.from_numpy(run.codes("heldout"))
 generator = torch.Generator().manual_seed(seed)
-pairs = torch.randperm(len(heldout), generator=generator).reshape(-1, 2)
+pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
 display(Markdown(f"The first pair: `{heldout.ids[pairs[0, 0]]}` and `{heldout.ids[pairs[0, 1]]}`."))
 
 # %% [markdown]
@@ -90,7 +92,8 @@ display(Markdown(f"The first pair: `{heldout.ids[pairs[0, 0]]}` and `{heldout.id
 
 # %%
 shuffled = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in codes[:50]])
-order_difference = float((model.decode(shuffled) - model.decode(codes[:50])).abs().max())
+in_order, out_of_order = (decode_in_batches(model.decode, sets) for sets in (codes[:50], shuffled))
+order_difference = float((out_of_order - in_order).abs().max())
 display(Markdown(f"{order_difference:.0e}: the rounding of float32 sums, nothing else."))
 
 # %% [markdown]

@@ -35,11 +35,12 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    here = [folder for folder in (Path.cwd() / "companion", *Path.cwd().parents) if (folder / "pivq").is_dir()]
-    checkout = here[0] if here else Path.cwd() / "companion"
-    if not here:
-        subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", str(checkout)], check=True)
-        subprocess.run([sys.executable, str(checkout / "notebooks" / "colab.py")], check=True)
+    clone = Path.cwd() / "companion"
+    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
+    if checkout == clone:
+        if not (clone / "pivq").is_dir():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
+        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
