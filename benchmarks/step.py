@@ -2,12 +2,14 @@
 
     python benchmarks/step.py --profile quick
     python benchmarks/step.py --profile celeba64 --repeats 3
+    python benchmarks/step.py --profile celeba64 --repeats 3 --bf16
 
 Both steps train the same network with the same losses, on noise, in turn; see `base_step.py` for what the peer does.
 The whole run is the mean over its phases. Then each part of our step in the last phase is timed alone.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -75,8 +77,10 @@ def main() -> None:
     parser.add_argument("--profile", default="quick", choices=["quick", "celeba64"], help="(default: quick)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (default: its own)")
     parser.add_argument("--repeats", type=int, default=15, help="of which the median is shown (default: 15)")
+    parser.add_argument("--bf16", action="store_true", help="ours in bfloat16; the peer stays in float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if arguments.bf16 else "no"  # as `accelerate launch` sets it
     config = load_config(arguments.profile)
     size = config.model.image_size
     images = torch.randint(0, 256, (400, 3, size, size)).to(torch.uint8)
@@ -89,7 +93,8 @@ def main() -> None:
         "before the discriminator": (0, train.discriminator_from_step),
         "with it": (train.discriminator_from_step, train.steps),
     }
-    print(f"`{arguments.profile}`, {arguments.threads} threads, medians of {arguments.repeats}\n")
+    ours_in = "bfloat16" if arguments.bf16 else "float32"
+    print(f"`{arguments.profile}`, ours in {ours_in}, {arguments.threads} threads, medians of {arguments.repeats}\n")
     print("| steps | of the run | ours, ms | base code's, ms | ours, images/s | base code's, images/s | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     run = [0.0, 0.0]

@@ -63,7 +63,6 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.data import from_uint8
 from pivq.diagrams import draw_architecture
 from pivq.experiment import find_run, latents_in_batches, load_split
 from pivq.model import PIVQ
