@@ -5,7 +5,7 @@
     python benchmarks/step.py --profile celeba64 --repeats 3 --bf16
 
 Both steps train the same network with the same losses, on noise, in turn; see `base_step.py` for what the peer does.
-The whole run is the mean over its phases. Then each part of our step in the last phase is timed alone.
+The whole run is the mean over its phases. Then each part of our step in the last phase is timed alone, in float32.
 """
 
 import argparse
@@ -105,6 +105,8 @@ def main() -> None:
         run = [mean + share * ms for mean, ms in zip(run, took, strict=True)]
         print_row(phase, share, took, len(batch))
     print_row("**whole run**", 1, run, len(batch))
+    if arguments.bf16:
+        return
     print("\n| part of ours | ms | of the step |\n|---|---:|---:|")
     for name, part in parts(ours).items():
         (ms,) = medians([part], arguments.repeats)
