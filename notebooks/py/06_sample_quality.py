@@ -158,9 +158,9 @@ reported = pd.DataFrame(
     ]
 ).astype({f"{name} ↑": float for name in scores})
 display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n" + to_markdown(reported.drop(columns=["source"]))))
-beside = reported[reported["data"] == paper.DATA[config.dataset]] if comparable else reported[:0]
+table = pd.concat([ours, reported[reported["data"] == paper.DATA[config.dataset]]]) if comparable else ours
 note = f"{network.label} features" + ("" if comparable else ": not to be ranked with the paper's numbers")
-save_table(pd.concat([ours, beside]), "table3_metrics", profile, caption(config, config.train.steps, note))
+save_table(table, "table3_metrics", profile, caption(config, config.train.steps, note))
 save_table(reported, "table3_reported", profile, f"{paper.SOURCE}, Table 3: nothing of this is measured here");
 
 # %% [markdown]
