@@ -261,7 +261,9 @@ def _probing_not_above(facts: dict, claim: paper.Claim) -> Outcome:
     names, scored = facts["probing"]["not_significant"], facts["probing"]["scored"]
     ours = f"{len(names)} of {scored} attributes"
     if not names:
-        return ours, DIFFERS, "The attributes of drawn faces are simpler than those of photographs."
+        drawn = facts["config"].dataset == "avatars"
+        why = "The attributes of drawn faces are simpler than those of photographs." if drawn else "None in this set."
+        return ours, DIFFERS, why
     return ours, REPRODUCED, f"{', '.join(names[:4])}."
 
 
