@@ -190,6 +190,6 @@ def test_a_whole_run_of_two_processes_is_written_once_and_is_that_of_one(tmp_pat
     assert (one["processes"], two["processes"]) == (1, 2)
     assert log["step"].tolist() == shared_log["step"].tolist(), "one row each, not one a process"
     assert shared_log["l1"].dropna().tolist() == pytest.approx(log["l1"].dropna().tolist(), rel=1e-3)
-    # In float32 Adam makes steps of gradients that are rounding alone, as of a bias before a GroupNorm: up to a learning
-    # rate each. The tests above hold the same in float64, tightly.
+    # In float32 Adam makes steps of gradients that are rounding alone, as of a bias before a GroupNorm: up to a
+    # learning rate each. The tests above hold the same in float64, tightly.
     assert same(two["ema"], one["ema"], 1e-3)
