@@ -265,7 +265,7 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
     """Draw short runs that differ in one setting: one row a run, one panel a measurement.
 
     Args:
-        frame: its first column names the runs; the others are numbers, named as in `TITLES` or in words.
+        frame: its first column names the runs; the others are numbers, whose names are the titles.
         highlight: the run that the others differ from.
     """
     names, measures = frame.iloc[:, 0].astype(str).tolist(), list(frame.columns[1:])
@@ -281,7 +281,7 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
             if np.isfinite(value):
                 beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
                 axes.annotate(texts[position], (value, position), **beside)
-        axes.set_title(TITLES.get(measure, measure.replace("_", " ")), fontsize=10, loc="left")
+        axes.set_title(measure, fontsize=10, loc="left")
         axes.set(ylim=(len(frame) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
         axes.set_yticks(y, names)
         axes.xaxis.set_major_locator(MaxNLocator(3))

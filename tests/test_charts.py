@@ -119,16 +119,17 @@ def test_probing_shows_which_bars_are_clear_of_the_baseline():
 
 
 def test_ablations_write_each_value_beside_its_dot():
-    frame = pd.DataFrame({"run": ["full", "no delay"], "heldout_l1": [0.036, 0.11], "codes_in_use": [254, np.nan]})
+    frame = pd.DataFrame({"run": ["full", "no delay"], "perceptual": [0.036, 0.11], "codes in use": [254, np.nan]})
     first, second = plot_ablations(frame, highlight="full").axes
     assert [text.get_text() for text in first.texts] == ["0.036", "0.110"]
     assert [text.get_text() for text in second.texts] == ["254"]
-    assert first.get_title(loc="left") == "held-out L1 ↓"
+    titles = [axes.get_title(loc="left") for axes in (first, second)]
+    assert titles == ["perceptual", "codes in use"], "not those of training curves"
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "no delay"]
 
 
 def test_ablations_draw_a_measure_that_never_changes():
-    frame = pd.DataFrame({"run": ["a", "b"], "codes_in_use": [0.0, 0.0]})
+    frame = pd.DataFrame({"run": ["a", "b"], "codes in use": [0.0, 0.0]})
     low, high = plot_ablations(frame).axes[0].get_xlim()
     assert low < 0 < high
 
