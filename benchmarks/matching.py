@@ -5,9 +5,9 @@
 All three are run in turn, and agree on the least total. The latents are: near distinct codes, as a trained model's; the
 same with a code in fifty wanted twice; random; in sixty clusters; and all near one code, as in early training.
 
-The last column says how the images came to their codes: by their nearest, as these are distinct (n); by a certificate
-on the first lists (1) or on longer ones (2); or by scipy's solver, because the problem is small (s) or there was no
-certificate (x).
+The last column says how the images came to their codes: by their nearest, as these are distinct (n); as a crowd that
+agrees about the codes near by (c); by augmenting paths (a); or by scipy's solver on all distances, where nothing proved
+the answer (x).
 """
 
 import argparse
@@ -16,7 +16,6 @@ import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -26,7 +25,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import pivq.matching
-from pivq.matching import match
+from pivq.augmenting import assign_each
+from pivq.matching import match, match_crowd
 
 DIM = 256
 SIZES = ((16, 32, 512), (4, 512, 4096))  # B, L, K
@@ -64,23 +64,15 @@ def ways(distances: torch.Tensor) -> str:
     """Return how the images of a batch come to their codes, such as "3 n, 1 x"; see the head of this file."""
     counts = Counter()
     for image in distances:
-        certified = []
-
-        def is_optimal(*of, certified: list[bool] = certified, original: Callable = pivq.matching.is_optimal) -> bool:
-            certified.append(original(*of))
-            return certified[-1]
-
         with (
-            mock.patch.object(pivq.matching, "is_optimal", is_optimal),
-            mock.patch.object(pivq.matching, "assign", wraps=pivq.matching.assign) as assign,
+            mock.patch.object(pivq.matching, "match_crowd", wraps=match_crowd) as crowd,
+            mock.patch.object(pivq.matching, "assign_each", wraps=assign_each) as paths,
             mock.patch.object(pivq.matching, "linear_sum_assignment", wraps=linear_sum_assignment) as solver,
         ):
             match(image)
-        if assign.called:
-            on_all = any(call.args[0].shape == image.shape for call in solver.call_args_list)
-            counts["x" if on_all else "1" if len(certified) == assign.call_count and all(certified) else "2"] += 1
-        else:
-            counts["s" if solver.called else "n"] += 1
+        on_all = any(call.args[0].shape == image.shape for call in solver.call_args_list)
+        by_paths = any(len(call.args[2]) for call in paths.call_args_list)
+        counts["x" if on_all else "a" if by_paths else "c" if crowd.called else "n"] += 1
     return ", ".join(f"{count} {way}" for way, count in sorted(counts.items()))
 
 
