@@ -192,22 +192,21 @@ def assign(distances, codes):
             count, bound = reach_codes(lists, search, latent, offset, count, bound)
             short = True
             while short:
-                best = done
-                for at in range(done + 1, count):
-                    if ways[reached[at]] < ways[reached[best]]:
-                        best = at
-                if best == count:
-                    return False  # all ways overflow
-                code = reached[best]
+                best, arrival = done, np.inf
+                for at in range(done, count):
+                    if ways[reached[at]] < arrival:
+                        best, arrival = at, ways[reached[at]]
                 short = False
                 for at in range(visited):
-                    if offsets[at] + reaches[path[at]] < ways[code]:  # a code that is not listed may be nearer
+                    if offsets[at] + reaches[path[at]] < arrival:  # a code that is not listed may be nearer
                         list_codes(distances[path[at]], lists, path[at], LONGER * lengths[path[at]])
                         count, bound = reach_codes(lists, search, path[at], offsets[at], count, bound)
                         short = True
+            if arrival == np.inf:
+                return False  # all ways overflow
+            code = reached[best]
             reached[best], reached[done] = reached[done], code
             done += 1
-            arrival = ways[code]
             if owners[code] == -1:
                 break
             ways[code] = -np.inf  # rounding must not find a shorter one: the way back would have no end

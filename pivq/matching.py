@@ -69,7 +69,7 @@ def match(distances: Tensor) -> Tensor:
     contended = np.flatnonzero(crowding > 1)
     if costs.device.type == "cpu":
         _solve(costs.numpy(), codes, contended, crowding)
-    elif len(contended) > 0:  # the others' distances stay on the device
+    else:  # the others' distances stay on the device
         table, part = costs[torch.from_numpy(contended).to(costs.device)].cpu().numpy(), codes[contended]
         _solve(table, part, np.arange(len(contended)), crowding[contended])
         codes[contended] = part
@@ -82,9 +82,11 @@ def _solve(distances: np.ndarray, codes: np.ndarray, images: np.ndarray, crowdin
     Args:
         crowding: `(B,)`, latents to a distinct nearest code.
     """
+    if len(images) == 0:
+        return  # and nothing is compiled
     solved = np.ones(len(codes), dtype=bool)
     solved[images] = False
-    spread = _map(distances.size * crowding.max(initial=1))
+    spread = _map(distances.size * crowding.max())
     crowds = images[crowding[images] >= CROWDED]
     for image, crowd in zip(crowds, spread(match_crowd, [distances[image] for image in crowds]), strict=True):
         if crowd is not None:
@@ -129,22 +131,31 @@ def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
 def match_crowd(distances: np.ndarray) -> np.ndarray | None:
     """Return an assignment of least cost `(L,)` if the latents agree about the near codes, else None.
 
-    A latent's L nearest codes suffice: the other latents leave it one. They lie no farther than any L codes do, such
-    as those nearest to all latents together. With rows of zeros for the codes left over all codes are taken, so prices
-    taken off the codes change every assignment's cost alike; they are set so that less is left to agree about.
+    With rows of zeros for the codes left over all codes are taken, so prices taken off the codes change every
+    assignment's cost alike; they are set so that less is left to agree about.
     """
     num_codes = len(distances)
-    common = np.argpartition(distances.mean(axis=0), num_codes - 1)[:num_codes]
-    reaches = distances[:, common].max(axis=1)
-    needed = np.flatnonzero((distances <= reaches[:, None]).any(axis=0))
-    if 2 * len(needed) >= 3 * num_codes:
-        return None
+    for latents in (distances[:: 1 + num_codes // 16], distances):  # a few say soon that they do not
+        needed, reaches = needed_codes(latents, num_codes)
+        if 2 * len(needed) >= 3 * num_codes:
+            return None
     costs = distances[:, needed]
     mean = costs.mean(axis=0)
     prices = np.minimum(mean - np.partition(mean, num_codes - 1)[num_codes - 1], 0)
     square = np.concatenate([costs, np.zeros((len(needed) - num_codes, len(needed)))]) - prices
     codes = linear_sum_assignment(square)[1][:num_codes]
     return needed[codes] if is_optimal(codes, costs, reaches) else None
+
+
+def needed_codes(distances: np.ndarray, num_codes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes among which a best assignment of L = `num_codes` latents is, and how far each latent's reach.
+
+    A latent's L nearest codes suffice: the other latents leave it one. They lie no farther than any L codes do, such
+    as those nearest to all latents together.
+    """
+    common = np.argpartition(distances.mean(axis=0), num_codes - 1)[:num_codes]
+    reaches = distances[:, common].max(axis=1)
+    return np.flatnonzero((distances <= reaches[:, None]).any(axis=0)), reaches
 
 
 def is_optimal(codes: np.ndarray, costs: np.ndarray, reaches: np.ndarray) -> bool:

@@ -213,13 +213,14 @@ def test_as_little_as_scipys_solver_on_all_distances(monkeypatch, crowded, kind,
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_codes, codebook_size", [(7, 7), (9, 14), (24, 25), (30, 200)])
-def test_lists_that_are_too_short_get_longer(short_lists, kind, num_codes, codebook_size):
+def test_lists_that_are_too_short_get_longer(short_lists, solved, kind, num_codes, codebook_size):
     generator = torch.Generator().manual_seed(num_codes + codebook_size)
     distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
     codes = match(distances)
     best = float(distances[linear_sum_assignment(distances.numpy())].sum())
     assert len(set(codes.tolist())) == num_codes
     assert total(distances, codes) == pytest.approx(best, rel=1e-12, abs=1e-12 * float(distances.abs().max()))
+    assert solved == [], "proved, without scipy's last word"
 
 
 @pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as it comes"])
@@ -248,6 +249,17 @@ def test_each_crowd_is_certified_without_all_distances(solved, clusters, spread)
     best = float(distances[linear_sum_assignment(distances.numpy())].sum())
     assert total(distances, codes) == pytest.approx(best, rel=1e-12)
     assert (200, 1024) not in solved
+
+
+def test_a_large_codebook_with_few_codes_near_is_proved_on_lists(solved):
+    # Lists are estimated from 128 of 8,192 codes here, so that some hold only codes that others have.
+    generator = torch.Generator().manual_seed(13)
+    latents, codebook = torch.randn(500, 256, generator=generator), torch.randn(8192, 256, generator=generator)
+    distances = torch.cdist(latents.double(), codebook.double())
+    codes = match(distances)
+    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
+    assert total(distances, codes) == pytest.approx(best, rel=1e-12)
+    assert solved == []
 
 
 def test_a_few_shared_codes_leave_the_other_latents_alone():
