@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from matching import DIM, latents
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch.utils.flop_counter import FlopCounterMode
 
 from pivq.config import load_config
@@ -114,8 +114,8 @@ def draw(panels: dict[str, dict[str, Series]], path: Path) -> None:
         axes.set_xticks(list(series), [f"{size:,}" for size in series], fontsize=8)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter("{x:g}")
-        if axes.get_ylim()[1] < 10 * axes.get_ylim()[0]:  # hardly a power of ten to be seen
-            axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.legend(title="exponent", frameon=False, fontsize=8, title_fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
