@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-TOLERANCE = 1e-12  # of the gap between cost and bound, relative to the sums it is the difference of: rounding
+TOLERANCE = 1e-12  # an assignment is optimal if it costs this share more than the bound at most: rounding
 # What follows decides the time only; measured on two cores.
 LISTED = 32  # codes on a list at first, and as many more as there are latents with the same nearest code
 LONGER = 2  # times as many when a list is too short
@@ -33,7 +33,7 @@ class Lists(NamedTuple):
     """The near codes of each latent; row l is filled in when latent l is first visited.
 
     Attributes:
-        codes: `(L, K)` uint32 (signed ones are checked for being negative), of which the first `counts[l]` are listed.
+        codes: `(L, K)` uint32, of which `counts[l]` are listed. (Signed ones numba checks for being negative.)
         distances: `(L, K)` float64, theirs.
         counts: `(L,)` int64.
         lengths: `(L,)` int64, about how many were asked for: 0 before the first visit.
@@ -97,7 +97,8 @@ def reach_codes(lists, search, latent, offset, count, bound):
     """Note the ways through a latent to its listed codes where they are the shortest so far.
 
     Args:
-        offset: length of the way to the latent, less the offer of the code that it leaves for another.
+        offset: length of the way to the latent less `D - v` of the code that it leaves; with `D - v` of another, the
+            length of the way to that one.
         count: of the codes reached.
         bound: length of the shortest way to a free code; a longer one is of no use.
 
@@ -123,10 +124,10 @@ def reach_codes(lists, search, latent, offset, count, bound):
 
 @compiled
 def lower_bound(lists, nearest, prices):
-    """Return `sum u` and `sum v`, the least that any assignment costs: `u_l` is latent l's best offer, or less.
+    """Return `sum u` and `sum v`, which together are the least that an assignment can cost.
 
-    An offer that is not listed is no better than the reach, as prices are not positive. A latent without a list is
-    offered nothing better than its nearest code's distance.
+    `u_l` is latent l's best offer, or less. An offer that is not listed is no better than the reach, as prices are not
+    positive. A latent without a list is offered nothing better than its nearest code's distance.
     """
     offers = 0.0
     for latent in range(len(nearest)):
@@ -141,6 +142,17 @@ def lower_bound(lists, nearest, prices):
 
 
 @compiled
+def is_proved(cost, size, offers, charges):
+    """Say whether an assignment of this cost is optimal, given `sum u` and `sum v`.
+
+    Args:
+        size: sum of the absolute values of the distances that `cost` is the sum of. Prices far beyond it would hide a
+            difference in their rounding, and prove nothing; nor does what overflows.
+    """
+    return size < np.inf and -charges <= 1e3 * size and cost - offers - charges <= TOLERANCE * size
+
+
+@compiled
 def assign(distances, codes):
     """Turn the nearest codes of an image into an assignment of least cost, Eq. (3).
 
@@ -149,8 +161,8 @@ def assign(distances, codes):
         codes: `(L,)` int64, the nearest codes; they become the assignment's.
 
     Returns:
-        Whether prices prove that no assignment costs less. If not, because of numbers at the ends of float64, `codes`
-        are of no use.
+        Whether prices prove that no assignment costs less. If not, because distances differ by too many orders of
+        magnitude or overflow in sums, `codes` are of no use.
     """
     num_codes, codebook_size = distances.shape
     lists = Lists(
@@ -194,8 +206,9 @@ def assign(distances, codes):
             while short:
                 best, arrival = done, np.inf
                 for at in range(done, count):
-                    if ways[reached[at]] < arrival:
-                        best, arrival = at, ways[reached[at]]
+                    way = ways[reached[at]]
+                    if way < arrival or (way == arrival and owners[reached[at]] == -1):  # of equals, one that is free
+                        best, arrival = at, way
                 short = False
                 for at in range(visited):
                     if offsets[at] + reaches[path[at]] < arrival:  # a code that is not listed may be nearer
@@ -215,7 +228,7 @@ def assign(distances, codes):
 
         for at in range(1, visited):  # under the new prices the codes on the way are the best offers, too
             held = codes[path[at]]
-            prices[held] = min(0.0, prices[held] - (arrival - arrivals[at]))
+            prices[held] = min(0.0, prices[held] - (arrival - arrivals[at]))  # never raised, but for rounding
         for at in range(count):
             ways[reached[at]] = np.inf
         latent = -1
@@ -229,7 +242,7 @@ def assign(distances, codes):
         cost += distances[latent, codes[latent]]
         size += abs(distances[latent, codes[latent]])
     offers, charges = lower_bound(lists, nearest, prices)
-    return cost - offers - charges <= TOLERANCE * (size - charges)
+    return is_proved(cost, size, offers, charges)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Matching quantization's assignment problem, Eq. (3): exact always, fast however the latents lie.
+"""Matching quantization's assignment problem, Eq. (3): exact, and fast however the latents lie.
 
 An assignment is proved optimal by prices. Let every code have a price `v_k <= 0` and every latent a best offer
 `u_l <= D_lk - v_k` over all codes. Then no assignment costs less than `sum u + sum v`: its pairs cost `u_l + v_k` or
@@ -22,7 +22,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pivq.augmenting import TOLERANCE, assign_each
+from pivq.augmenting import assign_each, is_proved
 
 # What follows decides the time only; measured on two cores.
 CROWDED = 64  # latents to a distinct nearest code from which on a crowd is looked for
@@ -60,6 +60,8 @@ def match(distances: Tensor) -> Tensor:
         raise ValueError(
             f"{num_codes} latents cannot each have a code of their own among {codebook_size}: L <= K is needed"
         )
+    if distances.numel() == 0:
+        return torch.zeros(distances.shape[:2], dtype=torch.int64, device=distances.device)
     costs = distances.detach().double().contiguous()
     nearest, finite = _nearest(costs)
     if not finite.all():
@@ -91,7 +93,8 @@ def _solve(distances: np.ndarray, codes: np.ndarray, images: np.ndarray, crowdin
     for image, crowd in zip(crowds, spread(match_crowd, [distances[image] for image in crowds]), strict=True):
         if crowd is not None:
             codes[image], solved[image] = crowd, True
-    parts = np.array_split(np.flatnonzero(~solved), 2 * (os.cpu_count() or 1))
+    left = np.flatnonzero(~solved)
+    parts = np.array_split(left, min(len(left), 2 * torch.get_num_threads())) if len(left) else []
     list(spread(lambda part: assign_each(distances, codes, part, solved), parts))
     for image in np.flatnonzero(~solved):
         exponent = np.frexp(np.abs(distances[image]).max())[1]  # sums of numbers at the end of float64 would overflow
@@ -100,7 +103,11 @@ def _solve(distances: np.ndarray, codes: np.ndarray, images: np.ndarray, crowdin
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="matching")
+    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="matching")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of its parent's threads
 
 
 def _map(work: float) -> Callable:
@@ -110,7 +117,7 @@ def _map(work: float) -> Callable:
 
 def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the nearest codes `(B, L)` and whether all distances are finite `(B,)`."""
-    if costs.device.type != "cpu" or costs.numel() == 0:
+    if costs.device.type != "cpu":
         return costs.argmin(dim=2), costs.isfinite().all(dim=2).all(dim=1)
     rows, step = costs.flatten(0, 1).numpy(), max(1, BLOCK // costs.shape[2])
 
@@ -119,7 +126,7 @@ def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
         blocks = np.split(part, range(step, len(part), step))
         return [(block.argmin(axis=1), block.max(axis=1)) for block in blocks]
 
-    parts = np.array_split(rows, 2 * (os.cpu_count() or 1) if costs.numel() >= THREADS else 1)
+    parts = np.array_split(rows, 2 * torch.get_num_threads() if costs.numel() >= THREADS else 1)
     looks = [block for part in _map(costs.numel())(look, parts) for block in part]
     nearest, highest = (np.concatenate(found) for found in zip(*looks, strict=True))
     lowest = rows[np.arange(len(rows)), nearest]  # NaN if there is one, as is the highest
@@ -127,15 +134,15 @@ def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(nearest).view(costs.shape[:2]), finite.view(costs.shape[:2]).all(dim=1)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is not found optimal
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is left to others
 def match_crowd(distances: np.ndarray) -> np.ndarray | None:
     """Return an assignment of least cost `(L,)` if the latents agree about the near codes, else None.
 
     With rows of zeros for the codes left over all codes are taken, so prices taken off the codes change every
-    assignment's cost alike; they are set so that less is left to agree about.
+    assignment's cost alike. They are mean distances, which leaves scipy's solver the small differences to decide.
     """
     num_codes = len(distances)
-    for latents in (distances[:: 1 + num_codes // 16], distances):  # a few say soon that they do not
+    for latents in (distances[:: 1 + num_codes // 16], distances):  # a few say soon if they do not agree
         needed, reaches = needed_codes(latents, num_codes)
         if 2 * len(needed) >= 3 * num_codes:
             return None
@@ -143,15 +150,17 @@ def match_crowd(distances: np.ndarray) -> np.ndarray | None:
     mean = costs.mean(axis=0)
     prices = np.minimum(mean - np.partition(mean, num_codes - 1)[num_codes - 1], 0)
     square = np.concatenate([costs, np.zeros((len(needed) - num_codes, len(needed)))]) - prices
+    if not np.isfinite(square).all():
+        return None
     codes = linear_sum_assignment(square)[1][:num_codes]
     return needed[codes] if is_optimal(codes, costs, reaches) else None
 
 
 def needed_codes(distances: np.ndarray, num_codes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes among which a best assignment of L = `num_codes` latents is, and how far each latent's reach.
+    """Return the codes that the given latents, of an image of L = `num_codes`, can need, and how far each latent looks.
 
     A latent's L nearest codes suffice: the other latents leave it one. They lie no farther than any L codes do, such
-    as those nearest to all latents together.
+    as those nearest to all the given latents together.
     """
     common = np.argpartition(distances.mean(axis=0), num_codes - 1)[:num_codes]
     reaches = distances[:, common].max(axis=1)
@@ -162,7 +171,7 @@ def is_optimal(codes: np.ndarray, costs: np.ndarray, reaches: np.ndarray) -> boo
     """Say whether prices prove that no assignment costs less than `codes`.
 
     Bellman and Ford's shortest paths find the prices, if there are any: from the lowest that they can be, up to where
-    no latent gets a better offer than its own code's. What is found is proof whatever the way there.
+    no latent gets a better offer than its own code's.
 
     Args:
         codes: `(L,)`, a column of `costs` for each latent.
@@ -174,7 +183,7 @@ def is_optimal(codes: np.ndarray, costs: np.ndarray, reaches: np.ndarray) -> boo
     prices[codes] = np.minimum(own - reaches, 0)
     for _ in range(len(codes) + 1):
         offers = np.minimum((costs - prices).min(axis=1), reaches)
-        if own.sum() - offers.sum() - prices.sum() <= TOLERANCE * (np.abs(own).sum() - prices.sum()):
+        if is_proved(own.sum(), np.abs(own).sum(), offers.sum(), prices.sum()):
             return True
         prices[codes] = np.minimum(own - offers, 0)
     return False

@@ -1,6 +1,8 @@
 """The assignment, Eq. (3), against brute force over all one-to-one assignments."""
 
 import itertools
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 import pivq.augmenting
 import pivq.matching
-from pivq.augmenting import Lists, assign, compiled, list_codes, lower_bound
+from pivq.augmenting import Lists, assign, compiled, is_proved, list_codes, lower_bound
 from pivq.matching import is_optimal, match, match_crowd
 
 
@@ -80,7 +82,8 @@ def test_batch_is_image_by_image():
     codes = match(distances)
     assert codes.shape == (7, 5) and codes.dtype == torch.int64
     assert torch.equal(codes, torch.stack([match(image) for image in distances]))
-    assert match(torch.empty(0, 5, 9)).shape == (0, 5)
+    for shape in ((0, 5, 9), (2, 0, 9), (2, 0, 0)):
+        assert match(torch.empty(shape)).shape == shape[:2]
 
 
 def test_permuting_latents_permutes_codes_alike():
@@ -184,8 +187,13 @@ SHAPES = [(1, 1), (1, 9), (2, 2), (2, 3), (7, 7), (9, 14), (24, 25), (32, 512), 
 
 @pytest.fixture
 def short_lists(monkeypatch) -> None:
-    """Let every list hold about one code at first; a compiled function would not notice, so it is interpreted."""
-    monkeypatch.setattr(pivq.augmenting, "LISTED", 0)
+    """Let every list hold one code at first; a compiled function would not notice, so it is interpreted."""
+
+    def one(row, lists, latent, length):
+        list_codes(row, lists, latent, length if lists.lengths[latent] else 0)
+        lists.lengths[latent] = max(1, lists.lengths[latent])
+
+    monkeypatch.setattr(pivq.augmenting, "list_codes", one)
 
     def assign_each(distances, codes, images, solved):
         for image in images:
@@ -283,7 +291,8 @@ def test_the_certificate_of_a_crowd_is_for_the_optimal_only(kind):
         totals = costs[np.arange(4), ways].sum(axis=1)
         optimal = totals <= totals.min() + 1e-12
         certified = np.array([is_optimal(way, costs, costs.max(axis=1)) for way in ways])
-        assert (certified == optimal).all(), "and there is one for each of the optimal"
+        assert not (certified & ~optimal).any()
+        assert (certified == optimal)[totals > 0].all(), "and there is one for each of the optimal"
 
 
 def test_the_certificate_of_a_crowd_refuses_answers_that_are_a_little_worse():
@@ -298,6 +307,78 @@ def test_the_certificate_of_a_crowd_refuses_answers_that_are_a_little_worse():
         moved[row] = next(column for column in order if column not in best)
         assert not is_optimal(swapped, costs, costs.max(axis=1))
         assert not is_optimal(moved, costs, costs.max(axis=1))
+
+
+def test_an_answer_worse_by_a_billionth_is_not_proved():
+    costs = np.array([[1.0, 2.0], [2.0, 3.0 + 4e-9]])
+    assert is_optimal(np.array([1, 0]), costs, np.array([4.0, 4.0]))  # 4
+    assert not is_optimal(np.array([0, 1]), costs, np.array([4.0, 4.0]))  # 4 + 4e-9
+    assert is_proved(4.0, 4.0, 6.0, -2.0) and not is_proved(4.0 + 4e-9, 4.0, 6.0, -2.0)
+
+
+def test_prices_far_beyond_the_distances_prove_nothing():
+    costs = torch.rand(4, 4, generator=torch.Generator().manual_seed(15), dtype=torch.float64).numpy()
+    ways = np.array(list(itertools.permutations(range(4))))
+    worst = ways[costs[np.arange(4), ways].sum(axis=1).argmax()]
+    for reach in (2.0, 1e6, 1e9, 1e12, 1e15):
+        assert not is_optimal(worst, costs, np.full(4, reach))
+    assert not is_proved(1.0, 1.0, 1e15, -1e15), "the difference is lost in rounding"
+    assert not is_proved(0.0, np.inf, 0.0, 0.0), "what overflows says nothing"
+
+
+@pytest.mark.parametrize("far", [1.0, 1e6, 1e12, 1e15, 1e18])
+def test_a_crowd_of_distances_of_all_magnitudes(far):
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        near, large, where = (torch.rand(64, 64, generator=generator, dtype=torch.float64) for _ in range(3))
+        distances = torch.where(where < 0.2, far * large, near + 0.5)
+        distances[:, 0] = 0.1 * near[:, 0]
+        codes = match(distances)
+        best = float(distances[linear_sum_assignment(distances.numpy())].sum())
+        assert total(distances, codes) == pytest.approx(best, rel=1e-12)
+
+
+def test_where_sums_overflow_the_answer_is_right_and_not_proved():
+    base = 1 - 1e-3 * torch.rand(64, 80, generator=torch.Generator().manual_seed(16), dtype=torch.float64)[:1]
+    distances = (1e308 * base).expand(64, 80).contiguous()
+    assert not assign(distances.numpy(), distances.argmin(dim=1).numpy())
+    assert match_crowd(distances.numpy()) is None
+    codes = match(distances)
+    assert set(codes.tolist()) == set(base[0].argsort()[:64].tolist())
+    assert match(1.79e308 * torch.tensor([[-0.8, -0.9], [0.5, 0.2]], dtype=torch.float64)).tolist() == [0, 1]
+
+
+def test_where_all_is_equal_no_latent_looks_further_than_the_next_free_code(monkeypatch, short_lists):
+    visits = []
+    reach_codes = pivq.augmenting.reach_codes
+    monkeypatch.setattr(pivq.augmenting, "reach_codes", lambda *of: visits.append(of[2]) or reach_codes(*of))
+    assert sorted(match(torch.ones(30, 50)).tolist()) == list(range(30))
+    assert len(visits) < 2 * 30
+
+
+def test_in_threads_as_one_by_one(monkeypatch):
+    generator = torch.Generator().manual_seed(17)
+    distances = torch.rand(9, 40, 200, generator=generator, dtype=torch.float64)
+    distances[3] = distances[3, :1] + 1e-3 * distances[3]  # a crowd
+    distances[5, torch.arange(40), torch.arange(40)] = -1  # nothing to solve
+    one_by_one = torch.stack([match(image) for image in distances])
+    monkeypatch.setattr(pivq.matching, "THREADS", 1)
+    monkeypatch.setattr(pivq.matching, "CROWDED", 8)
+    for _ in range(5):
+        assert torch.equal(match(distances), one_by_one)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(pivq.matching, "THREADS", 1)
+    distances = torch.rand(4, 20, 60, generator=torch.Generator().manual_seed(18))
+    codes = match(distances)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends it should it wait for its parent's threads
+        os._exit(0 if torch.equal(match(distances), codes) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_code_that_was_left_out_is_an_offer_too():
@@ -361,6 +442,16 @@ def test_input_stays_as_it_is_and_may_hold_a_graph():
     before = distances.detach().clone()
     assert not match(distances * 1).requires_grad
     assert torch.equal(distances.detach(), before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_the_same_codes():
+    distances = torch.rand(4, 20, 300, generator=torch.Generator().manual_seed(14), dtype=torch.float64)
+    distances[1] = distances[1, :1] + 1e-3 * distances[1]  # a crowd
+    distances[2, torch.arange(20), torch.arange(20)] = -1  # nothing to solve
+    codes = match(distances.cuda())
+    assert codes.device.type == "cuda"
+    assert torch.equal(codes.cpu(), match(distances))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

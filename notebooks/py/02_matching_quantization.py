@@ -305,6 +305,11 @@ display(Markdown(
 # **What to look at.** If the first number is close to $L$, the two quantizers have little to disagree about: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
 
 # %% [markdown]
+# ## What it costs
+#
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. [docs/performance.md](../docs/performance.md) has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
+
+# %% [markdown]
 # ## Provenance
 #
 # What made this notebook's figures. They use the faces alone; the last section, which saves nothing, also the model.
