@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from base_step import BaseStep, plain_perceptual
 from one_step import random_perceptual
 
@@ -43,12 +44,21 @@ def print_row(name: str, share: float, took: list[float], images: int) -> None:
 
 def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
     """Return the parts of a step by name."""
-    images = trainer.batch(0)
+    images, encoder, decoder = trainer.batch(0), trainer.model.encoder, trainer.model.decoder
+    batch, model = len(images), trainer.config.model
+    patches = F.pixel_unshuffle(images, model.patch_size)
+    cells = torch.randn(batch, model.dim, decoder.grid_size, decoder.grid_size, requires_grad=True)
+    tokens = torch.randn(batch, decoder.grid_size**2 + model.num_codes, model.dim, requires_grad=True)
     with torch.no_grad():
-        latents = trainer.model.encoder(images)
+        latents = encoder(images)
 
-    def autoencoder() -> None:
-        trainer.model(images, quantize=False).images.mean().backward()
+    def convolutions() -> None:
+        (encoder.down(patches).mean() + decoder.conv_out(decoder.up(cells)).mean()).backward()
+
+    def transformers() -> None:
+        kept = slice(-model.num_codes, None), slice(model.num_codes, None)
+        ends = (part.transformer(tokens, keep=keep) for part, keep in zip((encoder, decoder), kept, strict=True))
+        sum(end.mean() for end in ends).backward()
 
     def perceptual() -> None:
         leaf = images.clone().requires_grad_()
@@ -60,7 +70,8 @@ def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
 
     return {
         "batch from memory": lambda: trainer.batch(1),
-        "autoencoder, forward and backward": autoencoder,
+        "convolutional paths, forward and backward": convolutions,
+        "transformers, forward and backward": transformers,
         "quantizer with its losses": lambda: trainer.model.quantizer(latents),
         "perceptual loss and its gradient": perceptual,
         "adversarial loss and its gradient": adversarial,

@@ -307,7 +307,7 @@ display(Markdown(
 # %% [markdown]
 # ## What it costs
 #
-# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. [docs/performance.md](../docs/performance.md) has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
 
 # %% [markdown]
 # ## Provenance
