@@ -53,7 +53,8 @@ class Search(NamedTuple):
     Attributes:
         prices: `(K,)` float64, not positive; those of free codes are 0.
         owners: `(K,)` int64, the latent that has the code, -1 for a free one.
-        ways: `(K,)` float64, length of the shortest way found to it in this search; infinite without one.
+        ways: `(K,)` float64, length of the shortest way found to it in this search; infinite without one, and minus
+            infinity once there is no shorter one.
         takers: `(K,)` int64, the latent that takes it on that way.
         reached: `(K,)` uint32, the codes with a way.
     """
