@@ -170,8 +170,8 @@ def needed_codes(distances: np.ndarray, num_codes: int) -> tuple[np.ndarray, np.
 def is_optimal(codes: np.ndarray, costs: np.ndarray, reaches: np.ndarray) -> bool:
     """Say whether prices prove that no assignment costs less than `codes`.
 
-    Bellman and Ford's shortest paths find the prices, if there are any: from the lowest that they can be, up to where
-    no latent gets a better offer than its own code's.
+    Prices of zero may do. If not, Bellman and Ford's shortest paths find the prices, if there are any: from the lowest
+    that they can be, up to where no latent gets a better offer than its own code's.
 
     Args:
         codes: `(L,)`, a column of `costs` for each latent.
@@ -180,10 +180,9 @@ def is_optimal(codes: np.ndarray, costs: np.ndarray, reaches: np.ndarray) -> boo
     """
     own = costs[np.arange(len(codes)), codes]
     prices = np.zeros(costs.shape[1])
-    prices[codes] = np.minimum(own - reaches, 0)
-    for _ in range(len(codes) + 1):
+    for turn in range(len(codes) + 2):
         offers = np.minimum((costs - prices).min(axis=1), reaches)
         if is_proved(own.sum(), np.abs(own).sum(), offers.sum(), prices.sum()):
             return True
-        prices[codes] = np.minimum(own - offers, 0)
+        prices[codes] = np.minimum(own - (reaches if turn == 0 else offers), 0)
     return False
