@@ -6,8 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 find_python
 # A mistyped argument is answered before anything is installed.
 for argument in "$@"; do
-  case $argument in -h | --help) exec "$python" -m pivq.runner --help ;; esac
+  case $argument in -h | --help) exec "$python" -m pivq.commands.run_all --help ;; esac
 done
-"$python" -m pivq.runner --check-only "$@"
+"$python" -m pivq.commands.run_all --check-only "$@"
 set_up_environment
-exec "$python" -m pivq.runner "$@"
+exec "$python" -m pivq.commands.run_all "$@"

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
-from pivq.features import efficientnet_lite0
 from pivq.losses import FeatureDistance, PerceptualLoss
 from pivq.model import PIVQ
-from pivq.perceptual import EfficientNetStages
+from pivq.pretrained.efficientnet import efficientnet_lite0
+from pivq.pretrained.perceptual import EfficientNetStages
 from pivq.trainer import _decay_groups, learning_rate_factor
 
 

@@ -22,7 +22,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from pivq.data import from_uint8, load_dataset
-from pivq.images import Files, decode, examine, ordered_map
+from pivq.data.decoding import decode, examine, ordered_map
+from pivq.data.files import Files
 
 WIDTH, HEIGHT, ATTRIBUTES, BATCH = 178, 218, 40, 16
 

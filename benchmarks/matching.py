@@ -25,8 +25,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import pivq.matching
-from pivq.augmenting import assign_each
-from pivq.matching import match, match_crowd
+from pivq.matching import match
+from pivq.solvers.augmenting import assign_each
+from pivq.solvers.crowd import match_crowd
 
 DIM = 256
 SIZES = ((16, 32, 512), (4, 512, 4096))  # B, L, K

@@ -16,8 +16,7 @@ import time
 
 import numpy as np
 
-from pivq.metrics import frechet_distance
-from pivq.prdc import prdc
+from pivq.metrics import frechet_distance, prdc
 
 K, FEATURES = 5, 2048
 

@@ -18,8 +18,9 @@ import torch
 import torchvision
 from torch import nn
 
-from pivq.config import PROFILES, Config, load_config
-from pivq.perceptual import LpipsVgg, load_perceptual
+from pivq.config import Config, load_config
+from pivq.pretrained.perceptual import LpipsVgg, load_perceptual
+from pivq.profiles import PROFILES
 from pivq.trainer import Trainer
 
 

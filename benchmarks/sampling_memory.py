@@ -14,9 +14,9 @@ import resource
 import torch
 
 from pivq.config import load_config
-from pivq.features import extract, load_feature_network
-from pivq.jobs import stream_samples
 from pivq.model import PIVQ
+from pivq.pretrained.features import extract, load_feature_network
+from pivq.sampling import stream_samples
 
 
 def measure(profile: str, count: int) -> None:

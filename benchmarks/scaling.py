@@ -21,10 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pivq.config import load_config
 from pivq.discriminator import PatchDiscriminator
+from pivq.figures.style import BLUE, GREEN, ORANGE
 from pivq.matching import match
 from pivq.model import PIVQ
-from pivq.perceptual import load_perceptual
-from pivq.plotting import BLUE, GREEN, ORANGE
+from pivq.pretrained.perceptual import load_perceptual
 from pivq.trainer import Trainer
 
 H100_PEAK, UTILISATION = 989e12, 0.3  # bfloat16 operations a second, dense (data sheet); the share is an assumption

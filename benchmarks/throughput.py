@@ -14,8 +14,8 @@ from collections.abc import Callable
 import torch
 
 from pivq.config import load_config
-from pivq.features import FeatureNet, load_feature_network
 from pivq.model import PIVQ
+from pivq.pretrained.features import FeatureNet, load_feature_network
 from pivq.sampling import sample_pairs
 
 BATCHES = {"quick": 100, "ffhq256": 4}

@@ -2,6 +2,6 @@
 
 import sys
 
-from pivq.cli import main
+from pivq.commands.cli import main
 
 sys.exit(main())

@@ -7,11 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pivq import paths
-
-PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
-FEATURE_NETWORKS = ["efficientnet_lite0", "inception"]  # of the metrics; the first needs no download
-
+from pivq.profiles import ASSUMPTION, PROFILES
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
@@ -170,10 +166,6 @@ class Config:
             facts["data"] = str(Path(self.data).resolve())
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
-    def run_dir(self, run: str) -> Path:
-        """Return the folder of a run of these settings: `results/<profile>/<run>-seed<k>-<digest>/`."""
-        return paths.results_dir(self.profile) / f"{run}-seed{self.seed}-{self.digest(run)}"
-
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain types, as `config.json` holds it."""
         return asdict(self)
@@ -207,162 +199,6 @@ def suggestion(name: str, known: list[str]) -> str:
     """Return "; did you mean …?" for a misspelt name, or the list of known ones when none is close."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-
-
-_QUICK = {
-    "dataset": ("avatars", ASSUMPTION),
-    "model.image_size": (64, PAPER),
-    "model.patch_size": (4, ASSUMPTION),
-    "model.width": (16, ASSUMPTION),
-    "model.channel_multipliers": ((3, 4), ASSUMPTION),
-    "model.residual_blocks": (1, ASSUMPTION),
-    "model.attention_sizes": ((), ASSUMPTION),
-    "model.dim": (128, PAPER),
-    "model.feedforward": (512, PAPER),
-    "model.transformer_layers": (1, ASSUMPTION),
-    "model.heads": (4, ASSUMPTION),
-    "model.query_key_gain": (3.0, ASSUMPTION),
-    "model.codebook_size": (512, PAPER),
-    "model.num_codes": (32, PAPER),
-    "train.train_images": (8000, ASSUMPTION),
-    "train.heldout_images": (2000, ASSUMPTION),
-    "train.steps": (3000, ASSUMPTION),
-    "train.batch_size": (8, ASSUMPTION),
-    "train.learning_rate": (1.5e-3, ASSUMPTION),
-    "train.adam_betas": ((0.9, 0.99), ASSUMPTION),
-    "train.weight_decay": (0.01, ASSUMPTION),
-    "train.gradient_clip": (1.0, ASSUMPTION),
-    "train.warmup_steps": (100, ASSUMPTION),
-    "train.decay_from": (0.5, ASSUMPTION),
-    "train.ema_decay": (0.995, PAPER),
-    "train.ema_every": (1, ASSUMPTION),
-    "train.reconstruction_weight": (1.0, BASE),
-    "train.perceptual_network": ("efficientnet_lite0", ASSUMPTION),
-    "train.perceptual_weight": (0.1, ASSUMPTION),
-    "train.codebook_weight": (0.25, BASE),
-    "train.commitment_weight": (1.0, BASE),
-    "train.quantize_from_step": (1200, ASSUMPTION),
-    "train.history_steps": (100, ASSUMPTION),
-    "train.codebook_initialisations": (4, ASSUMPTION),
-    "train.discriminator_from_step": (1500, ASSUMPTION),
-    "train.adversarial_from_step": (1501, ASSUMPTION),
-    "train.adversarial_limit": (0.2, ASSUMPTION),
-    "train.discriminator_width": (16, ASSUMPTION),
-    "train.discriminator_layers": (2, ASSUMPTION),
-    "train.discriminator_augmentation": (False, ASSUMPTION),  # with it so small a network learns nothing in time
-    "train.discriminator_learning_rate": (1e-3, ASSUMPTION),
-    "train.discriminator_betas": ((0.5, 0.9), ASSUMPTION),
-    "train.nonfinite_limit": (10, ASSUMPTION),
-    "evaluation.validate_every": (300, ASSUMPTION),
-    "evaluation.checkpoint_every": (300, ASSUMPTION),
-    "evaluation.samples": (2000, ASSUMPTION),
-    "evaluation.features": ("efficientnet_lite0", ASSUMPTION),
-    "evaluation.prdc_k": ((3, 5), ASSUMPTION),
-    "evaluation.probe_folds": (5, PAPER),
-}
-# Every notebook in about two minutes, for the tests: a network too small and too briefly trained to show anything.
-_SMOKE = _QUICK | {
-    "model.width": (16, ASSUMPTION),
-    "model.channel_multipliers": ((1, 2), ASSUMPTION),
-    "model.dim": (32, ASSUMPTION),
-    "model.feedforward": (64, ASSUMPTION),
-    "model.transformer_layers": (1, ASSUMPTION),
-    "model.codebook_size": (64, ASSUMPTION),
-    "model.num_codes": (8, ASSUMPTION),
-    "train.train_images": (480, ASSUMPTION),
-    "train.heldout_images": (120, ASSUMPTION),
-    "train.steps": (40, ASSUMPTION),
-    "train.warmup_steps": (5, ASSUMPTION),
-    "train.quantize_from_step": (16, ASSUMPTION),
-    "train.history_steps": (8, ASSUMPTION),
-    "train.codebook_initialisations": (2, ASSUMPTION),
-    "train.discriminator_from_step": (24, ASSUMPTION),
-    "train.adversarial_from_step": (28, ASSUMPTION),
-    "train.discriminator_width": (8, ASSUMPTION),
-    "evaluation.validate_every": (20, ASSUMPTION),
-    "evaluation.checkpoint_every": (20, ASSUMPTION),
-    "evaluation.samples": (200, ASSUMPTION),
-}
-# The paper's experiments. What neither the paper nor its base code says is the same in all of them unless stated.
-_CELEBA64 = {
-    "dataset": ("celeba", PAPER),
-    "model.image_size": (64, PAPER),
-    "model.patch_size": (1, BASE),
-    "model.width": (128, BASE),
-    "model.channel_multipliers": ((1, 2, 2, 4), ASSUMPTION),  # an 8 × 8 grid
-    "model.residual_blocks": (2, BASE),
-    "model.attention_sizes": ((16,), BASE),
-    "model.dim": (128, PAPER),
-    "model.feedforward": (512, PAPER),
-    "model.transformer_layers": (4, PAPER),
-    "model.heads": (8, ASSUMPTION),
-    "model.query_key_gain": (1.0, ASSUMPTION),
-    "model.codebook_size": (512, PAPER),
-    "model.num_codes": (32, PAPER),
-    "train.train_images": (0, ASSUMPTION),
-    "train.heldout_images": (0, ASSUMPTION),
-    "train.steps": (500_000, ASSUMPTION),
-    "train.batch_size": (16, PAPER),
-    "train.learning_rate": (16 * 4.5e-6, BASE),
-    "train.adam_betas": ((0.9, 0.999), BASE),
-    "train.weight_decay": (0.0, BASE),
-    "train.gradient_clip": (0.0, BASE),
-    "train.warmup_steps": (0, BASE),
-    "train.decay_from": (1.0, BASE),
-    "train.ema_decay": (0.995, PAPER),
-    "train.ema_every": (10, BASE),
-    "train.reconstruction_weight": (1.0, BASE),
-    "train.perceptual_network": ("lpips_vgg", BASE),
-    "train.perceptual_weight": (1.0, BASE),
-    "train.codebook_weight": (0.25, BASE),
-    "train.commitment_weight": (1.0, BASE),
-    "train.quantize_from_step": (20_000, ASSUMPTION),
-    "train.history_steps": (100, ASSUMPTION),
-    "train.codebook_initialisations": (4, ASSUMPTION),
-    "train.discriminator_from_step": (30_000, BASE),
-    "train.adversarial_from_step": (30_001, ASSUMPTION),  # base code: 30,000, before the discriminator's first step
-    "train.adversarial_limit": (1.0, BASE),
-    "train.discriminator_width": (64, BASE),
-    "train.discriminator_layers": (3, BASE),
-    "train.discriminator_augmentation": (True, BASE),
-    "train.discriminator_learning_rate": (16 * 4.5e-6, BASE),
-    "train.discriminator_betas": ((0.9, 0.999), BASE),
-    "train.nonfinite_limit": (10, ASSUMPTION),
-    "evaluation.validate_every": (5_000, ASSUMPTION),
-    "evaluation.checkpoint_every": (5_000, ASSUMPTION),
-    "evaluation.samples": (50_000, PAPER),
-    "evaluation.features": ("inception", PAPER),
-    "evaluation.prdc_k": ((3, 5), BASE),  # the base code's is 3; 5 stands beside it
-    "evaluation.probe_folds": (5, PAPER),
-}
-_FFHQ256 = _CELEBA64 | {
-    "dataset": ("ffhq", PAPER),
-    "model.image_size": (256, PAPER),
-    "model.channel_multipliers": ((1, 1, 2, 2, 4), BASE),  # a 16 × 16 grid
-    "model.dim": (256, PAPER),
-    "model.feedforward": (1024, PAPER),
-    "model.codebook_size": (4096, PAPER),
-    "model.num_codes": (512, PAPER),
-    "train.steps": (1_400_000, BASE),
-    "train.batch_size": (4, PAPER),
-    "train.learning_rate": (4 * 4.5e-6, BASE),
-    "train.discriminator_learning_rate": (4 * 4.5e-6, BASE),
-}
-_CELEBAHQ256 = _FFHQ256 | {
-    "dataset": ("celebahq", PAPER),
-    "train.steps": (1_000_000, ASSUMPTION),
-    "evaluation.samples": (30_000, PAPER),
-}
-# Any folder of aligned images, on whatever computer there is: the settings of `quick`, on all images of the folder.
-_FOLDER = _QUICK | {
-    "dataset": ("folder", ASSUMPTION),
-    "train.train_images": (0, ASSUMPTION),
-    "train.heldout_images": (0, ASSUMPTION),
-}
-PROFILES: dict[str, dict[str, tuple[Any, str]]] = {
-    "quick": _QUICK, "smoke": _SMOKE, "celeba64": _CELEBA64, "celebahq256": _CELEBAHQ256, "ffhq256": _FFHQ256,
-    "folder": _FOLDER,
-}  # fmt: skip
 
 
 def load_config(profile: str, seed: int = 0, data: str = "", features: str = "", **overrides: Any) -> Config:

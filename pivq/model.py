@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pivq import hub
-from pivq.checkpoint import Stored, load_stored, save_export
 from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
 from pivq.quantizers import QUANTIZERS, Quantized
+from pivq.storage import hub
+from pivq.storage.checkpoint import Stored, load_stored, save_export
 
 TOLERANCE = 1e-3  # images may leave [0, 1] by so much, as resizing in floating point makes them
 
@@ -104,7 +104,7 @@ class PIVQ(nn.Module):
         quantizer: "matching", Eq. (3), or "nearest", Eq. (1).
 
     Attributes:
-        facts: of a loaded model, what is known of its run (see `pivq.checkpoint.Stored`); else empty.
+        facts: of a loaded model, what is known of its run (see `pivq.storage.checkpoint.Stored`); else empty.
 
     Raises:
         ValueError: for an unknown quantizer, or `num_codes > codebook_size` with matching.
@@ -137,8 +137,8 @@ class PIVQ(nn.Module):
             device: where to put the model.
 
         Raises:
-            FileNotFoundError, ValueError: see `pivq.checkpoint.load_stored`.
-            ImportError, ConnectionError: for a Hub id, see `pivq.hub.find`.
+            FileNotFoundError, ValueError: see `pivq.storage.checkpoint.load_stored`.
+            ImportError, ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
             ValueError: the weights do not fit the sizes; names the first tensors.
         """
         stored = load_stored(hub.find(path))

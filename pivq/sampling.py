@@ -15,7 +15,7 @@ definitions agree. Internally the i-th use of code c is an element of its own, (
 both.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -154,33 +154,6 @@ def smooth_path(
     return torch.cat([common.expand(len(steps), -1), exchanged], dim=1) // len(codes_a)
 
 
-def decoded_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_size: int = 64) -> Iterator[Tensor]:
-    """Yield images batch by batch, so that a large sample is never in memory as a whole.
-
-    Args:
-        decode: maps codes `(B, L)` to images `(B, 3, H, W)`, such as `PIVQ.decode`.
-        codes: integers `(N, L)`.
-        batch_size: images at a time; with a decoder in evaluation mode it does not change an image.
-
-    Yields:
-        Images `(B, 3, H, W)` on the CPU, without gradients.
-
-    Raises:
-        ValueError: batch_size < 1.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    for batch in codes.split(batch_size):
-        with torch.no_grad():
-            images = decode(batch)
-        yield images.cpu()
-
-
-def decode_in_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_size: int = 64) -> Tensor:
-    """Decode `codes` `(N, L)` in batches and return all images `(N, 3, H, W)` on the CPU; see `decoded_batches`."""
-    return torch.cat(list(decoded_batches(decode, codes, batch_size)))
-
-
 def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Tensor:
     """Take each pair's shared elements and those of the symmetric difference with the lowest priorities, L in all."""
     num_codes = elements_a.shape[1]
@@ -247,3 +220,26 @@ def _checked(codes: Tensor, dimensions: int, name: str) -> Tensor:
     if bool((codes < 0).any()):
         raise ValueError(f"{name} must be non-negative, got {int(codes.min())}")
     return codes.long()
+BATCH = 64  # samples yielded at a time; fixed, so that going on with a job makes the same pictures
+BLOCK = 1 << 16  # samples drawn at a time; a multiple of BATCH
+
+
+def stream_samples(codes: Tensor, count: int, seed: int, multiset: bool = False) -> Iterator[SampledPairs]:
+    """Yield samples of Algorithm 1, at most `BATCH` at a time: memory does not grow with their number.
+
+    Sample i depends on `codes`, `seed` and i alone. The first `BLOCK` samples are those of
+    `pivq.sampling.sample_pairs` with this seed, as `pivq.runs.evaluation.draw_samples` has them.
+
+    Args:
+        codes: encoded images, integers `(N, L)`, N >= 2.
+        count: samples in all.
+        seed: non-negative integer.
+        multiset: accept images that repeat codes.
+
+    Raises:
+        ValueError: see `pivq.sampling.sample_pairs`.
+    """
+    for block, start in enumerate(range(0, count, BLOCK)):
+        block_seed = int(np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)[0]) if block else seed
+        drawn = sample_pairs(codes, min(BLOCK, count - start), block_seed, multiset)
+        yield from map(SampledPairs, drawn.pairs.split(BATCH), drawn.codes.split(BATCH))

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from pivq.codebook_init import LatentHistory, TooFewLatents, fit_codebook, initialisation_steps
@@ -17,6 +15,7 @@ from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge
 from pivq.model import PIVQ
+from pivq.processes import Processes
 
 
 class TrainingDiverged(RuntimeError):
@@ -69,22 +68,15 @@ class Trainer:
             raise ValueError(f"{len(images)} training images are fewer than one batch of {train.batch_size}")
         torch.manual_seed(config.seed)
         self.config, self.quantizer, self.images, self.perceptual = config, quantizer, images, perceptual
-        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
-        several = self.accelerator.num_processes > 1
-        if self.accelerator.num_processes > train.batch_size:
-            raise ValueError(
-                f"{self.accelerator.num_processes} processes cannot share a batch of {train.batch_size}: each needs an "
-                f"image, so start at most {train.batch_size}"
-            )
+        self.processes = Processes(device, train.batch_size)
+        self.accelerator, self.device = self.processes.accelerator, self.processes.device
         if self.accelerator.mixed_precision not in ("no", "bf16"):
             raise ValueError(
                 f"mixed precision {self.accelerator.mixed_precision!r} would need its losses scaled, which is not done "
                 "here: take bf16 or no"
             )
-        self.device = self.accelerator.device if several else torch.device(device)
-        self.rows = _share(train.batch_size, self.accelerator.process_index, self.accelerator.num_processes)
         # The mean over processes of a loss times `share` is its mean over the whole batch.
-        self.share = (self.rows.stop - self.rows.start) * self.accelerator.num_processes / train.batch_size
+        self.rows, self.share = self.processes.rows, self.processes.share
         self.callbacks = list(callbacks)
         self.model = PIVQ(config.model, quantizer).to(self.device)
         self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
@@ -140,7 +132,7 @@ class Trainer:
             group["lr"] = train.learning_rate * learning_rate_factor(step, self.config)
         with self.accelerator.autocast():
             output = self.model(images, quantize=step >= train.quantize_from_step)
-        if while_distinct and output.quantized and not self._everywhere(_distinct(output.quantized.codes)):
+        if while_distinct and output.quantized and not self.processes.everywhere(_distinct(output.quantized.codes)):
             return None
         losses, gradient, judged = self._reconstruction_gradient(output.images, images)
         roots, gradients = [output.images], [gradient]
@@ -152,7 +144,7 @@ class Trainer:
             gradients.append(torch.ones_like(weighted))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(roots, gradients)
-        self._reduce_gradients(self.model)
+        self.processes.mean_gradients(self.model)
         norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
         if step >= train.discriminator_from_step:
             losses["discriminator"] = self._discriminator_gradient(images, judged)
@@ -162,8 +154,9 @@ class Trainer:
             if step >= train.discriminator_from_step:
                 self.discriminator_optimizer.step()
             self._update_ema()
-            self.history.record(step, lambda: self._gather(output.latents.detach()))
-        return dict(zip(losses, self._mean(torch.stack([loss.detach() for loss in losses.values()])), strict=True))
+            self.history.record(step, lambda: self.processes.gather(output.latents.detach()))
+        means = self.processes.mean(torch.stack([loss.detach() for loss in losses.values()]))
+        return dict(zip(losses, means, strict=True))
 
     def _reconstruction_gradient(
         self, output: Tensor, images: Tensor
@@ -191,7 +184,8 @@ class Trainer:
                 torch.autograd.grad(output, last, g.to(output.dtype), retain_graph=True)[0]
                 for g in (gradient, adversarial)
             ]
-            losses["adaptive_weight"] = adaptive_weight(*map(self._mean, at_last), limit=train.adversarial_limit)
+            at_last = map(self.processes.mean, at_last)
+            losses["adaptive_weight"] = adaptive_weight(*at_last, limit=train.adversarial_limit)
             gradient = gradient + losses["adaptive_weight"] * adversarial
         return losses, gradient.to(output.dtype), judged
 
@@ -207,32 +201,8 @@ class Trainer:
         loss = self.share * discriminator_hinge(self._judge(images), judged)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.discriminator.parameters()))
-        self._reduce_gradients(self.discriminator)
+        self.processes.mean_gradients(self.discriminator)
         return loss
-
-    def _mean(self, values: Tensor) -> Tensor:
-        """Return the mean over processes."""
-        return self.accelerator.reduce(values, "mean") if self.accelerator.num_processes > 1 else values
-
-    def _everywhere(self, holds: bool) -> bool:
-        return bool(self._mean(torch.tensor(float(holds), device=self.device)) == 1)
-
-    def _gather(self, rows: Tensor) -> Tensor:
-        """Return the rows of all processes, in the order of the batch."""
-        count = self.accelerator.num_processes
-        if count == 1:
-            return rows
-        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(rows)).chunk(count)
-        shares = [_share(self.config.train.batch_size, process, count) for process in range(count)]
-        return torch.cat([part[: share.stop - share.start] for part, share in zip(gathered, shares, strict=True)])
-
-    def _reduce_gradients(self, network: nn.Module) -> None:
-        """Replace each gradient by its mean over processes, in one exchange."""
-        if self.accelerator.num_processes > 1:
-            gradients = [p.grad for p in network.parameters() if p.grad is not None]
-            flat = self._mean(torch.cat([g.flatten() for g in gradients]))
-            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(mean.view_as(gradient))
 
     def _accept(self, norms: list[Tensor]) -> bool:
         """Say whether all gradient norms are finite; count those steps where they are not."""
@@ -264,8 +234,7 @@ class Trainer:
         fitted = torch.empty_like(codebook, dtype=torch.float32)
         if self.accelerator.is_main_process:
             fitted = self._fit_codebook()
-        if self.accelerator.num_processes > 1:
-            fitted = broadcast(fitted)
+        fitted = self.processes.from_main(fitted)
         codebook.copy_(fitted)
         self.ema.quantizer.codebook.copy_(fitted)
         self.optimizer.state.pop(codebook, None)
@@ -340,13 +309,6 @@ def learning_rate_factor(step: int, config: Config) -> float:
 def _full_precision(x: Tensor) -> Tensor:
     """Return bfloat16 or half numbers as float32, others as they are."""
     return x if x.dtype.itemsize >= 4 else x.float()
-
-
-def _share(batch: int, process: int, processes: int) -> slice:
-    """Return the rows of a batch that a process has; the first processes have one more where it does not divide."""
-    small, larger = divmod(batch, processes)
-    start = process * small + min(process, larger)
-    return slice(start, start + small + (process < larger))
 
 
 def _distinct(codes: Tensor) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pivq import paper
 from pivq.capacity import matching_bits, multiset_bits, nearest_bits, positional_bits
 from pivq.config import Config
-from pivq.paths import ablations_file, figures_dir
+from pivq.storage.paths import ablations_file, figures_dir
 
 CLOSE = 0.1  # relative difference up to which a score of the paper's own experiment is reproduced; assumption
 REPRODUCED, DIFFERS, NEEDS_SCALE = "reproduced", "differs", "needs paper-scale data"

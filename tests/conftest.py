@@ -6,8 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from pivq.config import Config, load_config
+
+pytest.register_assert_rewrite("stand_ins")  # its assertions say what failed, too
 
 os.environ["MPLBACKEND"] = "Agg"  # figures go to files, whatever the screen
 
@@ -50,6 +53,23 @@ def tiny_config() -> Callable[..., Config]:
     return make_tiny_config
 
 
+@pytest.fixture(scope="module")
+def finished(tiny_config, tmp_path_factory):
+    """Return both quantizers' runs, trained without a break, and how many steps each took; `PIVQ_ROOT` leads there."""
+    from stand_ins import stand_in
+
+    from pivq.runs.training import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        network = stand_in(patch, tmp_path_factory.mktemp("root"))
+        runs, steps = {}, {}
+        for quantizer in ("matching", "nearest"):
+            before = network.calls
+            runs[quantizer] = train(tiny_config(), quantizer)
+            steps[quantizer] = network.calls - before
+        yield runs, steps
+
+
 @pytest.fixture
 def write_notebook(tmp_path: Path) -> Callable[..., Path]:
     """Return a writer of small notebooks into `tmp_path / "notebooks"`, which it returns.
@@ -70,3 +90,17 @@ def write_notebook(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def solved(monkeypatch) -> list[tuple[int, int]]:
+    """Return the shapes of the problems that scipy is given from now on."""
+    shapes = []
+
+    def solve(costs):
+        shapes.append(costs.shape)
+        return linear_sum_assignment(costs)
+
+    for module in ("pivq.matching", "pivq.solvers.crowd"):
+        monkeypatch.setattr(f"{module}.linear_sum_assignment", solve)
+    return shapes

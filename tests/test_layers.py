@@ -6,15 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pivq.layers import (
-    AttentionBlock,
-    Downsample,
-    ResidualBlock,
-    Transformer,
-    TransformerLayer,
-    Upsample,
-    group_norm,
-)
+from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, TransformerLayer, Upsample, group_norm
 
 
 @pytest.fixture(autouse=True)

@@ -1,42 +1,24 @@
-"""The assignment, Eq. (3), against brute force over all one-to-one assignments."""
+"""The assignment, Eq. (3), against brute force over all one-to-one assignments and against scipy's solver."""
 
-import itertools
 import os
 import signal
 
-import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+from stand_ins import KINDS, assert_least, least_total, total
 
-import pivq.augmenting
 import pivq.matching
-from pivq.augmenting import Lists, assign, compiled, is_proved, list_codes, lower_bound
-from pivq.matching import is_optimal, match, match_crowd
+import pivq.solvers.crowd
+from pivq.matching import match
+from pivq.solvers.augmenting import assign
+from pivq.solvers.crowd import match_crowd
 
 
 def euclidean(latents, codebook) -> torch.Tensor:
     """Return distances `(L, K)` of lists of vectors."""
     latents, codebook = torch.tensor(latents).double(), torch.tensor(codebook).double()
     return (latents[:, None] - codebook[None]).square().sum(dim=2).sqrt()
-
-
-def total(distances: torch.Tensor, codes: torch.Tensor) -> float:
-    return float(distances.double().gather(1, codes[:, None]).sum())
-
-
-def assert_least(distances: torch.Tensor, codes: torch.Tensor) -> None:
-    """Hold codes `(L,)` to being distinct and to the total of scipy's solver on all distances `(L, K)`."""
-    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
-    assert len(set(codes.tolist())) == len(codes)
-    assert total(distances, codes) == pytest.approx(best, rel=1e-12, abs=1e-12 * float(distances.abs().max()))
-
-
-def least_total(distances: torch.Tensor) -> float:
-    """Return the least sum over every way to give each row a column of its own."""
-    rows = distances.double().tolist()
-    ways = itertools.permutations(range(len(rows[0])), len(rows))
-    return min(sum(row[column] for row, column in zip(rows, way, strict=True)) for way in ways)
 
 
 @pytest.mark.parametrize(
@@ -116,19 +98,6 @@ def test_identical_latents_share_out_the_nearest_codes():
     assert torch.equal(codes, match(distances)), "the same result twice"
 
 
-@pytest.fixture
-def solved(monkeypatch) -> list[tuple[int, int]]:
-    """Return the shapes of the problems that scipy is given from now on."""
-    shapes = []
-
-    def solve(costs):
-        shapes.append(costs.shape)
-        return linear_sum_assignment(costs)
-
-    monkeypatch.setattr(pivq.matching, "linear_sum_assignment", solve)
-    return shapes
-
-
 def test_distinct_nearest_codes_are_the_matching_and_nothing_is_solved(solved, monkeypatch):
     distances = torch.rand(5, 6, 300, generator=torch.Generator().manual_seed(4))
     for image, columns in enumerate(torch.rand(5, 300, generator=torch.Generator().manual_seed(5)).argsort()[:, :6]):
@@ -149,64 +118,7 @@ def test_distinct_nearest_codes_are_the_matching_and_nothing_is_solved(solved, m
     assert solved == [], "and not by scipy"
 
 
-@pytest.mark.parametrize("num_codes, codebook_size", [(16, 64), (16, 33), (20, 300)])
-@pytest.mark.parametrize("spread", [0.0, 1e-6, 0.03, 0.3, 10.0])
-def test_codes_that_a_crowd_leaves_out_are_in_no_better_matching(solved, num_codes, codebook_size, spread):
-    generator = torch.Generator().manual_seed(num_codes + codebook_size)
-    for _ in range(10):
-        codebook = torch.randn(codebook_size, 4, generator=generator)
-        latents = codebook[0] + spread * torch.randn(num_codes, 4, generator=generator)
-        distances = torch.cdist(latents.double(), codebook.double())
-        codes = match_crowd(distances.numpy())
-        assert codes is not None or spread >= 0.03, "latents that are together are a crowd"
-        if codes is not None:
-            rows, columns = linear_sum_assignment(distances.numpy())
-            assert len(set(codes.tolist())) == num_codes
-            assert distances[rows, codes].sum() == pytest.approx(float(distances[rows, columns].sum()), rel=1e-12)
-    if spread == 0:
-        assert set(solved) == {(num_codes, num_codes)}, "identical latents need L columns"
-
-
-KINDS = {
-    "random": lambda d: d,
-    "ties": lambda d: (4 * d).floor(),
-    "whole numbers": lambda d: (1000 * d).floor(),
-    "zeros": lambda d: 0 * d,
-    "equal": lambda d: 0 * d + 0.1,
-    "same rows": lambda d: d[:1].expand_as(d),
-    "few rows": lambda d: d[torch.arange(len(d)) % 3],
-    "same columns": lambda d: d[:, :1].expand_as(d),
-    "few columns": lambda d: d[:, torch.arange(d.shape[1]) % (d.shape[1] // 2 + 1)],
-    "nearly equal": lambda d: 1 + 1e-13 * d,
-    "nearly same rows": lambda d: d[:1] + 1e-3 * d,
-    "huge": lambda d: 1e30 * d,
-    "tiny": lambda d: 1e-30 * d,
-    "negative": lambda d: d - 5,
-    "both signs": lambda d: d - 0.5,
-    "rows of all scales": lambda d: d * 10 ** (20 * d[:, :1] - 10),
-    "columns of all scales": lambda d: d * 10 ** (8 * d[:1] - 4),
-    "chain": lambda d: (torch.arange(d.shape[1]) - torch.arange(len(d))[:, None].clamp(min=1)).abs() + 1e-3 * d,
-    "product": lambda d: torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
-    "product, reversed": lambda d: -torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
-}
 SHAPES = [(1, 1), (1, 9), (2, 2), (2, 3), (7, 7), (9, 14), (24, 25), (32, 512), (64, 300), (150, 240)]
-
-
-@pytest.fixture
-def short_lists(monkeypatch) -> None:
-    """Let every list hold one code at first; a compiled function would not notice, so it is interpreted."""
-
-    def one(row, lists, latent, length):
-        list_codes(row, lists, latent, length if lists.lengths[latent] else 0)
-        lists.lengths[latent] = max(1, lists.lengths[latent])
-
-    monkeypatch.setattr(pivq.augmenting, "list_codes", one)
-
-    def assign_each(distances, codes, images, solved):
-        for image in images:
-            solved[image] = assign.py_func(distances[image], codes[image])
-
-    monkeypatch.setattr(pivq.matching, "assign_each", assign_each)
 
 
 @pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as it comes"])
@@ -222,16 +134,6 @@ def test_as_little_as_scipys_solver_on_all_distances(monkeypatch, crowded, kind,
     assert torch.equal(codes, match(distances.T.contiguous().T)), "whatever the order in memory"
     if len(set(distances.argmin(dim=1).tolist())) == num_codes:
         assert torch.equal(codes, distances.argmin(dim=1))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("num_codes, codebook_size", [(7, 7), (9, 14), (24, 25), (30, 200)])
-def test_lists_that_are_too_short_get_longer(short_lists, solved, kind, num_codes, codebook_size):
-    generator = torch.Generator().manual_seed(num_codes + codebook_size)
-    distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
-    codes = match(distances)
-    assert_least(distances, codes)
-    assert solved == [], "proved, without scipy's last word"
 
 
 @pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as it comes"])
@@ -262,75 +164,6 @@ def test_each_crowd_is_certified_without_all_distances(solved, clusters, spread)
     assert (200, 1024) not in solved
 
 
-def test_a_large_codebook_with_few_codes_near_is_proved_on_lists(solved):
-    # Lists are estimated from 128 of 8,192 codes here, so that some hold only codes that others have.
-    generator = torch.Generator().manual_seed(13)
-    latents, codebook = torch.randn(500, 256, generator=generator), torch.randn(8192, 256, generator=generator)
-    distances = torch.cdist(latents.double(), codebook.double())
-    codes = match(distances)
-    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
-    assert total(distances, codes) == pytest.approx(best, rel=1e-12)
-    assert solved == []
-
-
-def test_a_few_shared_codes_leave_the_other_latents_alone(monkeypatch, short_lists):
-    generator = torch.Generator().manual_seed(8)
-    codebook = torch.randn(1024, 16, generator=generator)
-    chosen = torch.randperm(1024, generator=generator)[:200]
-    chosen[:5] = chosen[5:10]
-    distances = torch.cdist((codebook[chosen] + 0.1).double(), codebook.double())
-    listed, list_one = set(), pivq.augmenting.list_codes
-    monkeypatch.setattr(pivq.augmenting, "list_codes", lambda *of: listed.add(of[2]) or list_one(*of))
-    codes = match(distances)
-    best = float(distances[linear_sum_assignment(distances.numpy())].sum())
-    assert total(distances, codes) == pytest.approx(best, rel=1e-12)
-    assert 5 <= len(listed) < 50
-    assert int((codes == distances.argmin(dim=1)).sum()) >= 200 - len(listed)
-
-
-@pytest.mark.parametrize("kind", ["random", "ties", "same rows", "both signs"])
-def test_the_certificate_of_a_crowd_is_for_the_optimal_only(kind):
-    generator = torch.Generator().manual_seed(9)
-    for _ in range(20):
-        costs = KINDS[kind](torch.rand(4, 5, generator=generator, dtype=torch.float64)).numpy()
-        ways = np.array(list(itertools.permutations(range(5), 4)))
-        totals = costs[np.arange(4), ways].sum(axis=1)
-        optimal = totals <= totals.min() + 1e-12
-        certified = np.array([is_optimal(way, costs, costs.max(axis=1)) for way in ways])
-        assert (certified == optimal).all(), "and there is one for each of the optimal"
-
-
-def test_the_certificate_of_a_crowd_refuses_answers_that_are_a_little_worse():
-    generator = torch.Generator().manual_seed(10)
-    costs = torch.rand(60, 200, generator=generator, dtype=torch.float64).numpy()
-    best = linear_sum_assignment(costs)[1]
-    assert is_optimal(best, costs, costs.max(axis=1))
-    order = torch.randperm(200, generator=generator).numpy()
-    for row in range(60):
-        swapped, moved = best.copy(), best.copy()
-        swapped[[row, row - 1]] = swapped[[row - 1, row]]
-        moved[row] = next(column for column in order if column not in best)
-        assert not is_optimal(swapped, costs, costs.max(axis=1))
-        assert not is_optimal(moved, costs, costs.max(axis=1))
-
-
-def test_an_answer_worse_by_a_billionth_is_not_proved():
-    costs = np.array([[1.0, 2.0], [2.0, 3.0 + 4e-9]])
-    assert is_optimal(np.array([1, 0]), costs, np.array([4.0, 4.0]))  # 4
-    assert not is_optimal(np.array([0, 1]), costs, np.array([4.0, 4.0]))  # 4 + 4e-9
-    assert is_proved(4.0, 4.0, 6.0, -2.0) and not is_proved(4.0 + 4e-9, 4.0, 6.0, -2.0)
-
-
-def test_prices_far_beyond_the_distances_prove_nothing():
-    costs = torch.rand(4, 4, generator=torch.Generator().manual_seed(15), dtype=torch.float64).numpy()
-    ways = np.array(list(itertools.permutations(range(4))))
-    worst = ways[costs[np.arange(4), ways].sum(axis=1).argmax()]
-    for reach in (2.0, 1e6, 1e9, 1e12, 1e15):
-        assert not is_optimal(worst, costs, np.full(4, reach))
-    assert not is_proved(1.0, 1.0, 1e15, -1e15), "the difference is lost in rounding"
-    assert not is_proved(0.0, np.inf, 0.0, 0.0), "what overflows says nothing"
-
-
 @pytest.mark.parametrize("far", [1.0, 1e6, 1e12, 1e15, 1e18])
 def test_a_crowd_of_distances_of_all_magnitudes(far):
     for seed in range(5):
@@ -351,14 +184,6 @@ def test_where_sums_overflow_the_answer_is_right_and_not_proved():
     codes = match(distances)
     assert set(codes.tolist()) == set(base[0].argsort()[:64].tolist())
     assert match(1.79e308 * torch.tensor([[-0.8, -0.9], [0.5, 0.2]], dtype=torch.float64)).tolist() == [0, 1]
-
-
-def test_where_all_is_equal_no_latent_looks_further_than_the_next_free_code(monkeypatch, short_lists):
-    visits = []
-    reach_codes = pivq.augmenting.reach_codes
-    monkeypatch.setattr(pivq.augmenting, "reach_codes", lambda *of: visits.append(of[2]) or reach_codes(*of))
-    assert sorted(match(torch.ones(30, 50)).tolist()) == list(range(30))
-    assert len(visits) < 2 * 30
 
 
 def test_in_threads_as_one_by_one(monkeypatch):
@@ -386,73 +211,17 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_code_off_the_lists_is_an_offer_too(short_lists, solved):
-    # Among the near pairs the best total is 10: row 0 keeps column 0 from row 1. But it could go to column 2 for 1.
-    costs = np.array([[0, 0.1, 1, 9, 9], [0, 20, 20, 10, 20], [20, 0, 20, 20, 10]])
-    assert match(torch.from_numpy(costs)).tolist() == [2, 0, 1]
-    assert solved == []
-
-
-def test_a_code_that_was_left_out_is_an_offer_too():
-    # Of the first two columns row 0 has the better one for 5; but there is one left out that it could have for 1.
-    costs, codes = np.array([[5.0, 9.0], [9.0, 0.5]]), np.array([0, 1])
-    assert is_optimal(codes, costs, np.array([9.0, 9.0]))
-    assert not is_optimal(codes, costs, np.array([1.0, 9.0]))
-
-
-@pytest.mark.parametrize("length", [0, 1, 2, 4])
-@pytest.mark.parametrize("kind", ["random", "ties", "same rows", "both signs"])
-def test_no_assignment_costs_less_than_the_bound_whatever_the_prices(kind, length):
-    generator = torch.Generator().manual_seed(12)
-    for _ in range(50):
-        costs = KINDS[kind](torch.rand(3, 6, generator=generator, dtype=torch.float64)).numpy()
-        prices = -torch.rand(6, generator=generator, dtype=torch.float64).numpy() * costs.max()
-        lists = Lists(np.empty((3, 6), np.uint32), np.empty((3, 6)), *np.zeros((2, 3), np.int64), np.full(3, np.inf))
-        for latent in range(3 if length else 0):  # without lists the bound is that of the nearest codes
-            list_codes(costs[latent], lists, latent, length)
-        offers, charges = lower_bound(lists, costs.min(axis=1), prices)
-        least = least_total(torch.from_numpy(costs))
-        assert offers + charges <= least + 1e-12
-        if length:  # by hand: the best of what is listed, and of the farthest listed for what is not
-            reach = np.sort(costs, axis=1)[:, length]
-            listed = np.where(costs <= reach[:, None], costs - prices, np.inf).min(axis=1)
-            assert offers == pytest.approx(np.minimum(listed, reach).sum())
-            assert charges == pytest.approx(prices.sum())
-
-
 @pytest.mark.parametrize("spread", [1e-3, 10.0])
 def test_scipy_on_all_distances_has_the_last_word(monkeypatch, solved, spread):
     generator = torch.Generator().manual_seed(11)
     latents = spread * torch.randn(150, 8, generator=generator, dtype=torch.float64)
     distances = torch.cdist(latents, torch.randn(1000, 8, generator=generator, dtype=torch.float64))
     rows, best = linear_sum_assignment(distances.numpy())
-    monkeypatch.setattr(pivq.matching, "is_optimal", lambda *_: False)
+    monkeypatch.setattr(pivq.solvers.crowd, "is_optimal", lambda *_: False)
     monkeypatch.setattr(pivq.matching, "assign_each", lambda distances, codes, images, solved: None)
     codes = match(distances)
     assert total(distances, codes) == pytest.approx(float(distances[rows, best].sum()), rel=1e-12)
     assert solved[-1] == (150, 1000)
-
-
-def test_a_wrong_answer_for_a_crowd_is_not_taken(monkeypatch):
-    generator = torch.Generator().manual_seed(11)
-    latents = 1e-3 * torch.randn(150, 8, generator=generator, dtype=torch.float64)
-    distances = torch.cdist(latents, torch.randn(1000, 8, generator=generator, dtype=torch.float64))
-    assert match_crowd(distances.numpy()) is not None
-    wrong = np.arange(1000)  # distinct columns, but not the best
-    monkeypatch.setattr(pivq.matching, "linear_sum_assignment", lambda costs: (wrong, wrong[: len(costs)]))
-    assert match_crowd(distances.numpy()) is None
-    monkeypatch.setattr(pivq.matching, "CROWDED", 1)
-    assert_least(distances, match(distances))
-
-
-def test_compiles_without_a_place_for_files(monkeypatch):
-    def njit(function, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function 'double': no locator available for file")
-        return function
-
-    monkeypatch.setattr(pivq.augmenting, "njit", njit)
-    assert compiled(lambda number: 2 * number)(3) == 6
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -1,4 +1,4 @@
-"""The autoencoder: shapes, permutation invariance, refusals."""
+"""The autoencoder: shapes, permutation invariance, refusals, its digest."""
 
 import itertools
 from collections import Counter
@@ -8,7 +8,7 @@ import torch
 
 from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Upsample
-from pivq.model import PIVQ
+from pivq.model import PIVQ, model_digest
 
 BOTH = pytest.mark.parametrize("quantizer", ["matching", "nearest"])
 
@@ -264,3 +264,14 @@ def test_decode_takes_small_integer_types(make_model):
     model, codes = make_model(), torch.tensor([[0, 5, 11, 2]])
     assert torch.equal(model.decode(codes.to(torch.uint8)), model.decode(codes))
     assert torch.equal(model.decode(codes.to(torch.int16)), model.decode(codes))
+
+
+def test_a_digest_changes_with_any_weight(tiny_config):
+    torch.manual_seed(0)
+    model = PIVQ(tiny_config().model)
+    before = model_digest(model)
+    assert before == model_digest(model) and len(before) == 16
+    for parameter in (model.quantizer.codebook, model.encoder.tokens):
+        parameter.data[0, 0] += 1e-4
+        assert model_digest(model) != before
+        before = model_digest(model)

@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 def run(root: Path, *argv: str) -> subprocess.CompletedProcess:
     """Run notebooks with the smoke profile; their data, runs and figures go to `root`."""
-    command = [sys.executable, "-m", "pivq.runner", "--profile", "smoke", *argv]
+    command = [sys.executable, "-m", "pivq.commands.run_all", "--profile", "smoke", *argv]
     environment = os.environ | {"PIVQ_ROOT": str(root), "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 

@@ -1,4 +1,4 @@
-"""Training in two processes: the same losses, gradients, networks and codebook as in one on the same global batch."""
+"""The device; training in two processes: the same losses, gradients, networks and codebook as in one on that batch."""
 
 import os
 import runpy
@@ -10,10 +10,33 @@ import pytest
 import torch
 from conftest import make_tiny_config
 
-from pivq.checkpoint import load_checkpoint
-from pivq.experiment import find_run
+from pivq.processes import pick_device, share_of_batch
+from pivq.runs.run import find_run, run_dir
+from pivq.storage.checkpoint import load_checkpoint
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def test_pick_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="'cuda' asked for, but torch finds no GPU"):
+        pick_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    "batch, processes, sizes", [(4, 1, [4]), (6, 3, [2, 2, 2]), (5, 2, [3, 2]), (7, 4, [2, 2, 2, 1])]
+)
+def test_shares_are_the_batch_in_its_order_and_differ_by_one_image_at_most(batch, processes, sizes):
+    shares = [range(batch)[share_of_batch(batch, process, processes)] for process in range(processes)]
+    assert [len(share) for share in shares] == sizes
+    assert [row for share in shares for row in share] == list(range(batch))
+
+
+# --- Training in two processes ----------------------------------------------------------------------------------------
+
 
 # Trains a tiny model from the double precision weights of one seed; rank r writes what it has to `rank<r>.pt`.
 SCRIPT = """
@@ -22,7 +45,7 @@ sys.path[:0] = [{tests!r}]
 import torch
 torch.set_num_threads(1)
 from conftest import make_tiny_config
-from test_trainer import Perceptual, make_images
+from stand_ins import Perceptual, make_images
 from pivq.trainer import Trainer
 
 config = make_tiny_config(**{settings!r})
@@ -161,12 +184,12 @@ sys.path[:0] = [{tests!r}]
 import torch
 torch.set_num_threads(1)
 from conftest import make_tiny_config
-from test_experiment import Perceptual, split
-from pivq import callbacks, experiment
+from stand_ins import Perceptual, make_split
+from pivq.runs import callbacks, splits, training
 callbacks.LOG_EVERY = 2
-experiment.load_split = split
-experiment.load_perceptual = lambda name: Perceptual()
-make_trainer = experiment.make_trainer
+splits.load_split = make_split
+training.load_perceptual = lambda name: Perceptual()
+make_trainer = training.make_trainer
 
 def in_double(*of):
     # In float32 Adam makes steps of gradients that are rounding alone, as of a bias before a GroupNorm.
@@ -179,8 +202,8 @@ def in_double(*of):
     trainer.batch = lambda step: batch(step).double()
     return trainer
 
-experiment.make_trainer = in_double
-experiment.train(make_tiny_config(), "nearest", "cpu")
+training.make_trainer = in_double
+training.train(make_tiny_config(), "nearest", "cpu")
 """
 
 
@@ -199,7 +222,7 @@ def test_a_whole_run_of_two_processes_is_written_once_and_is_that_of_one(tmp_pat
         assert done.stdout.count("going on from step 3 of 8") == 1
         monkeypatch.setenv("PIVQ_ROOT", str(root))
         config = make_tiny_config()
-        runs.append((load_checkpoint(config.run_dir("nearest") / "checkpoint.pt"), find_run(config, "nearest").log()))
+        runs.append((load_checkpoint(run_dir(config, "nearest") / "checkpoint.pt"), find_run(config, "nearest").log()))
     (one, log), (two, shared_log) = runs
     assert (one["processes"], two["processes"]) == (1, 2)
     assert log["step"].tolist() == shared_log["step"].tolist(), "one row each, not one a process"

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -18,24 +19,28 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import pivq
-from pivq.plotting import ARTEFACTS
-from pivq.runner import main
+from pivq.commands.run_all import main
+from pivq.figures.artefacts import ARTEFACTS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict"]  # fmt: skip
-# Imports go one way: a module imports from its own line or from lines above, and never in a circle.
-LAYERS = [
-    ["paths", "config", "settings", "provenance", "capacity", "weights", "ready"],
-    ["images", "image_cache", "labels", "readers"],
-    ["faces", "data", "augmenting", "matching", "quantizers", "codebook_init", "layers", "discriminator", "losses",
-     "features", "perceptual", "metrics", "prdc", "sampling", "probing", "usage", "plotting", "charts", "pictures",
-     "diagrams", "paper"],
-    ["model", "checkpoint", "hub", "model_card"],
-    ["identity", "trainer", "callbacks", "experiment", "cost", "parallel", "evaluation", "ablations", "verdict",
-     "jobs"],
-    ["arguments", "runner", "cli", "__main__"],
-]  # fmt: skip
+# Who may import whom: rooms (folders) and single files. "paper" are the files at the top, named as the paper's sections.
+MAY_IMPORT = {
+    "solvers": [],
+    "storage": [],
+    "metrics": [],
+    "profiles": [],
+    "config": ["profiles"],
+    "data": ["config", "storage"],
+    "paper": ["paper", "config", "profiles", "solvers"],
+    "pretrained": ["losses", "config", "profiles", "data", "storage"],
+    "figures": ["config", "data", "storage"],
+    "runs": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
+    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
+    "__main__": ["commands"],
+}
+MORE = {"model": ["storage"], "verdict": ["storage"], "inference": ["data"]}
 
 
 def tracked() -> list[str]:
@@ -72,26 +77,93 @@ def imports(tree: ast.AST) -> set[str]:
 
 
 def modules() -> dict[str, Path]:
-    return {path.stem: path for path in sorted((CHECKOUT / "pivq").glob("*.py")) if path.stem != "__init__"}
+    """Return the package's files by dotted name without `pivq.`; of a folder's `__init__` the folder's name."""
+    files = {path: path.relative_to(CHECKOUT / "pivq").with_suffix("") for path in (CHECKOUT / "pivq").rglob("*.py")}
+    names = {".".join(name.parts).removesuffix(".__init__"): path for path, name in files.items()}
+    return {name: path for name, path in sorted(names.items()) if name != "__init__"}
+
+
+def room(module: str) -> str:
+    """Return the folder a module lies in; for a file at the top its own name, or "paper"."""
+    folder = module.partition(".")[0]
+    return folder if folder in MAY_IMPORT or (CHECKOUT / "pivq" / folder).is_dir() else "paper"
+
+
+def used_modules(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return which of the package's own modules a file imports; names that a folder hands on count as the folder."""
+    return {name.removeprefix("pivq.") for name in imports(ast.parse(path.read_text()))} & known.keys()
 
 
 def test_imports_go_one_way():
-    rank = {name: index for index, names in enumerate(LAYERS) for name in names}
-    uses = {}
-    for name, path in modules().items():
-        assert name in rank, f"pivq/{name}.py has no place in LAYERS"
-        uses[name] = {other for other in modules() if f"pivq.{other}" in imports(ast.parse(path.read_text()))}
-        upward = [other for other in uses[name] if rank[other] > rank[name]]
-        assert not upward, f"pivq/{name}.py imports {upward}, which stand above it"
-    while uses:
-        free = [name for name, used in uses.items() if not used & uses.keys()]
-        assert free, f"imports in a circle among {sorted(uses)}"
+    known = modules()
+    uses = {name: used_modules(path, known) for name, path in known.items()}
+    for name, used in uses.items():
+        allowed = {*MAY_IMPORT[room(name)], *MORE.get(name, [])}
+        if known[name].parent != CHECKOUT / "pivq":  # a folder is one room
+            allowed.add(room(name))
+        wrong = [other for other in used if other not in allowed and room(other) not in allowed]
+        assert not wrong, f"pivq.{name} imports {wrong}: {room(name)} may import {sorted(allowed)}"
+    files = {name: {other for other in used if known[other].stem != "__init__"} for name, used in uses.items()}
+    while files:
+        free = [name for name, used in files.items() if not used & files.keys()]
+        assert free, f"imports in a circle among {sorted(files)}"
         for name in free:
-            del uses[name]
+            del files[name]
+
+
+def test_nothing_imports_a_command_but_the_command_line():
+    clients = [*CHECKOUT.glob("benchmarks/*.py"), *CHECKOUT.glob("notebooks/py/*.py")]
+    for path in clients:
+        used = used_modules(path, modules())
+        assert not [name for name in used if room(name) == "commands"], path.name
+
+
+def test_every_module_has_a_test_file_in_the_same_tree():
+    for name, path in modules().items():
+        if path.stem != "__init__":
+            *folders, stem = name.split(".")
+            assert (CHECKOUT / "tests").joinpath(*folders, f"test_{stem.strip('_')}.py").is_file(), name
+
+
+def test_names_that_outside_code_relies_on():
+    from pivq import capacity
+    from pivq.data import from_uint8, load_dataset, to_uint8
+    from pivq.matching import match
+    from pivq.metrics import frechet_distance, frechet_from_moments, prdc
+    from pivq.model import PIVQ
+    from pivq.probing import probe
+    from pivq.quantizers import MatchingQuantizer, NearestQuantizer
+    from pivq.sampling import interpolate, smooth_path
+
+    contract = {
+        PIVQ.from_pretrained: ["path"],
+        PIVQ.save_pretrained: ["self", "path"],
+        PIVQ.encode: ["self", "images"],
+        PIVQ.decode: ["self", "codes"],
+        match: ["distances"],
+        NearestQuantizer: ["codebook_size", "dim"],
+        MatchingQuantizer: ["codebook_size", "dim", "num_codes"],
+        interpolate: ["codes_a", "codes_b", "generator"],
+        smooth_path: ["codes_a", "codes_b", "generator"],
+        capacity.matching_bits: ["codes_in_use", "num_codes"],
+        capacity.nearest_bits: ["codes_in_use", "codes_per_image", "num_codes"],
+        capacity.multiset_bits: ["codebook_size", "num_codes"],
+        capacity.positional_bits: ["codebook_size", "num_codes"],
+        prdc: ["real", "fake", "k"],
+        frechet_distance: ["real", "fake"],
+        frechet_from_moments: ["mu_a", "cov_a", "mu_b", "cov_b"],
+        load_dataset: ["name_or_dir", "split", "image_size"],
+        to_uint8: ["images"],
+        from_uint8: ["images"],
+        probe: ["codes", "attributes", "codebook_size", "folds", "seed"],
+    }
+    for call, names in contract.items():
+        assert list(inspect.signature(call).parameters)[: len(names)] == names, call
 
 
 def test_light_modules_need_the_standard_library_alone():
-    light = ("capacity", "config", "paths", "ready", "arguments", "runner", "cli")
+    light = ["capacity", "config", "profiles", "storage.paths", "storage.writing", "pretrained.weights", "runs.ready"]
+    light += ["commands.run_all_arguments", "commands.run_all", "commands.cli"]
     names = ["pivq", *(f"pivq.{name}" for name in light)]
     command = [sys.executable, "-S", "-c", f"import {', '.join(names)}"]  # -S: no installed packages
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, check=True)
@@ -107,13 +179,13 @@ def test_every_import_is_a_declared_dependency():
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     extra = {canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["test"]}
     owners = packages_distributions()
-    sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *CHECKOUT.glob("tests/*.py")]}
+    sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *CHECKOUT.rglob("tests/**/*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
     ours = {"pivq", *(path.stem for folder in ("tests", "benchmarks") for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
             owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}
-            allowed = declared | extra if path.parent.name == "tests" else declared
+            allowed = declared | extra if CHECKOUT / "tests" in path.parents else declared
             assert owner & allowed, f"{path.name} imports {name}, of {owner}: not in pyproject.toml"
 
 

@@ -1,14 +1,14 @@
-"""Algorithm 1, smooth paths and batched decoding: hand-made cases, and properties by counting with `Counter`."""
+"""Algorithm 1, smooth paths and streams of samples: hand-made cases, and properties by counting with `Counter`."""
 
+import itertools
 from collections import Counter
-from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
 from pivq import sampling
-from pivq.sampling import decode_in_batches, decoded_batches, interpolate, sample_pairs, smooth_path
+from pivq.sampling import interpolate, sample_pairs, smooth_path, stream_samples
 
 
 def generator(seed=0):
@@ -53,7 +53,7 @@ def test_every_half_of_the_symmetric_difference_is_equally_likely():
     codes = interpolate(torch.tensor([[0, 9, 1]]).expand(draws, -1), torch.tensor([[2, 3, 9]]).expand(draws, -1),
                         generator(4))
     counts = Counter(tuple(row) for row in codes.tolist())
-    assert set(counts) == {(*pair, 9) for pair in combinations(range(4), 2)}
+    assert set(counts) == {(*pair, 9) for pair in itertools.combinations(range(4), 2)}
     chi_square = sum((count - draws / 6) ** 2 / (draws / 6) for count in counts.values())
     assert chi_square < 20.5  # 99.9% point of the chi-square distribution with 5 degrees of freedom
 
@@ -263,32 +263,47 @@ def test_a_path_takes_one_image_of_each():
         smooth_path(torch.arange(3)[None], torch.arange(3)[None])
 
 
-# Decoding
+# Streams
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
-def test_decoding_in_batches_equals_decoding_at_once(batch_size):
-    weight = torch.nn.Parameter(torch.ones(1))
-    sizes = []
-
-    def decode(codes):
-        sizes.append(len(codes))
-        return weight * codes.sum(dim=1).float()[:, None, None, None].expand(-1, 3, 2, 2)
-
-    codes = random_sets(7, 4, 9)
-    images = decode_in_batches(decode, codes, batch_size)
-    assert torch.equal(images[:, 0, 0, 0], codes.sum(dim=1).float())
-    assert images.shape == (7, 3, 2, 2) and not images.requires_grad
-    assert max(sizes) <= batch_size and sum(sizes) == 7
+CODES = torch.stack([torch.randperm(12, generator=torch.Generator().manual_seed(i))[:4] for i in range(9)])
 
 
-def test_decoded_batches_are_made_one_at_a_time():
-    calls = []
-    batches = decoded_batches(lambda codes: calls.append(len(codes)) or codes.float(), torch.arange(6)[:, None], 2)
-    next(batches)
-    assert calls == [2]
+def drawn(count, seed=5):
+    """Return all codes and pairs of a stream, and the sizes of its batches."""
+    batches = list(stream_samples(CODES, count, seed))
+    joined = [torch.cat(parts) for parts in zip(*[(batch.codes, batch.pairs) for batch in batches], strict=True)]
+    return *joined, [len(batch.codes) for batch in batches]
 
 
-def test_decoding_needs_a_positive_batch_size():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        decode_in_batches(lambda codes: codes, torch.zeros(2, 2, dtype=torch.long), 0)
+def test_a_stream_is_the_whole_sample_in_batches():
+    codes, pairs, sizes = drawn(150)
+    whole = sample_pairs(CODES, 150, seed=5)
+    assert torch.equal(codes, whole.codes) and torch.equal(pairs, whole.pairs)
+    assert sizes == [64, 64, 22]
+
+
+def test_sample_i_depends_on_seed_and_i_alone_over_any_number_of_blocks(monkeypatch):
+    monkeypatch.setattr(sampling, "BLOCK", 64)
+    many_codes, many_pairs, _ = drawn(300)
+    for count in (1, 64, 65, 200):
+        codes, pairs, _ = drawn(count)
+        assert torch.equal(codes, many_codes[:count]) and torch.equal(pairs, many_pairs[:count])
+    blocks = many_codes[:256].split(64)
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(blocks, 2)), "no block repeats another"
+    assert not torch.equal(drawn(300, seed=6)[0], many_codes)
+
+
+def test_a_stream_draws_no_further_than_its_block(monkeypatch):
+    monkeypatch.setattr(sampling, "BLOCK", 64)
+    asked = []
+    monkeypatch.setattr(sampling, "sample_pairs", lambda *given: asked.append(given[1]) or sample_pairs(*given))
+    next(stream_samples(CODES, 10**9, seed=0))
+    assert asked == [64]
+
+
+def test_a_stream_refuses_what_sample_pairs_refuses():
+    with pytest.raises(ValueError, match="multiset=True"):
+        next(stream_samples(torch.tensor([[1, 1], [2, 3]]), 3, seed=0))
+    with pytest.raises(ValueError, match="at least two encoded images"):
+        next(stream_samples(CODES[:1], 3, seed=0))

@@ -5,39 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from stand_ins import Perceptual, Stages, make_images
 from torch import nn
 
-from pivq.checkpoint import load_checkpoint, save_checkpoint
 from pivq.codebook_init import fit_codebook
 from pivq.discriminator import diff_augment
 from pivq.losses import FeatureDistance
+from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
 from pivq.trainer import Trainer, TrainingDiverged, epoch_order, learning_rate_factor
-
-
-class Stages(nn.Module):
-    """A random stand-in for a perceptual network."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.one, self.two = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, stride=2, padding=1)
-
-    def forward(self, images):
-        first = self.one(images).relu()
-        return [first, self.two(first).relu()]
-
-
-class Perceptual:
-    """Mean squared difference, times a factor that a test may set to something bad."""
-
-    factor = 1.0
-
-    def __call__(self, images, targets):
-        return self.factor * (images - targets).square().mean(dim=(1, 2, 3))
-
-
-def make_images() -> torch.Tensor:
-    return torch.randint(0, 256, (24, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
 
 @pytest.fixture
@@ -123,7 +98,7 @@ def test_processes_without_images_and_unscaled_half_precision_are_refused(
     make_trainer, monkeypatch, processes, precision, message
 ):
     stand_in = SimpleNamespace(num_processes=processes, process_index=0, mixed_precision=precision, device="cpu")
-    monkeypatch.setattr("pivq.trainer.Accelerator", lambda cpu: stand_in)
+    monkeypatch.setattr("pivq.processes.Accelerator", lambda cpu: stand_in)
     with pytest.raises(ValueError, match=message):
         make_trainer()
 

@@ -61,14 +61,15 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from pivq.charts import plot_attributes
 from pivq.config import load_config
 from pivq.data import from_uint8
-from pivq.experiment import load_split
-from pivq.labels import label_counts
-from pivq.pictures import plot_images
-from pivq.plotting import save_figure, save_table, use_style
-from pivq.provenance import caption, seed_everything, stamp
+from pivq.data.labels import label_counts
+from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.charts import plot_attributes
+from pivq.figures.pictures import plot_images
+from pivq.figures.style import use_style
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.splits import load_split
 
 config = load_config(profile, seed, data)
 seed_everything(seed)

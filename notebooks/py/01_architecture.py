@@ -63,12 +63,15 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.diagrams import draw_architecture
-from pivq.experiment import find_run, latents_in_batches, load_split
+from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.diagrams import draw_architecture
+from pivq.figures.pictures import as_pixels, plot_images
+from pivq.figures.style import use_style
+from pivq.inference import latents_in_batches
 from pivq.model import PIVQ
-from pivq.pictures import as_pixels, plot_images
-from pivq.plotting import save_figure, save_table, use_style
-from pivq.provenance import caption, seed_everything, stamp
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import find_run
+from pivq.runs.splits import load_split
 
 config = load_config(profile, seed, data)
 seed_everything(seed)

@@ -64,17 +64,20 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.decomposition import PCA
 
-from pivq.charts import plot_totals
 from pivq.codebook_init import fit_codebook
 from pivq.config import load_config
 from pivq.data import from_uint8
-from pivq.diagrams import draw_example, draw_matching
-from pivq.experiment import find_run, latents_in_batches, load_split
+from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.charts import plot_totals
+from pivq.figures.diagrams import draw_example, draw_matching
+from pivq.figures.pictures import plot_images
+from pivq.figures.style import use_style
+from pivq.inference import latents_in_batches
 from pivq.matching import match
 from pivq.model import PIVQ
-from pivq.pictures import plot_images
-from pivq.plotting import save_figure, save_table, use_style
-from pivq.provenance import caption, seed_everything, stamp
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import find_run
+from pivq.runs.splits import load_split
 
 config = load_config(profile, seed, data)
 seed_everything(seed)
@@ -307,7 +310,7 @@ display(Markdown(
 # %% [markdown]
 # ## What it costs
 #
-# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
 
 # %% [markdown]
 # ## Provenance

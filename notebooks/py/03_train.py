@@ -65,19 +65,22 @@ import pandas as pd
 import torch
 from IPython.display import Image, Markdown, display
 
-from pivq.ablations import run_ablations
-from pivq.charts import plot_ablations, plot_curves
 from pivq.codebook_init import initialisation_steps
 from pivq.config import load_config
-from pivq.cost import measure_cost
-from pivq.experiment import discard, encode_images, load_split
-from pivq.features import load_feature_network
-from pivq.parallel import train_together
-from pivq.paths import ablations_file, figures_dir
-from pivq.pictures import plot_images, plot_reconstructions
-from pivq.plotting import save_figure, save_json, save_table, use_style
-from pivq.provenance import caption, seed_everything, stamp
-from pivq.ready import check_ready
+from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.charts import plot_ablations, plot_curves
+from pivq.figures.pictures import plot_images, plot_reconstructions
+from pivq.figures.style import use_style
+from pivq.inference import encode_images
+from pivq.pretrained.features import load_feature_network
+from pivq.runs.ablations import run_ablations
+from pivq.runs.cost import measure_cost
+from pivq.runs.parallel import train_together
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.ready import check_ready
+from pivq.runs.run import discard, run_dir
+from pivq.runs.splits import load_split
+from pivq.storage.paths import ablations_file, figures_dir
 
 config = load_config(profile, seed, data, features)
 seed_everything(seed)
@@ -93,7 +96,7 @@ quantizers = ("matching", "nearest")
 check_ready(config, metrics=rerun_ablations)
 if force:
     discard(config, quantizers)
-if not all(config.run_dir(quantizer).exists() for quantizer in quantizers):
+if not all(run_dir(config, quantizer).exists() for quantizer in quantizers):
     print(f"Each model: {measure_cost(config, device=device)}")
 runs = dict(zip(quantizers, train_together([(config, quantizer) for quantizer in quantizers], device), strict=True))
 

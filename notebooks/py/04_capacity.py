@@ -67,12 +67,16 @@ from IPython.display import Markdown, display
 
 from pivq import paper
 from pivq.capacity import exactly_distinct_bits, matching_bits, multiset_bits, nearest_bits, positional_bits
-from pivq.charts import plot_capacity, plot_codebook_use, plot_slots
 from pivq.config import load_config
-from pivq.experiment import latents_in_batches, load_split, pick_device, require_run
+from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.charts import plot_capacity, plot_codebook_use, plot_slots
+from pivq.figures.style import use_style
+from pivq.inference import latents_in_batches
 from pivq.matching import match
-from pivq.plotting import save_figure, save_json, save_table, use_style
-from pivq.provenance import caption, seed_everything, stamp
+from pivq.processes import pick_device
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import require_run
+from pivq.runs.splits import load_split
 from pivq.usage import code_usage, slot_usage
 
 config = load_config(profile, seed, data)

@@ -63,13 +63,17 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from pivq.charts import plot_smoothness
 from pivq.config import load_config
-from pivq.experiment import load_split, pick_device, require_run
-from pivq.pictures import plot_images, plot_paths, plot_samples_with_parents
-from pivq.plotting import save_figure, save_json, use_style
-from pivq.provenance import caption, seed_everything, stamp
-from pivq.sampling import decode_in_batches, interpolate, smooth_path
+from pivq.figures.artefacts import save_figure, save_json
+from pivq.figures.charts import plot_smoothness
+from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
+from pivq.figures.style import use_style
+from pivq.inference import decode_in_batches
+from pivq.processes import pick_device
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import require_run
+from pivq.runs.splits import load_split
+from pivq.sampling import interpolate, smooth_path
 
 config = load_config(profile, seed, data)
 seed_everything(seed)

@@ -67,16 +67,22 @@ from IPython.display import Markdown, display
 
 from pivq import paper
 from pivq.capacity import matching_bits
-from pivq.charts import plot_distances
 from pivq.config import load_config
-from pivq.evaluation import compare, decode_levels, decoded_features, draw_samples, nearest_real, real_features
-from pivq.experiment import load_split, pick_device, require_run
-from pivq.features import load_feature_network
-from pivq.pictures import plot_images, plot_nearest_neighbours
-from pivq.plotting import save_figure, save_json, save_table, to_markdown, use_style
+from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.charts import plot_distances
+from pivq.figures.pictures import plot_images, plot_nearest_neighbours
+from pivq.figures.style import use_style
+from pivq.figures.tables import to_markdown
+from pivq.inference import decode_in_batches, decode_levels
+from pivq.metrics.neighbours import nearest_real
+from pivq.pretrained.features import load_feature_network
 from pivq.probing import presence
-from pivq.provenance import caption, seed_everything, stamp
-from pivq.sampling import decode_in_batches, sample_pairs, smooth_path
+from pivq.processes import pick_device
+from pivq.runs.evaluation import compare, decoded_features, draw_samples, real_features
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import require_run
+from pivq.runs.splits import load_split
+from pivq.sampling import sample_pairs, smooth_path
 
 config = load_config(profile, seed, data, features)
 seed_everything(seed)

@@ -61,13 +61,15 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from pivq.charts import plot_probing
 from pivq.config import load_config
-from pivq.experiment import load_split, require_run
-from pivq.pictures import plot_images
-from pivq.plotting import save_figure, save_json, save_table, use_style
+from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.charts import plot_probing
+from pivq.figures.pictures import plot_images
+from pivq.figures.style import use_style
 from pivq.probing import pixel_statistics, presence, probe, top_attributes
-from pivq.provenance import caption, seed_everything, stamp
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.run import require_run
+from pivq.runs.splits import load_split
 from pivq.usage import slot_usage
 
 config = load_config(profile, seed, data)

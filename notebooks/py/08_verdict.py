@@ -60,9 +60,10 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.experiment import require_run
-from pivq.plotting import save_json, save_table, to_markdown
-from pivq.provenance import caption, stamp
+from pivq.figures.artefacts import save_json, save_table
+from pivq.figures.tables import to_markdown
+from pivq.runs.provenance import caption, stamp
+from pivq.runs.run import require_run
 from pivq.verdict import judge, load_facts
 
 config = load_config(profile, seed, data)

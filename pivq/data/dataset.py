@@ -1,0 +1,105 @@
+"""A data set: images as uint8, float32 in [0, 1] when used, with ids and attributes."""
+
+import operator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+WILDEST = 10.0  # a network's output may leave [0, 1]; beyond this it is no image in [0, 1] at all
+
+
+class ImageDataset(Dataset):
+    """Images with ids and, where known, attributes.
+
+    Attributes:
+        name: e.g. "avatars"; of an unknown set the folder's name.
+        split: "train", "heldout" or "all".
+        images: uint8 (N, 3, H, W), RGB. Except for avatars it is mapped from a file: indexing copies only what it
+            takes, `images[:n]` and iteration copy nothing, and a set may be larger than the memory.
+        ids: N strings, e.g. "train-00042".
+        attributes: frame of {0, 1, missing} (Int8), one row an id, one column an attribute; or None.
+        meanings: attribute name → what a 1 means.
+        choices: frame of the parts and colours that each avatar was drawn from; or None.
+        versions: the versions of the packages that made the images.
+        fingerprint: 16 hex digits; equal where images, ids, attributes and choices are equal, else different.
+    """
+
+    def __init__(
+        self,
+        images: torch.Tensor,
+        ids: list[str],
+        name: str,
+        split: str,
+        fingerprint: str,
+        attributes: pd.DataFrame | None = None,
+        meanings: dict[str, str] | None = None,
+        choices: pd.DataFrame | None = None,
+        versions: dict[str, str] | None = None,
+    ) -> None:
+        self.images, self.ids, self.name, self.split, self.fingerprint = images, ids, name, split, fingerprint
+        self.attributes, self.meanings, self.choices = attributes, meanings or {}, choices
+        self.versions = versions or {}
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        """Return image i as float32 (3, H, W) in [0, 1]."""
+        return from_uint8(self.images[operator.index(i)])
+
+    def __repr__(self) -> str:
+        """Say what and how many."""
+        height, width = self.images.shape[2:]
+        return f"ImageDataset({self.name}, {self.split}, {len(self):,} images of {height}×{width})"
+
+
+def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
+    """Turn floats in [0, 1] into bytes: round(255 x), values outside clamped to the nearest end.
+
+    Args:
+        images: a float tensor or array of any shape. A network's output may leave [0, 1] a little.
+
+    Returns:
+        The same kind and shape, uint8. `to_uint8(from_uint8(x))` is x for all 256 levels.
+
+    Raises:
+        TypeError: if the values are not floats.
+        ValueError: if a value is NaN or infinite, or beyond ±10 (so not an image in [0, 1]).
+
+    Example:
+        >>> to_uint8(torch.tensor([-0.1, 0.0, 0.5, 1.0])).tolist()
+        [0, 0, 128, 255]
+    """
+    values = torch.from_numpy(images.copy()) if isinstance(images, np.ndarray) else images.detach()
+    if not values.is_floating_point():
+        raise TypeError(f"expected floats in [0, 1], got {values.dtype}")
+    if values.numel():
+        low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
+        if not max(abs(low), abs(high)) <= WILDEST:
+            raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range")
+    levels = (values.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return levels.numpy() if isinstance(images, np.ndarray) else levels
+
+
+def from_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
+    """Turn bytes into float32 in [0, 1]: x / 255.
+
+    Args:
+        images: a uint8 tensor or array of any shape.
+
+    Returns:
+        The same kind and shape, float32.
+
+    Raises:
+        TypeError: if the values are not uint8.
+
+    Example:
+        >>> from_uint8(np.array([0, 51, 255], dtype=np.uint8)).tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
+    if str(images.dtype).removeprefix("torch.") != "uint8":
+        raise TypeError(f"expected uint8 levels (0 to 255), got {images.dtype}")
+    return images / np.float32(255) if isinstance(images, np.ndarray) else images.float() / 255

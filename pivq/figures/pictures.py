@@ -1,0 +1,226 @@
+"""Figures made of images: contact sheets, reconstructions, interpolations, samples with their parents or neighbours.
+
+Images are `(N, 3, H, W)`, uint8 or float in [0, 1], arrays or tensors.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from pivq.data import to_uint8
+from pivq.figures.style import BLUE, GREY, INK, ORANGE, WIDTH
+
+Images = np.ndarray | torch.Tensor
+GAP = 0.05  # inches between images
+LINE = 0.15  # inches, a line of type
+LETTER = 0.066  # inches, a letter of that type on average
+
+
+def as_pixels(images: Images) -> np.ndarray:
+    """Return images `(N, 3, H, W)` as uint8 `(N, H, W, 3)`, the way matplotlib wants them.
+
+    Raises:
+        ValueError: for another shape, or floats that are no image in [0, 1].
+    """
+    array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
+    if array.ndim != 4 or array.shape[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W), got {array.shape}")
+    return np.moveaxis(array if array.dtype == np.uint8 else to_uint8(array), 1, 3)
+
+
+class _Page:
+    """A page of images and short texts, placed in inches from the top left corner; no axis, no stretching."""
+
+    def __init__(self, width: float, height: float):
+        self.figure = plt.figure(figsize=(width, height))
+        self.figure.set_layout_engine("none")  # or the style's engine would look for panels to arrange
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set(xlim=(0, width), ylim=(height, 0))
+        self.axes.set_axis_off()
+
+    def image(self, pixels: np.ndarray, x: float, y: float, size: float, frame: str | None = None) -> None:
+        self.axes.imshow(pixels, extent=(x, x + size, y + size, y), aspect="auto", interpolation="nearest")
+        if frame:
+            box = Rectangle((x, y), size, size, fill=False, edgecolor=frame, linewidth=2.0, clip_on=False, zorder=3)
+            self.axes.add_patch(box)
+
+    def text(self, x: float, y: float, text: str, ha: str = "center", va: str = "bottom", **style) -> None:
+        if va == "bottom" and "\n" not in text:  # by the baseline, so that words with and without a g stand level
+            y, va = y - 0.03, "baseline"
+        self.axes.text(x, y, text, ha=ha, va=va, **({"fontsize": 9, "color": INK, "linespacing": 1.1} | style))
+
+
+def _cell_size(available: float, columns: int, largest: float = 1.3) -> float:
+    """Return the side in inches of each of `columns` images that share a width."""
+    return min(largest, (available - GAP * (columns - 1)) / columns)
+
+
+def plot_images(
+    images: Images,
+    columns: int,
+    titles: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+) -> Figure:
+    """Draw a contact sheet, row by row.
+
+    Args:
+        images: `(N, 3, H, W)`.
+        columns: images in a row.
+        titles: N short texts, one above each image; wrapped to its width.
+        row_labels: a text to the left of each row.
+        column_labels: a text above each column.
+
+    Raises:
+        ValueError: for images of another shape, or labels that do not fit in number.
+    """
+    pixels = as_pixels(images)
+    rows = -(-len(pixels) // columns)
+    for name, given, needed in (
+        ("titles", titles, len(pixels)),
+        ("row_labels", row_labels, rows),
+        ("column_labels", column_labels, columns),
+    ):
+        if given is not None and len(given) != needed:
+            raise ValueError(f"{name}: {len(given)} given for {needed}")
+    left = 0.1 + LETTER * max((len(line) for text in row_labels or [] for line in text.split("\n")), default=0)
+    size = _cell_size(WIDTH - left, columns)
+    wrapped = [textwrap.fill(title, max(4, int(size / LETTER))) for title in titles or [""] * len(pixels)]
+    top = LINE + 0.07 if column_labels else 0.0
+    heights = [(1 + text.count("\n")) * LINE + 0.06 if text else 0.0 for text in wrapped]
+    heads = [max(heights[row * columns : (row + 1) * columns]) for row in range(rows)]
+    page = _Page(left + columns * (size + GAP) - GAP, top + sum(heads) + rows * (size + GAP) - GAP)
+    for column, label in enumerate(column_labels or []):
+        page.text(left + column * (size + GAP) + size / 2, top - 0.05, label)
+    y = top
+    for row in range(rows):
+        y += heads[row]
+        if row_labels:
+            page.text(left - 0.1, y + size / 2, row_labels[row], ha="right", va="center")
+        for column, index in enumerate(range(row * columns, min((row + 1) * columns, len(pixels)))):
+            x = left + column * (size + GAP)
+            page.image(pixels[index], x, y, size)
+            page.text(x + size / 2, y - 0.04, wrapped[index])
+        y += size + GAP
+    return page.figure
+
+
+def plot_reconstructions(originals: Images, reconstructions: Mapping[str, Images]) -> Figure:
+    """Draw originals `(N, 3, H, W)` in the first row and each model's reconstructions of them in a row below."""
+    rows = [as_pixels(images) for images in (originals, *reconstructions.values())]
+    if any(len(row) != len(rows[0]) for row in rows):
+        raise ValueError(f"each row needs one image per original, got {[len(row) for row in rows]}")
+    stacked = np.moveaxis(np.concatenate(rows), 3, 1)
+    return plot_images(stacked, columns=len(rows[0]), row_labels=["original", *reconstructions])
+
+
+def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] = (), frames: int = 9) -> Figure:
+    """Draw smooth interpolations (Fig. 1): two different paths for each pair, its source images left and right.
+
+    Args:
+        paths: two for each pair, in a row: each `(|R| + 1, 3, H, W)`, from t = 0 (image b) to t = |R| (image a).
+        sources: `(2 * pairs, 3, H, W)`: image b, image a of the first pair, of the second, …; framed.
+        titles: a line above each pair, such as the number of its possible paths.
+        frames: images shown of each path, evenly spaced in t, both ends included.
+
+    Raises:
+        ValueError: when there are not two paths and two sources for each pair.
+    """
+    ends = as_pixels(sources)
+    if len(paths) != len(ends) or len(paths) % 2 or (titles and len(titles) != len(paths) // 2):
+        raise ValueError(f"{len(paths)} paths, {len(ends)} source images, {len(titles)} titles: need 2, 2, 1 a pair")
+    pairs, big, apart = len(paths) // 2, 1.1, 0.16
+    size = _cell_size(WIDTH - 2 * (big + apart), frames)
+    block = max(2 * size + GAP, big)
+    head = LINE + 0.08
+    top = LINE + 0.05
+    page = _Page(2 * (big + apart) + frames * (size + GAP) - GAP, top + pairs * (block + head) + (pairs - 1) * 0.1)
+    right = big + apart + frames * (size + GAP) - GAP + apart
+    page.text(big / 2, top - 0.05, "image b", fontweight="bold")
+    page.text(right + big / 2, top - 0.05, "image a", fontweight="bold")
+    for column, share in enumerate(np.linspace(0, 1, frames)):
+        label = "t = 0" if share == 0 else "t = |R|" if share == 1 else f"{share:.0%}"
+        page.text(big + apart + column * (size + GAP) + size / 2, top - 0.05, label, color=GREY)
+    for pair in range(pairs):
+        y = top + pair * (block + head + 0.1) + head
+        if titles:
+            page.text(big + apart, y - 0.05, titles[pair], ha="left", color=GREY)
+        for x, source in ((0, ends[2 * pair]), (right, ends[2 * pair + 1])):
+            page.image(source, x, y + (block - big) / 2, big, frame=ORANGE)
+        for row, path in enumerate(paths[2 * pair : 2 * pair + 2]):
+            pixels = as_pixels(path)
+            for column, t in enumerate(np.linspace(0, len(pixels) - 1, frames).round().astype(int)):
+                x = big + apart + column * (size + GAP)
+                page.image(pixels[t], x, y + (block - 2 * size - GAP) / 2 + row * (size + GAP), size)
+    return page.figure
+
+
+def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Images) -> Figure:
+    """Draw samples of Algorithm 1 between the two images that they are recombined from.
+
+    Args:
+        parents_a: `(N, 3, H, W)`.
+        samples: `(N, 3, H, W)`, or `(N, S, 3, H, W)` for several of each pair.
+        parents_b: `(N, 3, H, W)`.
+    """
+    parents = as_pixels(parents_a), as_pixels(parents_b)
+    if samples.ndim == 4:
+        samples = samples[:, None]
+    made = [as_pixels(row) for row in samples]
+    if not len(made) == len(parents[0]) == len(parents[1]):
+        raise ValueError(f"{len(made)} samples for {len(parents[0])} and {len(parents[1])} parents")
+    each, apart = samples.shape[1], 0.14
+    groups = max(1, 12 // (each + 2))  # pairs side by side
+    between = 0.35
+    size = _cell_size((WIDTH - between * (groups - 1)) / groups - 2 * apart, each + 2, 1.1)
+    width = (each + 2) * size + (each - 1) * GAP + 2 * apart
+    rows, head = -(-len(made) // groups), LINE + 0.1
+    page = _Page(groups * width + (groups - 1) * between, head + rows * (size + 0.12) - 0.12)
+    for index, row in enumerate(made):
+        x, y = index % groups * (width + between), head + index // groups * (size + 0.12)
+        page.image(parents[0][index], x, y, size)
+        page.image(parents[1][index], x + width - size, y, size)
+        for j, sample in enumerate(row):
+            page.image(sample, x + size + apart + j * (size + GAP), y, size, frame=BLUE)
+        if index < groups:
+            page.text(x + size / 2, head - 0.07, "parent a", fontsize=8, color=GREY)
+            page.text(x + width / 2, head - 0.07, "samples" if each > 1 else "sample", color=BLUE, fontweight="bold")
+            page.text(x + width - size / 2, head - 0.07, "parent b", fontsize=8, color=GREY)
+    return page.figure
+
+
+def plot_nearest_neighbours(samples: Images, neighbours: Images, distances: np.ndarray) -> Figure:
+    """Draw samples with their nearest training images beside them: a memorised image would stand next to itself.
+
+    Args:
+        samples: `(N, 3, H, W)`.
+        neighbours: `(N, k, 3, H, W)`, nearest first.
+        distances: `(N, k)`, written under each neighbour.
+    """
+    made, near = as_pixels(samples), [as_pixels(row) for row in neighbours]
+    distances = np.asarray(distances)
+    if len(near) != len(made) or distances.shape != neighbours.shape[:2]:
+        raise ValueError(f"{len(made)} samples, neighbours {tuple(neighbours.shape[:2])}, distances {distances.shape}")
+    each, apart, between = neighbours.shape[1], 0.14, 0.35
+    groups = max(1, 10 // (each + 1))
+    size = _cell_size((WIDTH - between * (groups - 1)) / groups - apart, each + 1, 1.1)
+    width = (each + 1) * size + (each - 1) * GAP + apart
+    rows, head, step = -(-len(made) // groups), LINE + 0.1, size + LINE + 0.12
+    page = _Page(groups * width + (groups - 1) * between, head + rows * step)
+    for index, sample in enumerate(made):
+        x, y = index % groups * (width + between), head + index // groups * step
+        page.image(sample, x, y, size, frame=BLUE)
+        for j, neighbour in enumerate(near[index]):
+            left = x + size + apart + j * (size + GAP)
+            page.image(neighbour, left, y, size)
+            page.text(left + size / 2, y + size + 0.02, f"{distances[index, j]:.2f}", va="top", fontsize=8, color=GREY)
+        if index < groups:
+            page.text(x + size / 2, head - 0.07, "sample", color=BLUE, fontweight="bold")
+            middle = x + (size + apart + width) / 2
+            page.text(middle, head - 0.07, "nearest in training" if each > 1 else "nearest", color=GREY)
+    return page.figure

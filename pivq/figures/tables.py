@@ -1,0 +1,60 @@
+"""Tables in Markdown: numbers rounded column by column."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """Return a Markdown table. Whole numbers get thousands separators, a column's decimals fit its largest number.
+
+    Missing values become "–", booleans "yes" and "no".
+
+    Raises:
+        ValueError: for a frame without columns, or with two of one name.
+
+    Example:
+        >>> print(to_markdown(pd.DataFrame({"method": ["matching"], "bits": [2220.71]})), end="")
+        | method | bits |
+        |---|---:|
+        | matching | 2,221 |
+    """
+    if not len(frame.columns) or not frame.columns.is_unique:
+        raise ValueError(f"a table needs columns of different names, got {list(frame.columns)}")
+    numeric = [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in frame.dtypes]
+    columns = [format_column(frame[name]) for name in frame.columns]
+    rows = [
+        [str(name) for name in frame.columns],
+        ["---:" if is_number else "---" for is_number in numeric],
+        *zip(*columns, strict=True),
+    ]
+    lines = ["|" + "|".join(rows[1]) + "|" if i == 1 else "| " + " | ".join(row) + " |" for i, row in enumerate(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def format_column(column: pd.Series) -> list[str]:
+    """Return a column's values as text; the decimals fit its largest number, whole numbers have none.
+
+    Example:
+        >>> format_column(pd.Series([0.0363, 0.11, float("nan")]))
+        ['0.036', '0.110', '–']
+    """
+    numbers = [abs(float(v)) for v in column if isinstance(v, float | np.floating) and np.isfinite(v)]
+    largest = max(numbers, default=0.0)
+    whole = all(number.is_integer() for number in numbers)
+    decimals = 0 if whole else next(d for bound, d in ((1000, 0), (100, 1), (10, 2), (0, 3)) if largest >= bound)
+    return [_format_cell(value, decimals) for value in column]
+
+
+def _format_cell(value: Any, decimals: int) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "–"
+    if isinstance(value, float | np.floating):
+        small = 0 < abs(value) < 10 ** -decimals  # would be shown as 0
+        return f"{value:.2g}" if small else f"{value:,.{decimals}f}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,290 @@
+"""Image features for the metrics of Table 3, extracted in a stream and cached.
+
+Two networks. `efficientnet_lite0` needs no download: its ImageNet weights come with a package. `inception` is the
+network and the resizing of clean-fid, for numbers comparable to published FIDs; its weights must be put in place. A
+Fréchet distance is named after its network and is FID only with Inception.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pivq.config import suggestion
+from pivq.data import from_uint8, to_uint8
+from pivq.pretrained.efficientnet import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
+from pivq.pretrained.weights import INCEPTION
+from pivq.profiles import FEATURE_NETWORKS
+from pivq.storage.writing import atomic_write
+
+# Source: assumption. On photographs of faces, 64×64, blurred or mixed images stand out from real ones more clearly at
+# 96 pixels than at 64; 128 tells them apart little better and the 224 of its training cost five times as much.
+LITE_INPUT_SIZE = 96
+
+
+class FeatureNet(nn.Module):
+    """A frozen network from images to feature vectors.
+
+    Attributes:
+        name: as given to `load_feature_network`.
+        label: for captions, e.g. "EfficientNet-Lite0".
+        distance_name: what a Fréchet distance in these features is called, e.g. "FD (EfficientNet-Lite0)".
+        preprocessing: what happens to an image before the network, in words; part of the cache key.
+        weights_digest: SHA-256 of the weights file; part of the cache key.
+        num_features: F.
+    """
+
+    name: str
+    label: str
+    distance_name: str
+    num_features: int
+
+    def __init__(self, network: nn.Module, preprocessing: str, weights_digest: str):
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.preprocessing = preprocessing
+        self.weights_digest = weights_digest
+        # Where the network is: a scripted or a folded one may have no parameters to ask.
+        self.register_buffer("_location", torch.zeros(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that images are moved to."""
+        return self._location.device
+
+    def train(self, mode: bool = True) -> "FeatureNet":
+        """Stay in evaluation mode: the network is a fixed ruler."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features float32 `(B, F)` of images `(B, 3, H, W)`, float in [0, 1].
+
+        Images are first rounded to the 256 levels they would have in a file, values a little outside [0, 1] being cut
+        off, so that decoded and stored images are measured alike.
+
+        Raises:
+            ValueError: another shape, images that are not floats, or values that cannot be meant as [0, 1].
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images must be float (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
+        low, high = (bound.item() for bound in images.aminmax())
+        if not (low >= -0.5 and high <= 1.5):  # false for NaN too
+            raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
+        return self._features(to_uint8(images.to(self.device)).float()).float()
+
+    def _features(self, levels: Tensor) -> Tensor:
+        """Return features `(B, F)` of float images holding whole levels from 0 to 255."""
+        raise NotImplementedError
+
+
+class EfficientNetLite0(FeatureNet):
+    """Pooled features, 1280, of EfficientNet-Lite0 trained on ImageNet (weights: Apache-2.0).
+
+    Args:
+        input_size: pixels that images are resized to, a multiple of 32.
+
+    Raises:
+        ValueError: an input size that is no positive multiple of 32.
+        ImportError: the packages with the architecture or the weights are missing.
+    """
+
+    name, label, num_features = "efficientnet_lite0", "EfficientNet-Lite0", 1280
+    distance_name = f"FD ({label})"
+
+    def __init__(self, input_size: int = LITE_INPUT_SIZE):
+        network, weights_file = efficientnet_lite0(input_size)
+        super().__init__(
+            network=fold_batch_norms(network).to(memory_format=torch.channels_last),
+            preprocessing=f"levels, bilinear antialiased to {input_size}, (x - 127) / 128, batch norms folded",
+            weights_digest=_file_digest(weights_file),
+        )
+        self.input_size = input_size
+
+    def _features(self, levels: Tensor) -> Tensor:
+        size = (self.input_size, self.input_size)
+        if levels.shape[2:] != size:
+            levels = F.interpolate(levels, size=size, mode="bilinear", antialias=True)
+        inputs = (levels / 255 - LITE_MEAN) / LITE_STD
+        return self.network.extract_features(inputs.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+
+
+class CleanInception(FeatureNet):
+    """Pooled features, 2048, of clean-fid's Inception after clean-fid's resizing: the features of a FID.
+
+    Args:
+        weights_file: the TorchScript file `inception-2015-12-05.pt`; see `pivq.pretrained.weights.INCEPTION`.
+    """
+
+    name, label, num_features = "inception", "Inception", 2048
+    distance_name = "FID"
+
+    def __init__(self, weights_file: Path):
+        from cleanfid.inception_torchscript import InceptionV3W
+
+        network = InceptionV3W(str(weights_file.parent), download=False, resize_inside=False)
+        super().__init__(network, "levels, clean-fid resizing to 299", _file_digest(weights_file))
+
+    def _features(self, levels: Tensor) -> Tensor:
+        from cleanfid.resize import build_resizer
+
+        resize = build_resizer("clean")
+        resized = [resize(image) for image in levels.permute(0, 2, 3, 1).cpu().numpy()]
+        return self.network(torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(self.device))
+
+
+def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.device = "cpu") -> FeatureNet:
+    """Load a feature network; nothing is downloaded.
+
+    Args:
+        name: "efficientnet_lite0" or "inception".
+        device: where it runs.
+
+    Raises:
+        ValueError: an unknown name, or a file of weights that is another one by its checksum.
+        FileNotFoundError: the Inception weights are not in place; the message says where they belong.
+        ImportError: a package with the network or its weights is missing.
+    """
+    if name not in FEATURE_NETWORKS:
+        raise ValueError(f"unknown feature network {name!r}{suggestion(name, FEATURE_NETWORKS)}")
+    network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(INCEPTION.find())
+    return network.to(device)
+
+
+def extract(
+    network: FeatureNet, images: Tensor | Iterable[Tensor], batch_size: int = 32, progress: bool = True
+) -> NDArray[np.float32]:
+    """Return the features of images, computed batch by batch.
+
+    Args:
+        network: maps float images `(B, 3, H, W)` in [0, 1] to features `(B, F)`.
+        images: a tensor `(N, 3, H, W)`, uint8 or float in [0, 1]; a data set whose items are such `(3, H, W)`; or any
+            iterable of batches `(B, 3, H, W)`, such as `pivq.inference.decoded_batches`, never held as a whole.
+        batch_size: images at a time; an iterable of batches has its own.
+        progress: show a progress bar.
+
+    Returns:
+        float32 `(N, F)`.
+
+    Raises:
+        ValueError: no images, images that the network refuses, or a feature that is not finite.
+    """
+    features: list[NDArray] = []
+    total = len(images) if _is_indexed(images) else None
+    with tqdm(total=total, desc="features", unit="img", disable=not progress) as bar:
+        for batch in _batches(images, batch_size):
+            rows = network(from_uint8(batch) if batch.dtype == torch.uint8 else batch).cpu().numpy()
+            bad = np.nonzero(~np.isfinite(rows).all(axis=1))[0]
+            if len(bad):
+                raise ValueError(f"the features of image {sum(map(len, features)) + bad[0]} are not finite")
+            features.append(rows)
+            bar.update(len(rows))
+    if not features:
+        raise ValueError("no images to extract features from")
+    return np.concatenate(features).astype(np.float32, copy=False)
+
+
+def cached_features(
+    network: FeatureNet,
+    images: Tensor | Iterable[Tensor],
+    cache_dir: str | os.PathLike,
+    batch_size: int = 32,
+    progress: bool = True,
+    identity: str | None = None,
+) -> NDArray[np.float32]:
+    """Return the features of images, out of `cache_dir` if exactly these were extracted before.
+
+    The key holds network, weights, preprocessing and the content of the images, so neither another network nor
+    changed images ever meet old features. A damaged file is reported and made again.
+
+    Args:
+        network: see `extract`.
+        images: see `extract`; without `identity`, a tensor or data set, which can be read more than once.
+        cache_dir: folder of the cache, created if missing.
+        batch_size: see `extract`; features differ in the last bits with it, so it is part of the key.
+        progress: show a progress bar while extracting.
+        identity: what is equal only where the images are, such as a data set's fingerprint, or a digest of codes and
+            of the model that decodes them; saves reading the images for their digest.
+
+    Returns:
+        float32 `(N, F)`.
+
+    Raises:
+        TypeError: without `identity`, images that can be read only once, such as a generator.
+        ValueError: see `extract`.
+    """
+    if identity is None and not _is_indexed(images):
+        raise TypeError(f"a cache needs images that can be read twice (a tensor or a data set), got {type(images)}")
+    key = json.dumps(
+        {
+            "network": network.name,
+            "weights": network.weights_digest,
+            "preprocessing": network.preprocessing,
+            "images": identity or images_digest(images),
+            "batch_size": batch_size,
+        }
+    )
+    path = Path(cache_dir) / f"features-{network.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    if path.exists():
+        try:
+            return _read_features(path, key)
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            warnings.warn(f"{path} is damaged ({error}); its features are extracted again", stacklevel=2)
+    features = extract(network, images, batch_size, progress)
+    with atomic_write(path) as temporary:
+        np.savez(temporary, features=features, key=key, sha256=hashlib.sha256(features).hexdigest())
+    return features
+
+
+def images_digest(images: Tensor | Iterable[Tensor]) -> str:
+    """Return a SHA-256 over the shape and the 8-bit levels of images; see `extract` for what these may be."""
+    digest = hashlib.sha256()
+    for batch in _batches(images, 256):
+        digest.update(str(tuple(batch.shape[1:])).encode())
+        levels = batch if batch.dtype == torch.uint8 else to_uint8(batch)
+        digest.update(levels.contiguous().cpu().numpy())
+    return digest.hexdigest()
+
+
+def _read_features(path: Path, key: str) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as file:
+        features, stored_key, digest = file["features"], str(file["key"]), str(file["sha256"])
+    if stored_key != key:
+        raise ValueError("it holds the features of other images")
+    if hashlib.sha256(np.ascontiguousarray(features)).hexdigest() != digest:
+        raise ValueError("its checksum does not match")
+    return features
+
+
+def _is_indexed(images: Tensor | Iterable[Tensor]) -> bool:
+    """Tell a tensor or data set, read by index, from an iterable of batches."""
+    return hasattr(images, "__getitem__") and hasattr(images, "__len__")
+
+
+def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not _is_indexed(images):
+        yield from images
+        return
+    for start in range(0, len(images), batch_size):
+        if isinstance(images, Tensor):
+            yield images[start : start + batch_size]
+        else:
+            yield torch.stack([images[i] for i in range(start, min(start + batch_size, len(images)))])
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,84 @@
+"""The device to compute on, and what several processes that share each batch tell one another."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """Return the device to compute on; "auto" takes a GPU when there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but torch finds no GPU: use --device cpu")
+    return torch.device(device)
+
+
+class Processes:
+    """This process among those that `accelerate launch` or `torchrun` started, or alone.
+
+    Several processes share each batch: a mean over processes, with each one's part weighted by `share`, is the mean
+    over the batch.
+
+    Args:
+        device: where a process computes that is alone; of several each has its own.
+        batch_size: images in a batch.
+
+    Attributes:
+        accelerator: knows the processes and the precision.
+        count: processes.
+        device: where this one computes.
+        rows: which rows of each batch this one has.
+        share: factor on a mean over these rows; 1 where all processes have as many.
+
+    Raises:
+        ValueError: more processes than images in a batch.
+    """
+
+    def __init__(self, device: str | torch.device, batch_size: int):
+        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
+        self.count, self.batch_size = self.accelerator.num_processes, batch_size
+        if self.count > batch_size:
+            raise ValueError(
+                f"{self.count} processes cannot share a batch of {batch_size}: each needs an "
+                f"image, so start at most {batch_size}"
+            )
+        self.device = self.accelerator.device if self.count > 1 else torch.device(device)
+        self.rows = share_of_batch(batch_size, self.accelerator.process_index, self.count)
+        self.share = (self.rows.stop - self.rows.start) * self.count / batch_size
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over processes."""
+        return self.accelerator.reduce(values, "mean") if self.count > 1 else values
+
+    def everywhere(self, holds: bool) -> bool:
+        """Say whether something holds in all processes."""
+        return bool(self.mean(torch.tensor(float(holds), device=self.device)) == 1)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of the batch."""
+        if self.count == 1:
+            return rows
+        gathered = self.accelerator.gather(self.accelerator.pad_across_processes(rows)).chunk(self.count)
+        shares = [share_of_batch(self.batch_size, process, self.count) for process in range(self.count)]
+        return torch.cat([part[: share.stop - share.start] for part, share in zip(gathered, shares, strict=True)])
+
+    def mean_gradients(self, network: nn.Module) -> None:
+        """Replace each gradient by its mean over processes, in one exchange."""
+        if self.count > 1:
+            gradients = [p.grad for p in network.parameters() if p.grad is not None]
+            flat = self.mean(torch.cat([g.flatten() for g in gradients]))
+            for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
+
+    def from_main(self, values: Tensor) -> Tensor:
+        """Return the main process's values."""
+        return broadcast(values) if self.count > 1 else values
+
+
+def share_of_batch(batch: int, process: int, processes: int) -> slice:
+    """Return the rows of a batch that a process has; the first processes have one more where it does not divide."""
+    small, larger = divmod(batch, processes)
+    start = process * small + min(process, larger)
+    return slice(start, start + small + (process < larger))

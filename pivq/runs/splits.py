@@ -1,0 +1,47 @@
+"""The images that a profile trains on and holds out."""
+
+from pivq.config import Config
+from pivq.data import ImageDataset, load_dataset
+from pivq.data.decoding import TooFewImages
+
+
+def load_split(config: Config, split: str) -> ImageDataset:
+    """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses.
+
+    Raises:
+        ValueError: the set has fewer images than the settings need; says how many are needed for what.
+    """
+    limit = config.train.train_images if split == "train" else config.train.heldout_images
+    layout = config.dataset if config.dataset not in ("avatars", "folder") else None
+    where = (config.data or config.dataset, split, config.model.image_size)
+    needed = images_needed(config, split)
+    what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
+    enough = 10 * max(images_needed(config, "heldout").values())
+    too_small = (
+        f"too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} images ({what}). "
+        f"A tenth of a folder is held out: about {enough} images in all are enough."
+    )
+    try:
+        dataset = load_dataset(*where, limit, layout)
+    except TooFewImages:
+        try:
+            dataset = load_dataset(*where, None, layout)  # as many as there are
+        except TooFewImages as error:  # none
+            raise ValueError(f"{error}. The set is {too_small}") from None
+    if config.dataset != "avatars" and len(dataset) < max(needed.values()):
+        raise ValueError(f"{dataset} is {too_small}")
+    return dataset
+
+
+def load_splits(config: Config) -> dict[str, ImageDataset]:
+    """Return both splits by name; see `load_split`."""
+    return {split: load_split(config, split) for split in ("train", "heldout")}
+
+
+def images_needed(config: Config, split: str) -> dict[str, int]:
+    """Return how many images of a split each part of the experiment needs at least."""
+    metrics = {f"metrics with k = {max(config.evaluation.prdc_k)}": max(config.evaluation.prdc_k) + 1}
+    if split == "heldout":
+        return {"pictures and paths between pairs": 50} | metrics
+    latents = -(-config.model.codebook_size // config.model.num_codes)
+    return {"one batch": config.train.batch_size, "as many latents as codes": latents} | metrics

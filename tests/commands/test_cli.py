@@ -1,0 +1,503 @@
+"""The command `pivq` on a small model: what it prints, what it writes, how it ends, how it goes on."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from stand_ins import Colours, make_split, stand_in
+
+import pivq
+from pivq.commands import jobs
+from pivq.commands.cli import main, one_line, parse, parse_settings
+from pivq.config import load_config
+from pivq.inference import encode_images
+from pivq.metrics import frechet_distance
+from pivq.model import PIVQ
+from pivq.runs.run import Run, run_dir, write_config
+from pivq.sampling import sample_pairs
+from pivq.storage.checkpoint import save_checkpoint
+
+COMMANDS = ["train", "encode", "sample", "evaluate", "reconstruct"]
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+
+
+@pytest.fixture
+def run(tiny_config):
+    """Return a finished run of a model that was never trained: 12 codes, 4 an image, 16×16, ten training images."""
+    torch.manual_seed(0)
+    config = tiny_config(seed=3)
+    folder = write_config(config, "matching").parent
+    model = PIVQ(config.model).eval()
+    images = torch.randint(0, 256, (10, 3, 16, 16)).to(torch.uint8)
+    save_checkpoint(
+        folder / "checkpoint.pt",
+        {"config": config.as_dict(), "quantizer": "matching", "step": 8, "ema": model.state_dict()},
+    )
+    np.savez(folder / "codes.npz", train_codes=encode_images(model, images), train_ids=[f"face-{i}" for i in range(10)])
+    (folder / "summary.json").write_text(
+        json.dumps({"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 9})
+    )
+    return Run(folder, config, "matching")
+
+
+def write_pictures(folder: Path, count: int, seed: int = 0) -> torch.Tensor:
+    """Write random images as `0.png`, …; return them, uint8 `(N, 3, 16, 16)`."""
+    folder.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def read_picture(path: Path) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Return a folder of eleven images, and the images in natural order."""
+    return tmp_path / "pictures", write_pictures(tmp_path / "pictures", 11)
+
+
+def status(*words) -> int:
+    """Run a command line on the CPU and return its exit status."""
+    words = [str(word) for word in words]
+    try:
+        return main([words[0], "--device", "cpu", *words[1:]])
+    except SystemExit as error:
+        return error.code
+
+
+# --- Usage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+def test_help_needs_no_installed_package(words):
+    command = [sys.executable, "-S", "-m", "pivq", *words]  # -S: no torch, so it comes at once
+    environment = os.environ | {"PYTHONPATH": str(Path(pivq.__file__).parent.parent)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    if words == ["--help"]:
+        assert all(name in result.stdout for name in COMMANDS)
+    if words == ["train", "--help"]:
+        assert "(default: quick)" in result.stdout and "--show-settings" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("", "usage: pivq"),
+        ("trian", "unknown command 'trian'; did you mean train?"),
+        ("train --profil quick", "unknown option '--profil'; did you mean --profile?"),
+        ("train --profile quik", "unknown profile 'quik'; did you mean quick?"),
+        ("train --quantizer matchin", "unknown quantizer 'matchin'; did you mean matching?"),
+        ("train --device gpu", "unknown device 'gpu'; known: auto, cpu, cuda"),
+        ("train --set train.stepz=3", "unknown setting 'train.stepz'; did you mean train.steps?"),
+        ("train --set train.steps", "--set train.steps: expected NAME=VALUE"),
+        ("train --set train.steps=many", "train.steps=many: expected int, such as 3000"),
+        ("train --set train.steps=10 --set train.steps=20", "'train.steps' is given twice"),
+        ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
+        ("train --seed -1", "seed must be a whole number from 0"),
+        ("train --profile folder", "needs a folder of images: --data DIR"),
+        ("train --data nowhere", "no such folder or zip: 'nowhere'"),
+        ("train more", "unrecognized arguments: more"),
+        ("encode run .", "required: --out"),
+        ("encode run . --ouut codes.npz", "unknown option '--ouut'; did you mean --out?"),
+        ("encode run . --out codes.npy", "must end in .npz, got 'codes.npy'"),
+        ("encode run nowhere --out codes.npz", "no such folder or zip: 'nowhere'"),
+        ("encode run . --out codes.npz --on-error skipp", "unknown choice 'skipp'; did you mean skip?"),
+        ("encode run . --out codes.npz --batch-size 0", "a whole number of at least 1, got '0'"),
+        ("sample nowhere --count 3 --out made", "no such folder: 'nowhere'"),
+        ("sample . --count 3 --out made --seed x", "a whole number of at least 0, got 'x'"),
+        ("evaluate . . --features inceptoin", "unknown feature network 'inceptoin'; did you mean inception?"),
+        ("evaluate . . --k 3 0", "a whole number of at least 1, got '0'"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_says_what_was_meant(line, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(line))
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_are_read_in_the_type_of_the_usual_value():
+    entries = ["train.steps=1_500", "train.learning_rate=1", "model.attention_sizes=8", "train.adam_betas=0.5,0.9",
+               "evaluation.features=inception", "model.channel_multipliers=[1, 2]"]  # fmt: skip
+    values = parse_settings("quick", entries)
+    assert values == {
+        "train__steps": 1500, "train__learning_rate": 1.0, "model__attention_sizes": (8,),
+        "train__adam_betas": (0.5, 0.9), "evaluation__features": "inception", "model__channel_multipliers": (1, 2),
+    }  # fmt: skip
+    assert type(values["train__learning_rate"]) is float
+    for wrong in ("train.steps=1.5", "train.learning_rate=fast", "model.attention_sizes=all", "train.steps=True"):
+        with pytest.raises(ValueError, match="expected (int|float|tuple), such as"):
+            parse_settings("quick", [wrong])
+
+
+def test_show_settings_prints_values_and_sources(capsys):
+    assert status("train", "--show-settings", "--set", "train.steps=1500", "--set", "model.dim=64", "--seed", "7") == 0
+    rows = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["setting", "value", "source"]
+    assert ["seed", "7"] in rows
+    assert ["model.codebook_size", "512", "paper"] in rows
+    assert ["train.reconstruction_weight", "1.0", "base code"] in rows
+    assert ["train.steps", "1500", "assumption"] in rows
+    assert ["model.dim", "64", "assumption"] in rows, "the paper's no longer"
+    assert len(rows) == 3 + len(load_config("quick").sources)
+
+
+def test_a_failure_is_one_line_and_1(tmp_path, pictures, capsys):
+    assert status("encode", tmp_path / "absent", pictures[0], "--out", tmp_path / "codes.npz") == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith("pivq encode: error: no model at ") and "no such file or folder" in err
+    with pytest.raises(FileNotFoundError):
+        status("encode", tmp_path / "absent", pictures[0], "--out", tmp_path / "codes.npz", "--debug")
+
+
+def test_one_line():
+    assert one_line(ValueError("a\n  b")) == "a b"
+    assert one_line(RuntimeError("\n".join(["failed:", "first", *["x" * 99] * 9, "ValueError: why"]))) == (
+        "failed: first … ValueError: why"
+    )
+    assert one_line(KeyError("name")) == "KeyError: 'name'", "a fault of the program is named as such"
+    assert one_line(ValueError()) == "ValueError"
+
+
+# --- train ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_arguments(tiny_config):
+    """Return the arguments that make of the profile smoke the settings of `tiny_config`."""
+    config, usual = tiny_config().as_dict(), load_config("smoke").as_dict()
+    words = ["--profile", "smoke"]
+    for part in ("model", "train", "evaluation"):
+        for name, value in config[part].items():
+            if value != usual[part][name]:
+                words += ["--set", f"{part}.{name}={value}"]
+    return words
+
+
+@pytest.fixture
+def stand_ins(monkeypatch, tmp_path):
+    """Put random images in place of the faces; return a function that puts a perceptual network in place."""
+    monkeypatch.setattr("pivq.runs.cost.load_split", make_split)
+    return lambda **settings: stand_in(monkeypatch, tmp_path, **settings)
+
+
+def test_training_is_interrupted_gone_on_with_and_found_finished(
+    tiny_arguments, tiny_config, stand_ins, monkeypatch, capsys
+):
+    stand_ins(interrupt_at=6)
+    monkeypatch.setattr("pivq.runs.cost.measure_cost", lambda *_: "much")
+    assert status("train", *tiny_arguments) == 130
+    said = capsys.readouterr().err
+    assert "Each run: much" in said and "Give the same command again" in said
+    network = stand_ins()
+    assert status("train", *tiny_arguments) == 0
+    assert network.calls == 4, "the last checkpoint was of step 4"
+    folder = run_dir(tiny_config(), "matching")
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == str(folder) and (folder / "summary.json").is_file()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert f"matching: 8 steps, held-out L1 {summary['heldout_l1']:.4f}" in out
+    assert status("train", *tiny_arguments) == 0
+    assert network.calls == 4 and "finished run loaded" in capsys.readouterr().out
+
+
+def test_both_quantizers_are_trained_together(tiny_arguments, tiny_config, monkeypatch, run, capsys):
+    asked = []
+    monkeypatch.setattr("pivq.runs.parallel.train_together", lambda *arguments: asked.append(arguments) or [run, run])
+    assert status("train", *tiny_arguments, "--quantizer", "both") == 0
+    assert asked == [([(tiny_config(), "matching"), (tiny_config(), "nearest")], "cpu")]
+    assert capsys.readouterr().out.splitlines() == [
+        "matching: 8 steps, held-out L1 0.2000, PSNR 12.00 dB, 9 of 12 codes in use", str(run.folder),
+    ] * 2  # fmt: skip
+
+
+def test_of_several_processes_the_first_one_reports(tiny_arguments, monkeypatch, run, capsys):
+    monkeypatch.setattr("pivq.runs.training.train", lambda *arguments: run)
+    for rank, lines in (("0", 2), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert status("train", *tiny_arguments) == 0
+        assert len(capsys.readouterr().out.splitlines()) == lines
+
+
+def test_a_gpu_that_is_not_there_is_said(tiny_arguments, stand_ins, monkeypatch, capsys):
+    stand_ins()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["train", *tiny_arguments, "--device", "cuda"]) == 1
+    assert "torch finds no GPU" in capsys.readouterr().err
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+def test_encode_writes_codes_and_ids_in_natural_order(run, pictures, tmp_path, capsys):
+    folder, images = pictures
+    out = tmp_path / "made" / "codes.npz"
+    assert status("encode", run.folder, folder, "--out", out, "--batch-size", 4) == 0
+    with np.load(out) as file:
+        assert file["codes"].dtype == np.uint8 and file["codes"].shape == (11, 4)
+        assert np.array_equal(file["codes"], run.model().encode(images / 255).numpy())
+        assert [Path(name).stem for name in file["ids"]] == [str(i) for i in range(11)]
+    assert os.listdir(out.parent) == ["codes.npz"], "partial results are gone"
+    assert f"11 images, 4 codes each: written to {out}" in capsys.readouterr().out
+
+
+def test_encode_takes_an_exported_model(run, pictures, tmp_path):
+    run.model().save_pretrained(tmp_path / "model")
+    for name in ("run", "model"):
+        place = run.folder if name == "run" else tmp_path / "model"
+        assert status("encode", place, pictures[0], "--out", tmp_path / f"{name}.npz") == 0
+    with np.load(tmp_path / "run.npz") as a, np.load(tmp_path / "model.npz") as b:
+        assert np.array_equal(a["codes"], b["codes"]) and a["made_from"] == b["made_from"]
+
+
+def count_encoded(monkeypatch, interrupt_at=None) -> list[int]:
+    """Return a list that grows by the size of each batch that is encoded; Ctrl-C at a batch."""
+    sizes = []
+
+    def encode(model, images, batch_size):
+        if len(sizes) == interrupt_at:
+            raise KeyboardInterrupt
+        sizes.append(len(images))
+        return encode_images(model, images, batch_size)
+
+    monkeypatch.setattr(jobs, "encode_images", encode)
+    monkeypatch.setattr(jobs, "CHUNK", 4)
+    return sizes
+
+
+def test_interrupted_encoding_goes_on(run, pictures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "made" / "codes.npz"
+    command = ["encode", run.folder, pictures[0], "--out", out, "--batch-size", 2]
+    assert count_encoded(monkeypatch, interrupt_at=3) == [] and status(*command) == 130
+    assert not out.exists()
+    encoded = count_encoded(monkeypatch)
+    assert status(*command) == 0
+    assert encoded == [2, 2, 2, 1], "the first chunk of four was done"
+    with np.load(out) as file:
+        assert np.array_equal(file["codes"], run.model().encode(pictures[1] / 255).numpy())
+    assert status(*command) == 0
+    assert len(encoded) == 4 and "already there" in capsys.readouterr().out
+
+
+def test_partial_codes_of_another_model_or_other_images_are_not_used(run, pictures, tmp_path, monkeypatch):
+    folder, out = pictures[0], tmp_path / "made" / "codes.npz"
+    command = ["encode", run.folder, folder, "--out", out]
+    count_encoded(monkeypatch, interrupt_at=1)
+    assert status(*command) == 130
+    write_pictures(folder, 10, seed=5)
+    encoded = count_encoded(monkeypatch)
+    assert status(*command) == 0 and sum(encoded) == 11
+    with np.load(out) as file:
+        assert len(file["codes"]) == 11
+
+
+def test_codes_of_another_model_are_not_overwritten(run, pictures, tmp_path, tiny_config, capsys):
+    out = tmp_path / "codes.npz"
+    assert status("encode", run.folder, pictures[0], "--out", out) == 0
+    before = out.read_bytes()
+    PIVQ(tiny_config().model).save_pretrained(tmp_path / "other")
+    assert status("encode", tmp_path / "other", pictures[0], "--out", out) == 1
+    assert "holds codes of another model or other images" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+def test_files_that_cannot_be_read_are_named_or_skipped(run, pictures, tmp_path, capsys):
+    folder = pictures[0]
+    (folder / "5.png").write_bytes(b"<html>")
+    command = ["encode", run.folder, folder, "--out", tmp_path / "codes.npz"]
+    assert status(*command) == 1
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 11 images" in err and "5.png" in err
+    assert status(*command, "--on-error", "skip") == 0
+    assert "pivq encode: " in capsys.readouterr().err, "the warning that one is left out, without a place in the code"
+    with np.load(tmp_path / "codes.npz") as file:
+        assert len(file["codes"]) == 10 and not any("5" in name for name in file["ids"])
+
+
+# --- sample -----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_those_of_algorithm_1_with_their_parents(run, tmp_path, capsys):
+    out = tmp_path / "made"
+    assert status("sample", run.folder, "--count", 70, "--out", out, "--grid") == 0
+    assert "70 samples made: " in capsys.readouterr().out
+    names = [f"{i:06d}.png" for i in range(70)]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "pairs.csv", "samples.json"]
+    drawn, model = sample_pairs(torch.from_numpy(run.codes("train")), 70, seed=3), run.model()
+    with open(out / "pairs.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["image", "parent_a", "parent_b"]
+    assert rows[1:] == [[name, f"face-{a}", f"face-{b}"] for name, (a, b) in zip(names, drawn.pairs, strict=True)]
+    for i in (0, 1, 63, 64, 69):  # each alone: the batch does not matter
+        alone = model.decode(drawn.codes[i : i + 1])[0] * 255
+        assert (read_picture(out / names[i]) - alone).abs().max() < 0.51, "rounded to the nearest level"
+    assert Image.open(tmp_path / "made-grid.png").size == (8 * 17 + 1, 8 * 17 + 1)
+
+
+def test_sampling_goes_on_and_keeps_what_is_there(run, tmp_path, capsys):
+    out = tmp_path / "made"
+    assert status("sample", run.folder, "--count", 5, "--out", out, "--seed", 1) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "000001.png").unlink()
+    Image.new("RGB", (16, 16)).save(out / "000003.png")
+    assert status("sample", run.folder, "--count", 8, "--out", out, "--seed", 1) == 0
+    assert "4 samples made, 4 were there" in capsys.readouterr().out
+    assert (out / "000001.png").read_bytes() == before["000001.png"]
+    assert not read_picture(out / "000003.png").any(), "a picture that is there is not made again"
+    assert (out / "pairs.csv").read_bytes().startswith(before["pairs.csv"]) and (out / "000007.png").exists()
+
+
+def test_a_folder_with_anything_else_is_refused(run, pictures, tmp_path, capsys):
+    out = tmp_path / "made"
+    assert status("sample", run.folder, "--count", 3, "--out", out) == 0
+    for words, message in (
+        (["--count", 3, "--seed", 4], "holds samples of another run or seed"),
+        (["--count", 2], "holds more than 2 samples"),
+    ):
+        assert status("sample", run.folder, "--out", out, *words) == 1
+        assert message in capsys.readouterr().err
+    assert status("sample", run.folder, "--count", 3, "--out", pictures[0]) == 1
+    assert "is not empty and holds no samples" in capsys.readouterr().err
+    assert len(os.listdir(pictures[0])) == 11
+
+
+def test_nearest_codes_that_repeat_are_recombined_as_multisets(run, tmp_path, tiny_config):
+    config = tiny_config(seed=3)
+    folder = write_config(config, "nearest").parent
+    state = {"config": config.as_dict(), "quantizer": "nearest", "step": 8, "ema": run.model().state_dict()}
+    save_checkpoint(folder / "checkpoint.pt", state)
+    np.savez(folder / "codes.npz", train_codes=[[1, 1, 1, 2], [1, 1, 1, 3]], train_ids=["a", "b"])
+    (folder / "summary.json").write_text("{}")
+    assert status("sample", folder, "--count", 3, "--out", tmp_path / "made") == 0
+    # C_c = {1, 1, 1}; the fourth code is 2 or 3, so every sample looks like one of the parents.
+    parents = Run(folder, config, "nearest").model().decode(torch.tensor([[1, 1, 1, 2], [1, 1, 1, 3]])) * 255
+    for path in (tmp_path / "made").glob("*.png"):
+        assert min((read_picture(path) - parent).abs().max() for parent in parents) < 0.51
+
+
+def test_sample_needs_a_finished_run(run, tmp_path, capsys):
+    (run.folder / "summary.json").unlink()
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made") == 1
+    err = capsys.readouterr().err
+    assert "no finished run in" in err and "summary.json is missing" in err and "codes.npz" not in err
+    assert not (tmp_path / "made").exists()
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    monkeypatch.setattr("pivq.pretrained.features.load_feature_network", lambda name, device: Colours())
+
+
+def numbers(out: str) -> dict[str, float]:
+    return {name: float(value) for name, value in re.findall(r"^(\S.*?)\s{2,}(-?[\d.]+)$", out, re.M)}
+
+
+def test_evaluate_folders(colours, pictures, tmp_path, capsys):
+    folder, real = pictures
+    fake = write_pictures(tmp_path / "fake", 9, seed=1)
+    assert status("evaluate", folder, tmp_path / "fake", "--k", 2, 3, "--json", tmp_path / "made.json") == 0
+    out = capsys.readouterr().out
+    report = json.loads((tmp_path / "made.json").read_text())
+    shown = numbers(out)
+    a, b = (images.double().mean(dim=(2, 3)).numpy() / 255 for images in (real, fake))
+    assert report["metrics"]["FD (Colours)"] == pytest.approx(frechet_distance(real=a, fake=b), rel=1e-4)
+    names = [f"{name} (k={k})" for k in (2, 3) for name in ("precision", "recall", "density", "coverage")]
+    assert list(shown) == list(report["metrics"]) == ["FD (Colours)", *names]
+    assert all(shown[name] == pytest.approx(value, abs=1e-4) for name, value in report["metrics"].items())
+    protocol = {name: value for name, value in report.items() if name != "metrics"}
+    assert protocol == {
+        "features": "Colours", "preprocessing": "none", "N": 11, "M": 9, "k": [2, 3], "image_size": 16,
+        "samples": "images of a folder",
+    }  # fmt: skip
+    assert "features Colours; preprocessing none; N 11; M 9; k [2, 3]" in out
+
+
+def test_equal_folders_are_equal(colours, pictures, capsys):
+    assert status("evaluate", pictures[0], pictures[0], "--k", 3) == 0
+    shown = numbers(capsys.readouterr().out)
+    assert shown.pop("FD (Colours)") == pytest.approx(0, abs=1e-6)
+    assert shown == {"precision (k=3)": 1, "recall (k=3)": 1, "density (k=3)": pytest.approx(1, abs=0.5),
+                     "coverage (k=3)": 1}  # fmt: skip
+
+
+def test_a_run_is_measured_as_the_folder_of_its_samples(colours, run, pictures, tmp_path):
+    drawn, written = tmp_path / "run.json", tmp_path / "folder.json"
+    assert status("evaluate", pictures[0], run.folder, "--count", 70, "--seed", 2, "--json", drawn) == 0
+    assert status("sample", run.folder, "--count", 70, "--seed", 2, "--out", tmp_path / "made", "--grid") == 0
+    assert status("evaluate", pictures[0], tmp_path / "made", "--json", written) == 0
+    a, b = (json.loads(path.read_text()) for path in (drawn, written))
+    assert a["metrics"] == pytest.approx(b["metrics"], rel=1e-3)
+    assert (a["M"], a["seed"], a["samples"]) == (70, 2, f"Algorithm 1 on {run.folder.name}")
+    assert b["M"] == 70, "the overview is not taken for a sample"
+
+
+def test_evaluate_refuses_what_cannot_be(colours, pictures, tmp_path, capsys):
+    assert status("evaluate", pictures[0], pictures[0], "--count", 5) == 1
+    assert "--count and --seed are for samples of a run" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert status("evaluate", pictures[0], tmp_path / "empty") == 1
+    assert "no images in" in capsys.readouterr().err
+
+
+# --- reconstruct ------------------------------------------------------------------------------------------------------
+
+
+def test_reconstruct_shows_pairs_and_prints_the_means(run, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jobs, "PAGE", 3)
+    folder, images = pictures
+    assert status("reconstruct", run.folder, folder, "--out", tmp_path / "made", "--count", 5) == 0
+    originals, model = images[:5] / 255, run.model()
+    made = model.decode(model.encode(originals))
+    l1 = float((made - originals).abs().mean())
+    decibels = float((-10 * (made - originals).square().mean(dim=(1, 2, 3)).log10()).mean())
+    assert f"5 images: L1 {l1:.4f}, PSNR {decibels:.2f} dB" in capsys.readouterr().out
+    assert sorted(os.listdir(tmp_path / "made")) == ["reconstructions-000.png", "reconstructions-001.png"]
+    page = read_picture(tmp_path / "made" / "reconstructions-001.png")
+    assert page.shape == (3, 16 + 4, 2 * 34 + 2), "two pairs, two pixels around each"
+    assert torch.equal(page[:, 2:18, 2:18], images[3]), "the original stands on the left"
+    assert (page[:, 2:18, 18:34] - made[3] * 255).abs().max() <= 1
+
+
+# --- The documentation ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["command_line", "sharing"])
+def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path, monkeypatch):
+    text = (checkout / "docs" / f"{name}.md").read_text()
+    blocks = re.findall(r"^```bash\n(.*?)^```", text.replace("\\\n", " "), re.M | re.S)
+    commands = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    made_by_the_default_run = f"results/quick/{run_dir(load_config('quick'), 'matching').name}"
+    assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
+    for folder in ("photos", "samples", made_by_the_default_run):
+        Path(folder).mkdir(parents=True)
+    seen = set()
+    for words in map(shlex.split, filter(None, commands)):
+        if words[:3] == ["python", "-m", "pivq"]:
+            words = words[2:]
+        if words[0] == "pivq":
+            seen.add(parse(words[1:]).command)
+        else:
+            assert words[:2] in (["pip", "install"], ["hf", "auth"]), words
+    assert seen == set(COMMANDS) or name == "sharing"

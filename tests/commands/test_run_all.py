@@ -1,0 +1,199 @@
+"""The runner, on small notebooks: what it leaves behind, and how it fails."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import pytest
+
+import pivq
+from pivq.commands import run_all
+from pivq.commands.run_all import _find_failure, main
+
+
+@pytest.fixture
+def run(write_notebook, tmp_path, monkeypatch, capsys):
+    """Return a function that runs the notebooks written so far and returns the exit status and what was printed."""
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+
+    def call(*argv: str):
+        status = main(["--profile", "smoke", *argv], tmp_path / "notebooks")
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return call
+
+
+def executed(tmp_path, name, profile="smoke"):
+    """Return the text of every output of an executed notebook, and the page made from it."""
+    folder = tmp_path / "results" / profile / "notebooks"
+    cells = json.loads((folder / f"{name}.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+    text = "".join("".join(output.get("text", output.get("evalue", ""))) for output in outputs)
+    return text, (folder / f"{name}.html").read_text()
+
+
+def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp_path, monkeypatch):
+    # A kernel of the same name elsewhere must not be taken instead of this interpreter's.
+    foreign = tmp_path / "share" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    (foreign / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    before = dict(os.environ)
+
+    write_notebook(
+        "00_first",
+        "import os, sys, pivq",
+        "print(profile, seed, force, sys.executable, os.getcwd(), os.path.dirname(pivq.__file__))",
+        "print(os.environ['MPLBACKEND'])",
+    )
+    write_notebook(
+        "08_verdict",
+        "from pivq.storage.paths import figures_dir\nfrom pivq.storage.writing import atomic_write",
+        "with atomic_write(figures_dir(profile) / 'verdict.md') as file:\n    _ = file.write_text('ok')",
+        parameters='profile = "quick"\nseed = 0\nforce = False\nlimit = 3',
+    )
+    folder = write_notebook("explore", "raise RuntimeError('never run')")
+    status, said = run("--seed", "7", "-p", "limit=2")
+    assert status == 0, said
+
+    text, page = executed(tmp_path, "00_first")
+    package = os.path.dirname(pivq.__file__)
+    assert text.splitlines()[0] == f"smoke 7 False {sys.executable} {folder} {package}"
+    assert "inline" in text.splitlines()[1]  # figures show in the notebook although these tests set Agg
+    assert "smoke 7 False" in page and "<title>00_first</title>" in page
+    assert str(tmp_path / "figures" / "smoke" / "verdict.md") in said
+    results = tmp_path / "results" / "smoke" / "notebooks"
+    assert sorted(path.name for path in results.iterdir()) == [
+        "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "timings.json",
+    ]  # fmt: skip
+    seconds = json.loads((results / "timings.json").read_text())
+    assert list(seconds) == ["00_first", "08_verdict"] and min(seconds.values()) > 0
+    assert os.environ == before
+
+    # One alone: the other's time is kept.
+    assert run("--only", "8")[0] == 0
+    assert list(json.loads((results / "timings.json").read_text())) == ["00_first", "08_verdict"]
+
+
+def test_a_raising_cell_stops_the_run_and_keeps_the_output(run, write_notebook, tmp_path):
+    write_notebook("01_first")
+    write_notebook("02_raises", "print('kept')", "runs = None\nraise FileNotFoundError('run 03_train first')", "seed")
+    write_notebook("03_later")
+    status, said = run()
+    assert status == 1
+    assert "02_raises failed: cell 4 (runs = None)\nFileNotFoundError: run 03_train first\n" in said
+    summary = [line.split() for line in said.splitlines() if line.startswith(("01", "02", "03"))]
+    assert [line[-1] for line in summary if len(line) == 3] == ["ok", "FAILED"]
+    assert ["03_later", "–", "not", "run"] in summary
+    text, page = executed(tmp_path, "02_raises")
+    assert "kept\n" in text and "run 03_train first" in text
+    assert "kept" in page and "run 03_train first" in page
+    assert not (tmp_path / "results" / "smoke" / "notebooks" / "03_later.ipynb").exists()
+    assert "Verdict" not in said
+
+
+@pytest.mark.parametrize(
+    "leave, reason",
+    [("import sys; sys.exit(0)", "SystemExit: 0"), ("import os; os._exit(0)", "Kernel died (most often")],
+)
+def test_leaving_early_is_no_success(run, write_notebook, leave, reason):
+    write_notebook("00_leaves", leave, "print('after')")
+    write_notebook("01_later")
+    status, said = run()
+    assert status == 1
+    assert f"00_leaves failed: cell 3 ({leave})\n{reason}" in said
+
+
+def test_a_cell_without_execution_count_did_not_run(write_notebook):
+    path = write_notebook("00_stops", "1", "2", "") / "00_stops.ipynb"
+    notebook = json.loads(path.read_text())
+    for count, cell in enumerate(notebook["cells"][1:4]):
+        cell["execution_count"] = count + 1
+    path.write_text(json.dumps(notebook))
+    assert _find_failure(path, path, None) is None  # an empty cell never runs
+    notebook["cells"][3]["execution_count"] = None
+    path.write_text(json.dumps(notebook))
+    assert _find_failure(path, path, None) == "cell 4 (2)\ndid not run: the cell before it ends the kernel"
+
+
+def test_a_kernel_that_cannot_start_is_said(run, write_notebook, monkeypatch):
+    write_notebook("00_first")
+    monkeypatch.setenv("PYTHONHOME", "nowhere")
+    status, said = run()
+    assert status == 1
+    assert "00_first failed: Kernel died before replying" in said
+
+
+def test_a_misspelt_parameter_is_refused_before_a_kernel_starts(run, write_notebook, tmp_path, capsys):
+    write_notebook("00_first")
+    with pytest.raises(SystemExit) as stopped:
+        run("-p", "seedd=5")
+    assert stopped.value.code == 2
+    assert "did you mean seed?" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_check_only_runs_nothing(run, write_notebook, tmp_path):
+    write_notebook("00_first")
+    assert run("--check-only") == (0, "")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("taken", ["results", "figures"])
+def test_a_folder_that_cannot_be_written_is_named(run, write_notebook, tmp_path, taken):
+    write_notebook("00_first", "raise RuntimeError('started')")
+    (tmp_path / taken).write_text("a file where a folder must go")
+    status, said = run()
+    assert status == 1
+    assert f"cannot write in {tmp_path / taken / 'smoke'}" in said and "Nothing was started" in said
+
+
+def test_too_little_space_is_said(run, write_notebook, monkeypatch):
+    write_notebook("00_first", "raise RuntimeError('started')")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("usage", "free")(3 * 10**6))
+    status, said = run()
+    assert status == 1
+    assert "3 MB are free" in said and "500 MB are needed" in said
+
+
+def test_a_disk_that_fills_up_is_said(run, write_notebook, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    write_notebook("00_first")
+    monkeypatch.setattr(run_all, "atomic_write", full)
+    status, said = run()
+    assert status == 1
+    assert "No space left on device" in said and "00_first.html" in said
+
+
+def test_ctrl_c_keeps_what_is_finished(write_notebook, tmp_path, checkout):
+    write_notebook("00_first", "print('finished')")
+    wait = f"open({str(tmp_path / 'waiting')!r}, 'w').close()\nimport time\ntime.sleep(600)"
+    folder = write_notebook("01_waits", "print('kept')", wait)
+    program = "import pathlib, sys; from pivq.commands.run_all import main; "
+    program += "sys.exit(main([], pathlib.Path(sys.argv[1])))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)],
+        env=os.environ | {"PIVQ_ROOT": str(tmp_path), "PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background shells
+    )
+    while not (tmp_path / "waiting").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    assert process.returncode == 130, said
+    assert "give the same command again" in said and "Traceback" not in said
+    assert executed(tmp_path, "00_first", "quick")[0] == "finished\n"
+    assert executed(tmp_path, "01_waits", "quick")[0].startswith("kept\n")

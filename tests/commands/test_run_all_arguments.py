@@ -1,0 +1,147 @@
+"""The command line: what it selects, and that everything wrong is refused with a suggestion."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pivq.commands.run_all_arguments import parse
+
+
+@pytest.fixture
+def folder(write_notebook):
+    write_notebook("00_first")
+    write_notebook("04_capacity", parameters='profile = "quick"\nseed = 0\nforce = False\ndevice = "auto"\nscale = 1.0')
+    write_notebook("07_probing", parameters='profile = "quick"\nseed = 0\nforce = False\ndata = ""\nchosen = None')
+    return write_notebook("explore")
+
+
+def names(request):
+    return [notebook.name for notebook in request.notebooks]
+
+
+@pytest.fixture
+def refused(folder, capsys):
+    """Return a function that gives the message with which a command line is refused."""
+
+    def message(*argv: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            parse(list(argv), folder)
+        assert stopped.value.code == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    return message
+
+
+def test_everything_numbered_runs_in_order_by_default(folder):
+    request = parse([], folder)
+    assert names(request) == ["00_first", "04_capacity", "07_probing"]  # explore is interactive
+    assert request.parameters == {"profile": "quick", "seed": 0}
+    assert not request.check_only
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        ["--only", "07,00"],
+        ["--only", "7", "--only", "0"],
+        ["--only=07_probing", "--only", "00_first.ipynb"],
+        ["--only", "00, 07,00"],
+    ],
+)
+def test_only_takes_numbers_names_lists_and_repeats(folder, only):
+    assert names(parse(only, folder)) == ["00_first", "07_probing"]
+
+
+def test_options_become_parameters(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces").mkdir()
+    argv = ["--profile", "smoke", "--seed", "3", "--force", "--device", "cpu", "--data", "faces", "-p", "scale=2"]
+    expected = {"profile": "smoke", "seed": 3, "force": True, "device": "cpu", "scale": 2}
+    # The folder is made absolute: the kernels have another working directory.
+    assert parse(argv, folder).parameters == expected | {"data": str(tmp_path / "faces")}
+
+
+def test_parameters_by_name_are_literals_or_strings(folder):
+    parameters = parse(["-p", "profile=smoke", "-p", "seed=5", "-p", "chosen=[1, 2]"], folder).parameters
+    assert parameters == {"profile": "smoke", "seed": 5, "chosen": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (["-p", "seedd=5"], "no selected notebook takes a parameter 'seedd'; did you mean seed?"),
+        (["-p", "scal=2", "--only", "04"], "04_capacity takes no parameter 'scal'; did you mean scale?"),
+        (["--device", "cpu", "--only", "00"], "00_first takes no parameter 'device'"),
+        (["--rerun-ablations"], "no selected notebook takes a parameter 'rerun_ablations'"),
+        (["--only", "4x"], "unknown notebook '4x'; did you mean 04?"),
+        (["--only", "05"], "unknown notebook '05'"),
+        (["--only", "04_capcity"], "unknown notebook '04_capcity'; did you mean 04_capacity?"),
+        (["--only", "00,"], "unknown notebook ''"),
+        (["--only", "explore"], "'explore' is interactive: open it in JupyterLab"),
+        (["--profile", "quik"], "unknown profile 'quik'; did you mean quick?"),
+        (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
+        (["--seed", "4294967296"], "got 4294967296"),
+        (["--seed", "1.5"], "invalid int value: '1.5'"),
+        (["-p", "seed=1.5"], "seed=1.5: 00_first takes int, such as 0"),
+        (["-p", "seed=True"], "seed=True: 00_first takes int"),
+        (["-p", "force=1"], "force=1: 00_first takes bool"),
+        (["-p", "seed"], "expected NAME=VALUE"),
+        (["-p", "seed=1", "--seed", "1"], "'seed' is given twice"),
+        (["--data", "nowhere"], "no such folder or zip: 'nowhere'"),
+        (["--profil", "smoke"], "unknown argument '--profil'; did you mean --profile?"),
+        (["04"], "unknown argument '04'"),
+    ],
+)
+def test_refused(refused, argv, said):
+    assert said in refused(*argv)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"kernel": "julia-1.10"}, "02_odd.ipynb asks for the kernel 'julia-1.10'"),
+        ({"parameters": "seed = 1 + 1j * 2"}, "must hold `name = literal` lines alone"),
+        ({"parameters": "import os"}, "must hold `name = literal` lines alone"),
+        ({"parameters": "seed = profile = 1"}, "must hold `name = literal` lines alone"),
+    ],
+)
+def test_a_notebook_that_cannot_run_is_refused(write_notebook, refused, change, said):
+    write_notebook("02_odd", **change)
+    assert said in refused()
+    assert "unknown notebook" in refused("--only", "03")  # what was asked comes first
+
+
+def test_files_that_are_no_notebooks_are_named(folder, refused):
+    odd = folder / "02_odd.ipynb"
+    odd.write_text("<html>")
+    assert "02_odd.ipynb is not a notebook" in refused()
+    odd.write_text(json.dumps({"cells": [], "metadata": {"kernelspec": {"name": "python3"}}}))
+    assert "02_odd.ipynb has 0 cells tagged 'parameters'" in refused()
+
+
+def test_no_notebooks(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        parse([], tmp_path)
+    assert f"no notebooks in {tmp_path}" in capsys.readouterr().err
+
+
+def test_help_names_every_option(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        parse(["--help"], tmp_path)
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    for option in ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "smoke"):
+        assert option in said
+
+
+def test_arguments_are_checked_with_the_standard_library_alone(folder, checkout):
+    program = "import pathlib, sys; from pivq.commands.run_all import main; "
+    program += "main(sys.argv[2:], pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-S", "-c", program, str(folder), "--profile", "quik"]  # -S: no installed packages
+    result = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(checkout)}, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "did you mean quick?" in result.stderr

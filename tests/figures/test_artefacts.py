@@ -1,0 +1,114 @@
+"""The writers: known names, whole files, equal bytes."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pivq.figures.artefacts import ARTEFACTS, save_figure, save_json, save_table
+from pivq.figures.style import use_style
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """Send figures to an empty folder, in the style of all figures."""
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    with plt.rc_context():
+        use_style()
+        yield tmp_path
+    plt.close("all")
+
+
+def some_figure():
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([0, 1], [0, 1])
+    return figure
+
+
+def test_figure_is_written_as_png_and_pdf(root):
+    paths = save_figure(some_figure(), "fig4_capacity", "smoke", "caption")
+    assert paths == tuple(root / "figures" / "smoke" / f"fig4_capacity.{kind}" for kind in ("png", "pdf"))
+    assert paths[1].read_bytes().startswith(b"%PDF")
+    assert Image.open(paths[0]).size[0] > 600
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["fig4_capacity.pdf", "fig4_capacity.png"]
+
+
+def test_equal_figures_give_equal_bytes_without_a_date(root):
+    written = [save_figure(some_figure(), "fig4_capacity", name, "caption") for name in ("a", "b")]
+    for first, second in zip(*written, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    assert b"CreationDate" not in written[0][1].read_bytes()
+
+
+def test_caption_stands_once_under_the_figure(root):
+    figure = some_figure()
+    save_figure(figure, "fig4_capacity", "smoke", "an older caption")
+    path, _ = save_figure(figure, "fig4_capacity", "smoke", "profile smoke · seed 0")
+    assert [text.get_text() for text in figure.texts] == ["profile smoke · seed 0"]
+    assert figure.texts[0].get_window_extent().y1 <= 0, "inside the figure, where it can meet the plot"
+    with_caption = Image.open(path).size[1]
+    path, _ = save_figure(some_figure(), "fig4_capacity", "smoke", "")
+    assert with_caption > Image.open(path).size[1], "the caption is cut off"
+
+
+def test_long_caption_is_wrapped_to_the_width_of_the_figure(root):
+    figure = some_figure()
+    save_figure(figure, "fig4_capacity", "smoke", "some words " * 30)
+    assert figure.texts[0].get_window_extent().width < 1.1 * figure.get_window_extent().width
+
+
+@pytest.mark.parametrize("save", [save_figure, save_table])
+def test_unknown_name_is_refused_with_a_suggestion(root, save):
+    thing = some_figure() if save is save_figure else pd.DataFrame({"a": [1]})
+    with pytest.raises(ValueError, match="fig4_capacty.*fig4_capacity"):
+        save(thing, "fig4_capacty", "smoke", "")
+    assert not (root / "figures").exists()
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(root, monkeypatch):
+    path = save_json({"a": 1}, "verdict", "smoke")
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError):
+        save_json({"a": 2}, "verdict", "smoke")
+    assert json.loads(path.read_bytes()) == {"a": 1} and len(list(path.parent.iterdir())) == 1
+
+
+def test_table_is_written_plain_and_formatted(root):
+    frame = pd.DataFrame({"method": ["nearest", "matching"], "bits": [611.2836, 2220.7104], "codes": [49, 512]}, [7, 8])
+    csv, md = save_table(frame, "table2_capacity", "smoke", "the caption")
+    assert csv.read_text() == "method,bits,codes\nnearest,611.2836,49\nmatching,2220.7104,512\n"
+    table = "| method | bits | codes |\n|---|---:|---:|\n| nearest | 611 | 49 |\n| matching | 2,221 | 512 |\n"
+    assert md.read_text() == table + "\n*the caption*\n"
+    pd.testing.assert_frame_equal(pd.read_csv(csv), frame.reset_index(drop=True))
+
+
+def test_json_takes_numpy_and_refuses_what_json_cannot_hold(root):
+    path = save_json({"a": np.float32(0.5), "b": np.arange(2), "c": "×"}, "verdict", "smoke")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.5, "b": [0, 1], "c": "×"}
+    for value, error in ((float("nan"), ValueError), (np.float64("inf"), ValueError), ({1, 2}, TypeError)):
+        with pytest.raises(error):
+            save_json(value, "verdict", "smoke")
+    assert json.loads(path.read_text(encoding="utf-8"))["a"] == 0.5
+
+
+def test_every_artefact_is_saved_by_the_notebook_that_the_map_names(checkout):
+    """Both ways: a saved name is mapped to its notebook, and a mapped name is saved there."""
+    saved = {}
+    for path in sorted((checkout / "notebooks" / "py").glob("[0-9]*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and re.fullmatch("save_(figure|table|json)", ast.unparse(node.func)):
+                name = next((word.value for word in node.keywords if word.arg == "name"), *node.args[1:2])
+                saved.setdefault(ast.literal_eval(name), set()).add(path.stem)
+    assert saved == {name: {notebook} for name, notebook in ARTEFACTS.items()}
+
+
+def test_all_figures_of_the_paper_have_their_place():
+    names = ["fig1_interpolation", "fig2_architecture", "fig3_matching", "fig4_capacity", "fig5_probing"]
+    names += ["table1_capabilities", "table2_capacity", "table3_metrics", "verdict"]
+    assert set(names) <= set(ARTEFACTS)

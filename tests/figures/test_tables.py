@@ -1,0 +1,35 @@
+"""Tables in Markdown: sensibly formatted numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pivq.figures.tables import to_markdown
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.0363, 0.11], ["0.036", "0.110"]),
+        ([23.973, 9.0], ["23.97", "9.00"]),
+        ([194.52, 99.96], ["194.5", "100.0"]),
+        ([12345.6, 1.0], ["12,346", "1"]),
+        ([512.0, 49.0], ["512", "49"]),
+        ([0.0, 1e-6], ["0.000", "1e-06"]),
+        ([-0.5, np.nan], ["-0.500", "–"]),
+        ([1234567, 2], ["1,234,567", "2"]),
+        ([True, False], ["yes", "no"]),
+        ([None, "a|b\nc"], ["–", "a\\|b c"]),
+        ([1, 2.5, "x"], ["1", "2.500", "x"]),
+        ([pd.NA, 3], ["–", "3"]),
+    ],
+)
+def test_numbers_are_formatted_by_the_column(values, texts):
+    table = to_markdown(pd.DataFrame({"v": pd.Series(values)}))
+    assert table.splitlines()[2:] == [f"| {text} |" for text in texts]
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame([[1, 2]], columns=["a", "a"])])
+def test_table_without_telling_columns_is_refused(frame):
+    with pytest.raises(ValueError, match="columns"):
+        to_markdown(frame)

@@ -1,0 +1,179 @@
+"""Fréchet distance and moments against closed forms and numpy."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from stand_ins import gaussians
+
+from pivq.metrics import frechet
+from pivq.metrics.frechet import Moments, RankDeficientWarning, frechet_distance, frechet_from_moments
+
+# Fréchet distance
+
+
+def test_distance_of_diagonal_gaussians_by_hand():
+    # |mu|^2 = 1 + 4; the standard deviations 1, 2 and 3, 1 differ by 2 and 1: 4 + 1.
+    distance = frechet_from_moments([0, 0], np.diag([1, 4]), [1, 2], np.diag([9, 1]))
+    assert distance == pytest.approx(10.0, abs=1e-6)
+
+
+def test_distance_of_covariances_that_do_not_commute():
+    # For 2×2 matrices tr (AB)^(1/2) = (tr AB + 2 (det AB)^(1/2))^(1/2): here AB has trace 18 and determinant 24.
+    a, b = np.array([[2.0, 1], [1, 2]]), np.array([[1.0, 0], [0, 8]])
+    assert (np.trace(a @ b), round(np.linalg.det(a @ b), 9)) == (18, 24)
+    expected = np.trace(a) + np.trace(b) - 2 * np.sqrt(18 + 2 * np.sqrt(24))
+    assert frechet_from_moments([0, 0], a, [0, 0], b) == pytest.approx(expected, abs=1e-12)
+
+
+def test_distance_does_not_change_under_rotation():
+    rotation = np.linalg.qr(gaussians(2, 2))[0]
+    covariances = [rotation @ np.diag(values) @ rotation.T for values in ([1, 4], [9, 1])]
+    distance = frechet_from_moments([0, 0], covariances[0], rotation @ [1, 2], covariances[1])
+    assert distance == pytest.approx(10.0, abs=1e-9)
+
+
+def test_distance_of_singular_covariances_is_exact():
+    # Both live on the same line, with standard deviations 3 and 5.
+    line = np.outer([0.6, 0.8], [0.6, 0.8])
+    assert frechet_from_moments([0, 0], 9 * line, [0, 0], 25 * line) == pytest.approx(4.0, abs=1e-12)
+    assert frechet_from_moments([0, 0], np.diag([9, 0]), [0, 0], np.diag([0, 25])) == pytest.approx(34.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_same_set_twice_is_at_distance_zero(scale):
+    features = gaussians(300, 64, scale=scale) + 5 * scale
+    assert frechet_distance(real=features, fake=features) == pytest.approx(0, abs=1e-9 * scale**2)
+
+
+def test_fewer_samples_than_dimensions_are_finite_and_flagged():
+    few, many = gaussians(10, 64, 1), gaussians(100, 64, 2)
+    with pytest.warns(RankDeficientWarning, match="fake: 10 feature vectors in 64 dimensions"):
+        distance = frechet_distance(real=many, fake=few)
+    assert np.isfinite(distance) and distance > 0
+    with pytest.warns(RankDeficientWarning) as caught:
+        assert frechet_distance(real=few, fake=few) == pytest.approx(0, abs=1e-9)
+    assert [str(warning.message)[:8] for warning in caught] == ["real: 10", "fake: 10"]
+    with pytest.warns(RankDeficientWarning, match="fake: 64 feature vectors in 64"):  # the mean takes one away
+        frechet_distance(real=many, fake=gaussians(64, 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frechet_distance(real=many, fake=gaussians(65, 64))
+
+
+def test_distance_agrees_with_numpy_moments_and_takes_tensors():
+    real, fake = gaussians(90, 5, 1), gaussians(70, 5, 2, scale=2)
+    moments = [m for x in (real, fake) for m in (x.mean(axis=0), np.cov(x, rowvar=False))]
+    expected = frechet_from_moments(*moments)
+    assert frechet_distance(real=real, fake=fake) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(real=torch.tensor(real), fake=torch.tensor(fake)) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(real=fake, fake=real) == pytest.approx(expected, rel=1e-12)
+    assert type(frechet_distance(real=real, fake=fake)) is float
+
+
+def test_one_dimension():
+    assert frechet_distance(real=np.array([[0.0], [2]]), fake=np.array([[3.0], [7]])) == pytest.approx(16 + 2)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "message"),
+    [
+        (np.zeros((1, 2)), np.zeros((4, 2)), "real: a covariance needs at least 2 feature vectors, got 1"),
+        (np.zeros((4, 2)), np.zeros((1, 2)), "fake: a covariance needs at least 2 feature vectors, got 1"),
+        (np.zeros((4, 2)), np.zeros((4, 3)), "real has 2 feature dimensions, fake has 3"),
+        (np.full((4, 2), np.nan), np.zeros((4, 2)), r"real has .* not finite in row\(s\) 0, 1, 2, 3"),
+        (np.full((9, 2), np.nan), np.zeros((4, 2)), r"row\(s\) 0, 1, 2, 3, 4, \.\.\."),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
+def test_features_without_a_distance_are_refused(real, fake, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(real=real, fake=fake)
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        (([0, 0], np.eye(2), [0, 0, 0], np.eye(3)), "mu_a has 2 dimensions, mu_b has 3"),
+        (([0, 0], np.eye(3), [0, 0], np.eye(2)), r"cov_a \(F, F\), got \(2,\) and \(3, 3\)"),
+        (([0, 0], np.eye(2), [0, 0], np.diag([1, -1])), "cov_b has the negative eigenvalue -1"),
+        (([0, 0], [[1, 0.5], [0, 1]], [0, 0], np.eye(2)), "cov_a is not symmetric"),
+        (([0, np.nan], np.eye(2), [0, 0], np.eye(2)), "mu_a or cov_a has values that are not finite"),
+    ],
+)
+def test_moments_that_are_none_are_refused(moments, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_from_moments(*moments)
+
+
+def test_roles_must_be_named():
+    with pytest.raises(TypeError):
+        frechet_distance(gaussians(4, 1), gaussians(3, 1))
+
+
+# Moments
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_moments_of_a_stream_equal_those_of_the_whole(batch_size):
+    features = gaussians(100, 6)
+    moments = Moments()
+    for start in range(0, 100, batch_size):
+        moments.update(features[start : start + batch_size])
+    assert moments.count == 100
+    np.testing.assert_allclose(moments.mean, features.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.cov, np.cov(features, rowvar=False), rtol=1e-12, atol=1e-14)
+
+
+def test_moments_keep_precision_under_a_large_mean():
+    # float32 features around 10,000: squares summed as they are would lose every digit of a variance near 1e-6.
+    features = (1e4 + gaussians(1000, 3, scale=1e-3)).astype(np.float32)
+    moments = Moments()
+    for batch in np.split(features, 10):
+        moments.update(batch)
+    expected = np.cov(features.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(moments.cov, expected, rtol=1e-6, atol=1e-12)
+    assert moments.cov.dtype == np.float64
+
+
+def test_moments_merge_in_any_grouping(monkeypatch):
+    features = gaussians(50, 4)
+    left, right = Moments(), Moments()
+    left.update(features[:20])
+    right.update(features[20:])
+    left.merge(right)
+    left.merge(Moments())
+    monkeypatch.setattr(frechet, "CHUNK_ELEMENTS", 12)  # three rows at a time
+    whole = Moments()
+    whole.update(features)
+    np.testing.assert_allclose(left.cov, whole.cov, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(left.mean, whole.mean, rtol=1e-12)
+    assert left.count == whole.count == 50 and right.count == 30
+
+
+def test_a_refused_batch_leaves_moments_as_they_were(monkeypatch):
+    monkeypatch.setattr(frechet, "CHUNK_ELEMENTS", 4)
+    moments = Moments()
+    moments.update(np.array([[0.0, 1], [2, 5]]))
+    for bad in (np.array([[1.0, 1], [1, 1], [1, 1], [1, np.nan]]), np.zeros((3, 5)), np.zeros(2)):
+        with pytest.raises(ValueError):
+            moments.update(bad)
+    assert moments.count == 2
+    assert moments.mean.tolist() == [1, 3]
+    assert moments.cov.tolist() == [[2, 4], [4, 8]]
+
+
+def test_moments_update_leaves_features_alone():
+    features = np.array([[0.0, 1], [2, 5]])
+    Moments().update(features)
+    assert features.tolist() == [[0, 1], [2, 5]]
+
+
+def test_moments_of_too_little_are_refused():
+    moments = Moments()
+    with pytest.raises(ValueError, match="at least 1 feature vector, got 0"):
+        moments.mean  # noqa: B018
+    moments.update(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="at least 2 feature vectors, got 1"):
+        moments.cov  # noqa: B018

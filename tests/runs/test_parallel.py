@@ -1,0 +1,49 @@
+"""Several trainings at once, in real processes, on a few faces of 32 pixels."""
+
+import pytest
+
+from pivq.runs.parallel import train_together
+from pivq.runs.run import find_run
+from pivq.runs.training import train
+from pivq.storage.checkpoint import load_checkpoint
+
+SMALL = {"model__image_size": 32, "train__train_images": 24, "train__heldout_images": 10}
+
+
+@pytest.fixture(autouse=True)
+def own_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+
+
+def test_runs_side_by_side_are_those_of_one_after_the_other(tiny_config, tmp_path, monkeypatch):
+    jobs = [(tiny_config(**SMALL), "matching"), (tiny_config(**SMALL, train__commitment_weight=0.5), "nearest")]
+    together = train_together(jobs, device="cpu")
+    assert together == [find_run(*job) for job in jobs]
+    assert [run.summary["shared_steps"] for run in together] == [jobs[0][0].train.quantize_from_step] * 2
+    states = [load_checkpoint(run.folder / "checkpoint.pt") for run in together]
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "alone"))
+    for job, state in zip(jobs, states, strict=True):
+        alone = load_checkpoint(train(*job, "cpu").folder / "checkpoint.pt")
+        assert alone["step"] == state["step"] == job[0].train.steps
+        for name, value in alone["ema"].items():  # another number of threads adds up in another order
+            assert (value - state["ema"][name]).abs().max() < 1e-4, (job[1], name)
+
+
+def test_no_process_is_started_for_steps_that_all_are_shared(tiny_config, monkeypatch):
+    config = tiny_config(**SMALL)
+    monkeypatch.setattr("pivq.runs.parallel._run_processes", lambda jobs: started.extend(jobs))
+    started = []
+    runs = train_together([(config, "matching"), (config, "nearest")], device="cpu")
+    assert [run.summary["shared_steps"] for run in runs] == [config.train.steps] * 2
+    assert started == []
+    codes = [run.codes("train") for run in runs]
+    assert (codes[0] == codes[1]).all() and all(len(set(row)) == len(row) for row in codes[0].tolist())
+
+
+def test_failure_of_a_process_is_told_with_its_reason(tiny_config):
+    config = tiny_config(
+        **SMALL, train__perceptual_network="vgg", train__quantize_from_step=0, train__codebook_initialisations=0
+    )
+    with pytest.raises(RuntimeError, match="unknown perceptual network 'vgg'"):
+        train_together([(config, "matching")], device="cpu")
+    assert find_run(config, "matching") is None

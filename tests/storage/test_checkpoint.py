@@ -1,0 +1,331 @@
+"""Checkpoints and exported folders: whole or absent, plain, and honest about damage."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from dataclasses import asdict
+
+import pytest
+import safetensors.torch
+import torch
+
+from pivq.config import ModelConfig
+from pivq.model import PIVQ
+from pivq.storage import checkpoint
+from pivq.storage.checkpoint import is_export, load_checkpoint, load_stored, save_checkpoint
+
+
+@pytest.fixture
+def state(tiny_config):
+    """Return a checkpoint's state with averages that differ from the weights."""
+    torch.manual_seed(0)
+    config = tiny_config()
+    model, average = PIVQ(config.model, "nearest"), PIVQ(config.model, "nearest")
+    return {
+        "config": config.as_dict(), "quantizer": "nearest", "step": 3,
+        "model": model.state_dict(), "ema": average.state_dict(),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path, state):
+    save_checkpoint(tmp_path / "checkpoint.pt", state)
+    return tmp_path / "checkpoint.pt"
+
+
+def test_round_trip(path, state):
+    loaded = load_checkpoint(path)
+    assert loaded["config"] == state["config"] and loaded["step"] == 3
+    assert all(torch.equal(loaded["ema"][name], value) for name, value in state["ema"].items())
+    assert os.listdir(path.parent) == ["checkpoint.pt"]
+
+
+def test_model_is_the_average_in_evaluation_mode(path, state):
+    for place in (path, path.parent, str(path.parent)):
+        model = PIVQ.from_pretrained(place)
+        assert not model.training
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+        assert all(torch.equal(state["ema"][name], value) for name, value in model.state_dict().items())
+    images = torch.rand(2, 3, 16, 16)
+    average = PIVQ(model.config, "nearest")
+    average.load_state_dict(state["ema"])
+    assert torch.equal(model.encode(images), average.encode(images))
+    assert type(model.quantizer).__name__ == "NearestQuantizer"
+
+
+def test_loading_runs_no_code(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"step": Payload()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="damaged or no checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_named(path, share):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match="checkpoint.pt is damaged .* delete it to train this run again"):
+        load_checkpoint(path)
+
+
+def test_a_changed_byte_anywhere_is_never_read_as_something_else(path):
+    whole = path.read_bytes()
+    expected = load_checkpoint(path)["ema"]
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            loaded = load_checkpoint(path)["ema"]
+        except ValueError as error:
+            assert "is damaged" in str(error)
+        else:  # a byte without meaning, such as padding
+            assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("content", [b"<!doctype html><html>", b"P" * 100, pickle.dumps({"step": 1}), bytes(3000)])
+def test_another_kind_of_file_is_named(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="checkpoint.pt is damaged or no checkpoint"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content, lacking", [({"ema": {}}, "config, quantizer, step"), ([1], "config, quantizer")])
+def test_a_checkpoint_of_something_else_is_named(tmp_path, content, lacking):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=f"checkpoint.pt is no checkpoint of a PI-VQ run: it has no {lacking}"):
+        PIVQ.from_pretrained(tmp_path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"neither checkpoint.pt \(a run\) nor model.safetensors \(an exported"):
+        PIVQ.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no model at .*absent: there is no such file or folder"):
+        PIVQ.from_pretrained(tmp_path / "absent")
+
+
+def test_a_full_disk_is_said_plainly_and_leaves_the_previous_checkpoint(path, state, monkeypatch):
+    before = path.read_bytes()
+    full = open  # what the system does when the disk is full, without filling it
+
+    def open_full(file, mode="r"):
+        return full("/dev/full" if mode == "wb" else file, mode)
+
+    monkeypatch.setattr("pivq.storage.checkpoint.open", open_full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, state)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["checkpoint.pt"]
+
+
+# --- Exported folders -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(path, tmp_path):
+    """Return the folder of an exported model."""
+    PIVQ.from_pretrained(path).save_pretrained(tmp_path / "shared" / "model")
+    return tmp_path / "shared" / "model"
+
+
+def settings(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def change(folder, **values):
+    """Rewrite settings; None removes one."""
+    changed = {name: value for name, value in (settings(folder) | values).items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(changed))
+
+
+def replace_weights(folder, weights):
+    """Put other weights in place, with the checksum that belongs to them."""
+    content = safetensors.torch.save(weights)
+    (folder / "model.safetensors").write_bytes(content)
+    change(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def test_export_holds_the_averaged_model_and_its_facts(exported, state):
+    assert sorted(os.listdir(exported)) == ["README.md", "config.json", "model.safetensors"]
+    assert os.listdir(exported.parent) == ["model"], "nothing is left beside it"
+    values, config = settings(exported), state["config"]
+    assert (values["format"], values["format_version"], values["quantizer"]) == ("pivq", 1, "nearest")
+    assert values["model"] == json.loads(json.dumps(config["model"]))
+    facts = {"profile": "smoke", "dataset": "avatars", "seed": 0, "steps": 3, "planned_steps": 8}
+    parameters = sum(value.numel() for value in state["ema"].values())
+    assert values["run"] == facts | {"parameters": parameters}
+    loaded = PIVQ.from_pretrained(exported)
+    assert all(torch.equal(state["ema"][name], value) for name, value in loaded.state_dict().items())
+    assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
+    assert (loaded.quantizer_name, loaded.facts) == ("nearest", values["run"])
+    assert asdict(loaded.config) == config["model"]
+
+
+def test_export_of_an_export_is_the_same(exported, tmp_path):
+    PIVQ.from_pretrained(exported).save_pretrained(tmp_path / "again")
+    for name in os.listdir(exported):
+        assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
+
+
+def test_figures_come_from_a_summary_of_the_same_step(path, state):
+    (path.parent / "summary.json").write_text(json.dumps({"steps": 3, "heldout_l1": 0.25, "digest": "cafe"}))
+    assert load_stored(path.parent).facts["heldout_l1"] == 0.25
+    assert "digest" not in load_stored(path.parent).facts
+    (path.parent / "summary.json").write_text(json.dumps({"steps": 8, "heldout_l1": 0.25}))
+    assert "heldout_l1" not in load_stored(path).facts
+    (path.parent / "summary.json").write_text("{")
+    with pytest.raises(ValueError, match="summary.json is damaged or no JSON"):
+        load_stored(path)
+
+
+def test_an_untrained_model_can_be_exported(tiny_config, tmp_path):
+    model = PIVQ(tiny_config().model)
+    model.save_pretrained(tmp_path / "new")
+    loaded = PIVQ.from_pretrained(str(tmp_path / "new"))
+    codes = torch.tensor([[0, 1, 2, 3]])
+    assert torch.equal(loaded.decode(codes), model.decode(codes))
+
+
+def test_export_refuses_to_overwrite_anything_else(exported, tmp_path, tiny_config):
+    model = PIVQ(tiny_config().model)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(FileExistsError, match="other is not empty and holds no exported model"):
+        model.save_pretrained(other)
+    assert os.listdir(other) == ["config.json"]
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(FileExistsError, match="file is a file"):
+        model.save_pretrained(tmp_path / "file")
+    run = tmp_path / "checkpoint.pt"
+    with pytest.raises(FileExistsError, match="holds no exported model"):
+        model.save_pretrained(run.parent)
+
+
+def test_export_replaces_an_earlier_one_and_fills_an_empty_folder(exported, tmp_path, tiny_config):
+    model = PIVQ(tiny_config().model, "matching")
+    (exported / "notes.txt").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    for folder in (exported, tmp_path / "empty"):
+        model.save_pretrained(folder)
+        loaded = PIVQ.from_pretrained(folder)
+        assert torch.equal(loaded.quantizer.codebook, model.quantizer.codebook)
+        assert loaded.quantizer_name == "matching"
+    assert (exported / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_an_interrupted_export_is_never_taken_for_a_model(exported, tmp_path, tiny_config, monkeypatch, call):
+    before = PIVQ.from_pretrained(exported)
+    calls, replace = [], os.replace
+
+    def interrupted(*places):
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        calls.append(places)
+        replace(*places)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            PIVQ(tiny_config().model).save_pretrained(exported)
+    if call == 0:
+        assert torch.equal(PIVQ.from_pretrained(exported).quantizer.codebook, before.quantizer.codebook)
+    else:
+        with pytest.raises(ValueError, match="model.safetensors is damaged, or not the file that config.json"):
+            PIVQ.from_pretrained(exported)
+    PIVQ(tiny_config().model).save_pretrained(exported)
+    PIVQ.from_pretrained(exported)
+    assert os.listdir(exported.parent) == ["model"]
+
+
+def test_an_interrupted_first_export_leaves_nothing(tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        PIVQ(tiny_config().model).save_pretrained(tmp_path / "new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_damaged_weights_are_named(exported):
+    file = exported / "model.safetensors"
+    whole = file.read_bytes()
+    for content in (b"", whole[:-1], whole[:100], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(content)
+        with pytest.raises(
+            ValueError, match="model.safetensors is damaged, or not the file .* download the model again"
+        ):
+            PIVQ.from_pretrained(exported)
+    file.write_bytes(b"<!doctype html>")
+    change(exported, weights_sha256=hashlib.sha256(b"<!doctype html>").hexdigest())
+    with pytest.raises(ValueError, match="model.safetensors is no safetensors file"):
+        PIVQ.from_pretrained(exported)
+
+
+def test_a_missing_file_is_named(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "half")
+    (tmp_path / "half" / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match="half is no whole model: config.json is missing beside model.safetens"):
+        PIVQ.from_pretrained(tmp_path / "half")
+    (exported / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"neither checkpoint.pt .* nor model.safetensors"):
+        PIVQ.from_pretrained(exported)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"format": "other"}, "is not of a PI-VQ model: its format is 'other'"),
+        ({"format_version": 2}, "has format version 2, this pivq reads 1: upgrade it"),
+        ({"quantizer": None, "run": None}, "lacks quantizer, run"),
+        ({"extra": 1}, "has unknown extra"),
+        ({"quantizer": "greedy"}, "unknown quantizer 'greedy'"),
+    ],
+)
+def test_bad_settings_are_named(exported, values, message):
+    change(exported, **values)
+    with pytest.raises(ValueError, match=message):
+        PIVQ.from_pretrained(exported)
+
+
+def test_bad_sizes_are_named(exported):
+    sizes = settings(exported)["model"]
+    for changed, message in (
+        (sizes | {"dimm": 3}, "bad model sizes: .*dimm"),
+        ({name: value for name, value in sizes.items() if name != "dim"}, "bad model sizes: .*missing .*'dim'"),
+        (sizes | {"dim": "16"}, "bad model sizes"),
+        (sizes | {"heads": 3}, "heads must divide dim, got 3 heads for dim 16"),
+    ):
+        change(exported, model=changed)
+        with pytest.raises(ValueError, match=message):
+            PIVQ.from_pretrained(exported)
+    (exported / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="config.json is damaged"):
+        PIVQ.from_pretrained(exported)
+
+
+def test_weights_that_do_not_fit_are_named(exported, state):
+    weights = dict(state["ema"])
+    codebook = weights.pop("quantizer.codebook")
+    for changed, message in (
+        (weights, "quantizer.codebook is missing"),
+        (state["ema"] | {"extra.bias": torch.zeros(1)}, "extra.bias is unknown"),
+        (
+            weights | {"quantizer.codebook": codebook[:5].clone()},
+            r"quantizer.codebook is \(5, 16\) in place of \(12, 16\)",
+        ),
+        ({}, "encoder.positions is missing; .* and [0-9]+ more"),
+    ):
+        replace_weights(exported, changed)
+        with pytest.raises(ValueError, match=f"model.safetensors does not fit its model sizes: .*{message}"):
+            PIVQ.from_pretrained(exported)
+
+
+def test_runs_and_exports_are_told_apart(exported, path):
+    assert is_export(exported) and not is_export(path.parent) and not is_export(path)
+    (path.parent / "config.json").write_text(json.dumps({"profile": "smoke", "quantizer": "nearest"}))  # as of a run
+    assert not is_export(path.parent)
+    assert ModelConfig(**load_stored(path.parent).sizes).dim == 16

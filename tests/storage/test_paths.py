@@ -1,0 +1,31 @@
+"""Where files go."""
+
+from pivq.storage import paths
+
+
+def test_root_is_the_checkout_unless_told_otherwise(checkout, monkeypatch, tmp_path):
+    monkeypatch.delenv("PIVQ_ROOT", raising=False)
+    assert paths.root() == checkout
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    assert paths.data_dir() == tmp_path / "data"
+    assert paths.results_dir("quick") == tmp_path / "results" / "quick"
+    assert paths.figures_dir("quick") == tmp_path / "figures" / "quick"
+    assert list(tmp_path.iterdir()) == [], "asking for a path makes nothing"
+
+
+def test_root_is_the_working_directory_for_a_package_without_checkout(monkeypatch, tmp_path):
+    monkeypatch.delenv("PIVQ_ROOT", raising=False)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert paths.root() == tmp_path
+
+
+def test_ablations_are_those_of_the_project_until_there_are_others(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    come_with_it = checkout / "figures" / "quick" / "ablations.json"
+    assert paths.ablations_file("quick") == paths.ablations_file("celeba64") == come_with_it
+    assert come_with_it.exists()
+    own = tmp_path / "figures" / "celeba64" / "ablations.json"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert paths.ablations_file("celeba64") == own

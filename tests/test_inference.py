@@ -1,0 +1,67 @@
+"""Encoding and decoding in batches is encoding and decoding at once."""
+
+import numpy as np
+import pytest
+import torch
+from stand_ins import make_images, make_split
+
+from pivq import inference
+from pivq.data import to_uint8
+from pivq.inference import decode_in_batches, decode_levels, decoded_batches, encode_images, latents_in_batches
+from pivq.model import PIVQ
+
+
+def test_encoding_does_not_depend_on_the_batch_size(finished, tiny_config):
+    model, images = finished[0]["matching"].model(), make_split(tiny_config(), "train").images
+    assert np.array_equal(encode_images(model, images, batch_size=5), encode_images(model, images))
+
+
+@pytest.fixture
+def model(tiny_config):
+    torch.manual_seed(0)
+    return PIVQ(tiny_config().model).eval()
+
+
+def test_latents_come_in_batches_of_so_many_pixels(model, monkeypatch):
+    monkeypatch.setattr(inference, "ENCODED_PIXELS", 10 * 16**2)
+    batches = list(latents_in_batches(model, make_images()))
+    assert [len(batch) for batch in batches] == [10, 10, 4]
+    torch.testing.assert_close(torch.cat(batches), model.latents(make_images() / 255))
+
+
+def test_decoded_levels_are_the_images_that_a_file_would_hold(model, monkeypatch):
+    monkeypatch.setattr(inference, "BATCH", 10)
+    codes = model.encode(make_images() / 255)
+    batches = list(decode_levels(model, codes))
+    assert [len(batch) for batch in batches] == [10, 10, 4]
+    levels = torch.cat(batches)
+    assert levels.dtype == torch.uint8
+    assert (levels.int() - to_uint8(model.decode(codes)).int()).abs().max() <= 1, "up to rounding, whatever the batch"
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_decoding_in_batches_equals_decoding_at_once(batch_size):
+    weight = torch.nn.Parameter(torch.ones(1))
+    sizes = []
+
+    def decode(codes):
+        sizes.append(len(codes))
+        return weight * codes.sum(dim=1).float()[:, None, None, None].expand(-1, 3, 2, 2)
+
+    codes = torch.randint(9, (7, 4), generator=torch.Generator().manual_seed(0))
+    images = decode_in_batches(decode, codes, batch_size)
+    assert torch.equal(images[:, 0, 0, 0], codes.sum(dim=1).float())
+    assert images.shape == (7, 3, 2, 2) and not images.requires_grad
+    assert max(sizes) <= batch_size and sum(sizes) == 7
+
+
+def test_decoded_batches_are_made_one_at_a_time():
+    calls = []
+    batches = decoded_batches(lambda codes: calls.append(len(codes)) or codes.float(), torch.arange(6)[:, None], 2)
+    next(batches)
+    assert calls == [2]
+
+
+def test_decoding_needs_a_positive_batch_size():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        decode_in_batches(lambda codes: codes, torch.zeros(2, 2, dtype=torch.long), 0)

@@ -1,0 +1,77 @@
+"""The profiles' values: complete, each with its source, and what a source is named for is what it says."""
+
+import dataclasses
+
+import pytest
+from stand_ins import load_profile
+
+from pivq.profiles import PROFILES
+
+PROFILE_NAMES = list(PROFILES)
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_every_setting_has_a_value_and_a_source(profile):
+    config = load_profile(profile)
+    settings = {"dataset"}
+    for part in ("model", "train", "evaluation"):
+        settings |= {f"{part}.{field.name}" for field in dataclasses.fields(getattr(config, part))}
+    assert set(config.sources) == settings
+    assert set(config.sources.values()) <= {"paper", "base code", "assumption"}
+
+
+# What the paper gives, and what its base code gives, for 64×64 and for 256×256 images.
+PAPER_64 = {
+    "dataset": "celeba", "model.image_size": 64, "model.dim": 128, "model.feedforward": 512, "model.num_codes": 32,
+    "model.codebook_size": 512, "model.transformer_layers": 4, "train.batch_size": 16, "train.ema_decay": 0.995,
+    "evaluation.samples": 50_000, "evaluation.features": "inception", "evaluation.probe_folds": 5,
+}  # fmt: skip
+PAPER_256 = PAPER_64 | {
+    "dataset": "ffhq", "model.image_size": 256, "model.dim": 256, "model.feedforward": 1024, "model.num_codes": 512,
+    "model.codebook_size": 4096, "train.batch_size": 4,
+}  # fmt: skip
+BASE_64 = {
+    "model.patch_size": 1, "model.width": 128, "model.residual_blocks": 2, "model.attention_sizes": (16,),
+    "train.learning_rate": 7.2e-5, "train.adam_betas": (0.9, 0.999), "train.weight_decay": 0.0,
+    "train.gradient_clip": 0.0, "train.warmup_steps": 0, "train.decay_from": 1.0, "train.ema_every": 10,
+    "train.reconstruction_weight": 1.0, "train.perceptual_network": "lpips_vgg", "train.perceptual_weight": 1.0,
+    "train.codebook_weight": 0.25, "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0,
+    "train.discriminator_width": 64, "train.discriminator_layers": 3, "train.discriminator_from_step": 30_000,
+    "train.discriminator_augmentation": True, "train.discriminator_learning_rate": 7.2e-5,
+    "train.discriminator_betas": (0.9, 0.999),
+    "evaluation.prdc_k": (3, 5),
+}  # fmt: skip
+BASE_256 = BASE_64 | {
+    "model.channel_multipliers": (1, 1, 2, 2, 4), "train.learning_rate": 1.8e-5,
+    "train.discriminator_learning_rate": 1.8e-5, "train.steps": 1_400_000,
+}  # fmt: skip
+CELEBAHQ = {"dataset": "celebahq", "evaluation.samples": 30_000}
+GIVEN = {
+    "quick": (PAPER_64, BASE_64), "smoke": (PAPER_64, BASE_64), "folder": (PAPER_64, BASE_64),
+    "celeba64": (PAPER_64, BASE_64), "ffhq256": (PAPER_256, BASE_256), "celebahq256": (PAPER_256 | CELEBAHQ, BASE_256),
+}  # fmt: skip
+
+
+def value_of(config, name):
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_source_is_named_only_for_the_value_it_gives(profile):
+    config = load_profile(profile)
+    paper, base = GIVEN[profile]
+    for name, source in config.sources.items():
+        if source != "assumption":
+            assert value_of(config, name) == pytest.approx({"paper": paper, "base code": base}[source][name]), name
+    assert {"paper", "base code", "assumption"} == set(config.sources.values())
+
+
+@pytest.mark.parametrize("profile", ["celeba64", "celebahq256", "ffhq256"])
+def test_the_papers_profiles_have_all_that_is_given(profile):
+    config = load_profile(profile)
+    paper, base = GIVEN[profile]
+    for name, value in (base | paper).items():
+        if not (profile == "celebahq256" and name == "train.steps"):  # the base code says it of FFHQ
+            assert value_of(config, name) == pytest.approx(value), name
