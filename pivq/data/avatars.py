@@ -1,11 +1,7 @@
-"""The drawn faces as a data set: drawn on the first use, kept in `data/`."""
+"""The drawn faces as a data set: drawn on first use, kept in `data/`."""
 
 import hashlib
 import json
-import tempfile
-import warnings
-import zipfile
-import zlib
 from contextlib import closing
 from dataclasses import astuple, fields
 from importlib.metadata import version
@@ -16,35 +12,40 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from pivq.config import suggestion
 from pivq.data import faces
 from pivq.data.dataset import ImageDataset
 from pivq.storage.paths import data_dir
-from pivq.storage.writing import atomic_write, plain_write_errors
+from pivq.storage.writing import kept_arrays
 
-SPLITS = {"train": 8000, "heldout": 2000}  # avatars in each
+SPLITS = {"train": 8000, "heldout": 2000}  # number of avatars in each
 
 
-def load_faces(split: str, image_size: int, count: int) -> ImageDataset:
-    """Read the faces from `data/`, out of the whole split's file if that is there; else draw and keep them."""
+def load(split: str, image_size: int, limit: int | None = None, layout: str | None = None) -> ImageDataset:
+    """Read the faces from `data/`, also from the file of the whole split; if there are none, draw and keep them.
+
+    Arguments and errors are those of `pivq.data.load.load_dataset`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}{suggestion(split, list(SPLITS))}")
+    if layout is not None:
+        raise ValueError(f"the avatars are drawn and have no layout, got layout {layout!r}")
+    whole = SPLITS[split]
+    limit = whole if limit is None else limit
+    if not 1 <= limit <= whole or limit != int(limit):
+        raise ValueError(f"limit must be a whole number from 1 to {whole} (all of {split!r}), got {limit}")
+    limit = int(limit)
+
     versions = {package: version(package) for package in ("python_avatars", "resvg_py")}
-    # The code that draws is part of the name, so that a change to it never meets the faces of before.
+    # The name has a digest of the drawing code, so that changed code never reads faces drawn by earlier code.
     recipe = hashlib.sha256(Path(faces.__file__).read_bytes() + repr(versions).encode()).hexdigest()[:8]
-    paths = [data_dir() / f"avatars-{image_size}-{split}-{n}-{recipe}.npz" for n in (count, SPLITS[split])]
-    arrays = None
-    for path in filter(Path.exists, paths):
-        try:
-            arrays = _read(path)
-            break
-        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
-            warnings.warn(f"{path} is damaged ({error}); its faces are drawn again", stacklevel=3)
-    if arrays is None:
-        with plain_write_errors("the drawn faces", data_dir()):
-            data_dir().mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=data_dir()).close()  # a folder that takes no file should say so before the work
-        arrays = _draw_faces(split, image_size, count)
-        with plain_write_errors("the drawn faces", data_dir()), atomic_write(paths[0]) as temporary:
-            np.savez_compressed(temporary, **arrays, sha256=_digest(arrays), made_by=json.dumps(versions))
-    arrays = {key: values[:count] for key, values in arrays.items()}
+    paths = {n: data_dir() / f"avatars-{image_size}-{split}-{n}-{recipe}.npz" for n in (limit, whole)}
+    count = next((n for n, path in paths.items() if path.exists()), limit)
+    arrays = kept_arrays(
+        paths[count], {"made_by": json.dumps(versions)}, lambda: _draw(split, image_size, count), "the drawn faces",
+        digest=_digest,
+    )  # fmt: skip
+    arrays = {key: values[:limit] for key, values in arrays.items()}
     index = pd.Index(arrays["ids"].tolist(), name="id")
     attributes = pd.DataFrame(arrays["attributes"], index, list(faces.ATTRIBUTES), dtype="Int8")
     return ImageDataset(
@@ -60,8 +61,8 @@ def load_faces(split: str, image_size: int, count: int) -> ImageDataset:
     )
 
 
-def _draw_faces(split: str, image_size: int, count: int) -> dict[str, np.ndarray]:
-    """Draw the first `count` faces of a split, with a progress bar; nothing is written."""
+def _draw(split: str, image_size: int, count: int) -> dict[str, np.ndarray]:
+    """Draw the first `count` faces of a split, with a progress bar."""
     drawn = faces.draw_split(split, count)
     images = np.empty((count, 3, image_size, image_size), np.uint8)
     with closing(faces.draw_all(drawn, image_size)) as pixels:
@@ -71,17 +72,8 @@ def _draw_faces(split: str, image_size: int, count: int) -> dict[str, np.ndarray
         "images": images,
         "ids": np.array([f"{split}-{i:05d}" for i in range(count)]),
         "attributes": np.array([[-1 if v is None else v for v in faces.attributes(face)] for face in drawn], np.int8),
-        "choices": np.array([astuple(face) for face in drawn], "U24"),  # one width, whatever the longest name drawn
+        "choices": np.array([astuple(face) for face in drawn], "U24"),  # one type for any choices, for the digest
     }
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays in a file of faces; ValueError if they are not those that were written."""
-    with np.load(path) as file:
-        arrays = {key: file[key] for key in ("images", "ids", "attributes", "choices")}
-        if _digest(arrays) != str(file["sha256"]):
-            raise ValueError("its checksum does not match")
-    return arrays
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

@@ -1,7 +1,7 @@
 """Images decoded once: uint8 files in `data/cache/` that are mapped into memory, never loaded as a whole.
 
-A set of images is a folder `<name>-<size>-<split>-<digest>` that holds `images.npy` and `index.json`. It is built in
-`….partial`, chunk by chunk, and renamed when it is complete; what an interruption leaves is checked and gone on with.
+The cache of a set of images is a folder `<name>-<size>-<split>-<digest>` with `images.npy` and `index.json`. It is
+built in `….partial`, chunk by chunk, and renamed when complete; after an interruption it is verified and resumed.
 """
 
 import errno
@@ -13,9 +13,9 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -35,16 +35,16 @@ from pivq.data.decoding import (
 )
 from pivq.data.files import Files
 from pivq.storage.paths import data_dir
-from pivq.storage.writing import atomic_write, plain_write_errors
+from pivq.storage.writing import plain_write_errors, read_json, write_json, write_text
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes must not decode the same set at the same time
+except ImportError:  # Windows has no lock: do not decode the same set in two processes at the same time
     fcntl = None
 
-RECIPE = 1  # raise it when `pivq.data.decoding.decode` changes: caches of before are then left alone
-CHUNK_BYTES, CHUNK_IMAGES = 16_000_000, 64  # of decoded images, whichever is less
-SAMPLE = 8  # so many images, evenly spread, are compared with their digests when a cache is opened
+RECIPE = 1  # increase it when `pivq.data.decoding.decode` changes: older caches are then not used any more
+CHUNK_BYTES, CHUNK_IMAGES = 16_000_000, 64  # of decoded images; the smaller of the two counts
+SAMPLE = 8  # when a cache is opened, about this number of images, evenly spread, is compared with their digests
 
 
 @dataclass(frozen=True)
@@ -54,37 +54,37 @@ class Decoded:
     images: torch.Tensor
     paths: list[str]
     digests: list[str]  # of each image's pixels
-    bad: dict[str, str]  # files that were left out, with the reason
+    bad: dict[str, str]  # file that was left out → reason
     versions: dict[str, str]  # of the packages that decoded them
 
 
 def decode_once(
     files: Files, paths: list[str], name: str, image_size: int, limit: int | None = None, on_error: str = "raise"
 ) -> Decoded:
-    """Return pictures as pixels, decoded now or taken from the cache.
+    """Return pictures as pixels, from the cache or decoded now.
 
     Args:
         files: where the pictures are.
         paths: of the pictures, in the order of the rows.
         name: of the set, for the cache's folder.
         image_size: height and width in pixels.
-        limit: only so many of the first readable pictures, which alone are decoded; None is all.
-        on_error: "raise" for a report of the pictures that cannot be read, "skip" to leave them out and say how many.
+        limit: number of pictures. They are the first readable ones, and only they are decoded. None is all.
+        on_error: "raise" to report the pictures that cannot be read, "skip" to leave them out with a warning.
 
     Raises:
-        BadImages: if pictures cannot be read: nearly always before anything is decoded, for damage in the middle of a
-            file at the end of the decoding.
-        TooFewImages: if there are fewer readable pictures than `limit`.
-        OSError: if the cache cannot be written, or the disk is too small; says how much room is needed.
+        BadImages: pictures cannot be read. Most are found before anything is decoded; damage in the middle of a file
+            is reported at the end of the decoding.
+        TooFewImages: there are fewer readable pictures than `limit`.
+        OSError: the cache cannot be written, or the disk is too small; says how much space is needed.
     """
-    part = whole = _folder(files, paths, name, image_size, None)
-    decoded = _read(whole)
+    folder = _folder(files, paths, name, image_size, None)
+    decoded = _read(folder)
     if limit and decoded is None:
-        part = _folder(files, paths, name, image_size, limit)
-        decoded = _read(part)
+        folder = _folder(files, paths, name, image_size, limit)
+        decoded = _read(folder)
     if decoded is None:
-        _build(part, files, paths, image_size, limit, on_error)
-        decoded = _read(part)
+        _build(folder, files, paths, image_size, limit, on_error)
+        decoded = _read(folder)
     if decoded.bad and on_error == "raise":
         raise BadImages(decoded.bad, len(decoded.bad) + len(decoded.paths), files.root)
     if decoded.bad:
@@ -92,33 +92,32 @@ def decode_once(
         count = f"{len(decoded.bad):,} of {len(decoded.bad) + len(decoded.paths):,} images"
         warnings.warn(f"{count} in {files.root} cannot be read and are left out: {shown}", stacklevel=3)
     _check_limit(limit, len(decoded.paths))
-    return Decoded(
-        decoded.images[:limit], decoded.paths[:limit], decoded.digests[:limit], decoded.bad, decoded.versions
-    )
+    first = {name: getattr(decoded, name)[:limit] for name in ("images", "paths", "digests")}
+    return replace(decoded, **first)
 
 
 def _folder(files: Files, paths: list[str], name: str, image_size: int, limit: int | None) -> Path:
-    """Return the cache's folder, named by all that decides its content: files, their order, size, filter, limit."""
+    """Return the cache's folder; its name depends on everything that decides its content, such as files and size."""
     recipe = [RECIPE, image_size, RESAMPLING.name, BACKGROUND, limit]
     return data_dir() / "cache" / f"{name}-{files.digest(paths, recipe)}"
 
 
 def _read(folder: Path) -> Decoded | None:
-    """Return what a finished cache holds, or None if there is none, or, with a warning, if it is damaged.
+    """Return a finished cache; None if there is none or, with a warning, if it is damaged.
 
-    Looks at the size of the file, its header and a few images, not at all of it.
+    Only the size of the file, its header and a few images are checked.
     """
     if not folder.is_dir():
         return None
     try:
-        index = json.loads((folder / "index.json").read_text())
+        index = read_json(folder / "index.json")
         images = _map(folder / "images.npy")
         digests = list(index["images"].values())
         if len(images) != len(digests):
-            raise ValueError(f"{len(images)} images, but {len(digests)} in the index")
+            raise ValueError(f"it has {len(images)} images, but {len(digests)} in its index")
         for i in range(0, len(images), max(1, len(images) // SAMPLE)):
             if _digest(images[i].numpy()) != digests[i]:
-                raise ValueError(f"image {i} is not the one that was written")
+                raise ValueError(f"image {i} has changed since it was written")
         return Decoded(images, list(index["images"]), digests, index["bad"], index["versions"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f"{folder} is damaged ({error}); its images are decoded again", stacklevel=3)
@@ -126,19 +125,19 @@ def _read(folder: Path) -> Decoded | None:
 
 
 def _map(path: Path) -> torch.Tensor:
-    """Map a file of images into memory; ValueError if it is not as long as its header says."""
+    """Map a file of images into memory; ValueError if its length differs from that in its header."""
     try:
-        array = np.load(path, mmap_mode="c")  # who writes to an image changes a copy in memory, not the file
+        array = np.load(path, mmap_mode="c")  # writing to an image changes a copy in memory, not the file
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise
-        # Some systems do not map more than their memory holds if it might be written to.
+        # Some systems refuse a writable map that is larger than the memory.
         array = np.load(path, mmap_mode="r")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         images = torch.from_numpy(array)
     if images.ndim != 4 or path.stat().st_size != len(_header(images.shape)) + images.nbytes:
-        raise ValueError(f"{path.name} has not the size of {tuple(images.shape)} levels")
+        raise ValueError(f"the size of {path.name} is not that of {tuple(images.shape)} levels")
     return images
 
 
@@ -149,37 +148,94 @@ def _build(folder: Path, files: Files, paths: list[str], image_size: int, limit:
         raise BadImages(bad, len(good) + len(bad), files.root)
     _check_limit(limit, len(good))
     warn_of_sizes(good, image_size)
+    with plain_write_errors("the decoded images", folder.parent), _locked(folder.with_name(".lock")):
+        with warnings.catch_warnings(action="ignore"):  # decode_once has already warned of a damaged cache
+            if _read(folder):  # another process was faster
+                return
+        partial = PartialCache(folder, image_size)
+        _decode_all(partial, files, list(good))
+        if partial.bad and (on_error == "raise" or not partial.images):
+            raise BadImages(bad | partial.bad, len(good) + len(bad), files.root)
+        while limit and partial.bad:  # decoding found more unreadable pictures: others take their places
+            good, bad = _examine(files, paths, limit, bad | partial.bad)
+            _check_limit(limit, len(good))
+            _decode_all(partial, files, list(good))
+        partial.finish(bad | partial.bad)
 
-    partial = folder.with_name(folder.name + ".partial")
-    shape = (len(good), 3, image_size, image_size)
-    with plain_write_errors("the decoded images", partial.parent):
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(partial.with_name(".lock")):
-            with warnings.catch_warnings(action="ignore"):  # if it is damaged, that has been said
-                if _read(folder):  # another process was faster
-                    return
-            partial.mkdir(exist_ok=True)
-            with open(partial / "images.npy", "a+b") as file, open(partial / "progress.jsonl", "a+") as progress:
-                kept = _decode_all(files, list(good), file, progress, shape, folder.name)
-                bad |= kept["bad"]
-                if kept["bad"] and (on_error == "raise" or not kept["images"]):
-                    raise BadImages(bad, len(kept["images"]) + len(bad), files.root)
-                while limit and kept["bad"]:  # others take the places of those that were found unreadable only now
-                    good, bad = _examine(files, paths, limit, bad)
-                    _check_limit(limit, len(good))
-                    kept = _decode_all(files, list(good), file, progress, shape, folder.name)
-                    bad |= kept["bad"]
-                file.flush()
-                os.fsync(file.fileno())
-            with open(partial / "images.npy", "r+b") as file:
-                file.write(_header((len(kept["images"]), *shape[1:])))
-            index = {"images": kept["images"], "bad": bad, "versions": {"pillow": PIL.__version__}}
-            with atomic_write(partial / "index.json") as temporary:
-                temporary.write_text(json.dumps(index))
-            if folder.exists():
-                shutil.rmtree(folder)  # the damaged one
-            os.replace(partial, folder)
-            (folder / "progress.jsonl").unlink()
+
+class PartialCache:
+    """A cache that is being built, in `<folder>.partial`; a process may be killed at any time, and another resumes.
+
+    `images.npy` gets the pixels of a chunk of pictures, then `progress.jsonl` one line with their paths and digests.
+
+    Attributes:
+        images: path → digest of the pixels, in the order of the rows.
+        bad: path → reason, for the pictures that cannot be decoded.
+    """
+
+    def __init__(self, folder: Path, image_size: int) -> None:
+        self.folder, self.partial = folder, folder.with_name(folder.name + ".partial")
+        self.rows, self.progress = self.partial / "images.npy", self.partial / "progress.jsonl"
+        self.shape, self.row_bytes = (3, image_size, image_size), 3 * image_size**2
+        self.images: dict[str, str] = {}
+        self.bad: dict[str, str] = {}
+        self.partial.mkdir(exist_ok=True)
+
+    def resume(self, paths: list[str]) -> int:
+        """Keep the leading chunks on disk that are undamaged and belong to these paths; drop the rest.
+
+        Returns:
+            The number of paths that are done, readable or not.
+        """
+        self.images, self.bad, kept, header = {}, {}, [], _header((0, *self.shape))
+        self.rows.touch(), self.progress.touch()
+        with open(self.rows, "r+b") as file:
+            file.write(header)
+            for line in self.progress.read_text().splitlines():
+                if not self._take(line, file, paths):
+                    break
+                kept.append(line + "\n")
+            file.truncate(len(header) + len(self.images) * self.row_bytes)
+        write_text(self.progress, "".join(kept))
+        return len(self.images) + len(self.bad)
+
+    def _take(self, line: str, file: BinaryIO, paths: list[str]) -> bool:
+        """Take over what a line of progress lists, if these are the next paths and rows; return whether they are."""
+        try:
+            entry = json.loads(line)
+            digests, listed = list(entry["images"].values()), [*entry["images"], *entry["bad"]]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False  # an incomplete line
+        done = len(self.images) + len(self.bad)
+        if set(listed) != set(paths[done : done + len(listed)]):
+            return False
+        if [_digest(file.read(self.row_bytes)) for _ in digests] != digests:
+            return False
+        self.images |= entry["images"]
+        self.bad |= entry["bad"]
+        return True
+
+    def append(self, entry: dict[str, dict[str, str]], pixels: list[np.ndarray]) -> None:
+        """Add a chunk: `images` and `bad` as in the attributes, and the pixels of the former."""
+        with open(self.rows, "ab") as file:
+            file.writelines(pixels)
+        with open(self.progress, "a") as file:  # only now, so that all it lists is in the other file
+            file.write(json.dumps(entry) + "\n")
+        self.images |= entry["images"]
+        self.bad |= entry["bad"]
+
+    def finish(self, bad: dict[str, str]) -> None:
+        """Write the header and the index, with all unreadable pictures, and rename the folder to its final name."""
+        with open(self.rows, "r+b") as file:
+            file.write(_header((len(self.images), *self.shape)))
+            file.flush()
+            os.fsync(file.fileno())
+        index = {"images": self.images, "bad": bad, "versions": {"pillow": PIL.__version__}}
+        write_json(self.partial / "index.json", index, indent=None)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)  # the damaged one
+        os.replace(self.partial, self.folder)
+        (self.folder / self.progress.name).unlink()
 
 
 def _check_limit(limit: int | None, readable: int) -> None:
@@ -190,18 +246,24 @@ def _check_limit(limit: int | None, readable: int) -> None:
 def _examine(
     files: Files, paths: list[str], limit: int | None, known: dict[str, str]
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Return the readable pictures with their sizes and the others with the reason, up to `limit` readable ones.
+    """Return the first `limit` readable pictures with their sizes, and the unreadable ones with the reason.
 
-    Those in `known` are unreadable for the reason given there.
+    Pictures in `known` are unreadable for the reason given there.
     """
 
-    def look_at(chunk: list[str]) -> list[tuple[int, int] | str]:
-        return [known.get(path) or _or_reason(examine, files, path) for path in chunk]
+    def size_or_reason(path: str) -> tuple[int, int] | str:
+        try:
+            return known.get(path) or examine(files, path)
+        except UnreadableImage as error:
+            return str(error)
+
+    def examine_chunk(chunk: list[str]) -> list[tuple[int, int] | str]:
+        return [size_or_reason(path) for path in chunk]
 
     good, bad = {}, {}
     chunks = [paths[i : i + CHUNK_IMAGES] for i in range(0, len(paths), CHUNK_IMAGES)]
-    with tqdm(total=limit or len(paths), desc="looking at the images", unit="image", mininterval=1, delay=1) as bar:
-        for chunk, results in zip(chunks, ordered_map(look_at, chunks), strict=False):
+    with tqdm(total=limit or len(paths), desc="checking the images", unit="image", mininterval=1, delay=1) as bar:
+        for chunk, results in zip(chunks, ordered_map(examine_chunk, chunks), strict=False):
             for path, result in zip(chunk, results, strict=True):
                 if not limit or len(good) < limit:
                     (bad if isinstance(result, str) else good)[path] = result
@@ -211,82 +273,35 @@ def _examine(
     return good, bad
 
 
-def _decode_all(
-    files: Files, paths: list[str], file: BinaryIO, progress: Any, shape: tuple[int, ...], title: str
-) -> dict[str, dict[str, str]]:
-    """Append the images that are not in the file yet; return the digests of all and the reasons of the unreadable."""
-    row_bytes = int(np.prod(shape[1:]))
-    kept = _resume(paths, file, progress, shape)
-    done = len(kept["images"]) + len(kept["bad"])
-    needed, free = (len(paths) - done) * row_bytes, shutil.disk_usage(Path(file.name).parent).free
+def _decode_all(partial: PartialCache, files: Files, paths: list[str]) -> None:
+    """Decode the pictures that are not in the partial cache yet, with a progress bar."""
+    image_size = partial.shape[-1]
+    done = partial.resume(paths)
+    needed, free = (len(paths) - done) * partial.row_bytes, shutil.disk_usage(partial.folder.parent).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free")
 
-    def decode_chunk(chunk: list[str]) -> list[tuple[np.ndarray, str] | str]:
-        results = [_or_reason(decode, files, path, shape[-1]) for path in chunk]
-        return [result if isinstance(result, str) else (result, _digest(result)) for result in results]
+    def decode_chunk(chunk: list[str]) -> tuple[dict[str, dict[str, str]], list[np.ndarray]]:
+        entry, pixels = {"images": {}, "bad": {}}, []
+        for path in chunk:
+            try:
+                pixels.append(decode(files, path, image_size))
+                entry["images"][path] = _digest(pixels[-1])
+            except UnreadableImage as error:
+                entry["bad"][path] = str(error)
+        return entry, pixels
 
-    size = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // row_bytes))
+    size = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // partial.row_bytes))
     chunks = [paths[i : i + size] for i in range(done, len(paths), size)]
-    with tqdm(total=len(paths), initial=done, desc=f"decoding {title}, once", unit="image", mininterval=1) as bar:
-        for chunk, results in zip(chunks, ordered_map(decode_chunk, chunks), strict=True):
-            entry = {"images": {}, "bad": {}}
-            for path, result in zip(chunk, results, strict=True):
-                if isinstance(result, str):
-                    entry["bad"][path] = result
-                else:
-                    pixels, entry["images"][path] = result
-                    file.write(pixels)
-            file.flush()
-            progress.write(json.dumps(entry) + "\n")  # after the pixels: what it lists is in the file
-            progress.flush()
-            for kind, values in entry.items():
-                kept[kind] |= values
+    title = f"decoding {partial.folder.name}, once"
+    with tqdm(total=len(paths), initial=done, desc=title, unit="image", mininterval=1) as bar:
+        for chunk, decoded in zip(chunks, ordered_map(decode_chunk, chunks), strict=True):
+            partial.append(*decoded)
             bar.update(len(chunk))
-    return kept
-
-
-def _resume(paths: list[str], file: BinaryIO, progress: Any, shape: tuple[int, ...]) -> dict[str, dict[str, str]]:
-    """Return what an interrupted decoding has left whole, and cut the rest off both files."""
-    kept: dict[str, dict[str, str]] = {"images": {}, "bad": {}}
-    lines, header = [], _header(shape)
-    row_bytes = int(np.prod(shape[1:]))
-    progress.seek(0)
-    file.seek(len(header))
-    for line in progress.readlines():
-        try:
-            entry = json.loads(line)
-            chunk = [*entry["images"], *entry["bad"]]
-            done = len(kept["images"]) + len(kept["bad"])
-            same = set(chunk) == set(paths[done : done + len(chunk)])
-            rows = [file.read(row_bytes) for _ in entry["images"]]
-        except (ValueError, KeyError, TypeError):
-            break
-        if not same or [_digest(row) for row in rows] != list(entry["images"].values()):
-            break
-        for kind in kept:
-            kept[kind] |= entry[kind]
-        lines.append(line)
-    file.truncate(len(header) + len(kept["images"]) * row_bytes)
-    if not kept["images"]:
-        file.truncate(0)
-        file.write(header)
-    progress.truncate(0)
-    progress.writelines(lines)
-    progress.flush()
-    return kept
-
-
-def _or_reason(function, files: Files, path: str, *arguments):
-    """Return the function's result for a picture, or the reason (str) why it cannot be read."""
-    try:
-        return function(files, path, *arguments)
-    except UnreadableImage as error:
-        return str(error)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a .npy file of bytes; its length is the same for any number of images."""
+    """Return the header of a .npy file of bytes; its length does not depend on the number of images."""
     buffer = io.BytesIO()
     content = {"descr": "|u1", "fortran_order": False, "shape": tuple(map(int, shape))}
     np.lib.format.write_array_header_1_0(buffer, content)
@@ -299,10 +314,9 @@ def _digest(pixels: np.ndarray | bytes) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock, which ends with a process whatever becomes of it."""
-    if not fcntl:
-        yield
-        return
+    """Hold a lock, after waiting for other processes to release it; the end of a process releases it, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -7,23 +7,23 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-WILDEST = 10.0  # a network's output may leave [0, 1]; beyond this it is no image in [0, 1] at all
+MAX_ABS = 10.0  # a network's output may leave [0, 1] a little; anything beyond this is not an image in [0, 1]
 
 
 class ImageDataset(Dataset):
     """Images with ids and, where known, attributes.
 
     Attributes:
-        name: e.g. "avatars"; of an unknown set the folder's name.
+        name: e.g. "avatars"; for any other folder its name.
         split: "train", "heldout" or "all".
-        images: uint8 (N, 3, H, W), RGB. Except for avatars it is mapped from a file: indexing copies only what it
-            takes, `images[:n]` and iteration copy nothing, and a set may be larger than the memory.
+        images: uint8 (N, 3, H, W), RGB. All but the avatars are mapped from a file: indexing copies only the selected
+            images, `images[:n]` and iteration copy nothing, and a data set may be larger than the memory.
         ids: N strings, e.g. "train-00042".
-        attributes: frame of {0, 1, missing} (Int8), one row an id, one column an attribute; or None.
+        attributes: frame of {0, 1, missing} (Int8), one row per id, one column per attribute; or None.
         meanings: attribute name → what a 1 means.
         choices: frame of the parts and colours that each avatar was drawn from; or None.
         versions: the versions of the packages that made the images.
-        fingerprint: 16 hex digits; equal where images, ids, attributes and choices are equal, else different.
+        fingerprint: 16 hex digits that are equal if, and only if, images, ids, attributes and choices are equal.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class ImageDataset(Dataset):
         return from_uint8(self.images[operator.index(i)])
 
     def __repr__(self) -> str:
-        """Say what and how many."""
+        """Return name, split, number and size of the images."""
         height, width = self.images.shape[2:]
         return f"ImageDataset({self.name}, {self.split}, {len(self):,} images of {height}×{width})"
 
 
 def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
-    """Turn floats in [0, 1] into bytes: round(255 x), values outside clamped to the nearest end.
+    """Turn floats in [0, 1] into bytes: round(255 x), values outside are clamped to 0 or 255.
 
     Args:
         images: a float tensor or array of any shape. A network's output may leave [0, 1] a little.
@@ -67,7 +67,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
 
     Raises:
         TypeError: if the values are not floats.
-        ValueError: if a value is NaN or infinite, or beyond ±10 (so not an image in [0, 1]).
+        ValueError: if a value is NaN, infinite or beyond ±10 (then it is not an image in [0, 1]).
 
     Example:
         >>> to_uint8(torch.tensor([-0.1, 0.0, 0.5, 1.0])).tolist()
@@ -78,7 +78,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
         raise TypeError(f"expected floats in [0, 1], got {values.dtype}")
     if values.numel():
         low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
-        if not max(abs(low), abs(high)) <= WILDEST:
+        if not max(abs(low), abs(high)) <= MAX_ABS:
             raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range")
     levels = (values.float() * 255).round().clamp(0, 255).to(torch.uint8)
     return levels.numpy() if isinstance(images, np.ndarray) else levels

@@ -1,4 +1,4 @@
-"""Pictures as pixels of one size: upright, square, RGB, or the reason why a file cannot be read."""
+"""Decode pictures to pixels of one size: upright, square, RGB; or say why a file cannot be read."""
 
 import os
 import warnings
@@ -14,16 +14,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pivq.data.files import HTML_PAGE, Files, is_html
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # whatever the extension says
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # recognised by their content, not by their extension
 BACKGROUND = (255, 255, 255, 255)  # under transparent pixels; source: assumption
 RESAMPLING = Image.Resampling.LANCZOS  # antialiased; source: assumption
-ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # last bytes of a file that is whole
+ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # last bytes of a complete file
 EXIF_ORIENTATION = 0x0112
-LISTED = 100  # at most so many bad files are named in a report
+LISTED = 100  # the most bad files that a report names
 
 
 class UnreadableImage(ValueError):
-    """A file that is no image, or only a part of one; the message is the reason."""
+    """A file is not an image, or not a complete one; the message is the reason."""
 
 
 class BadImages(ValueError):
@@ -33,18 +33,18 @@ class BadImages(ValueError):
         lines = [f"  {path}: {reason}" for path, reason in list(reasons.items())[:LISTED]]
         more = [f"  … and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
         title = f"{len(reasons):,} of {examined:,} images in {root} cannot be read:"
-        advice = 'Replace or remove them, or leave them out with on_error="skip".'
+        advice = 'Replace or remove them, or skip them with on_error="skip".'
         super().__init__("\n".join([title, *lines, *more, advice]))
 
 
 class TooFewImages(ValueError):
-    """There are fewer images than were asked for."""
+    """There are fewer images than requested."""
 
 
 def examine(files: Files, path: str) -> tuple[int, int]:
-    """Return a picture's width and height after a look at its header and its end.
+    """Return a picture's width and height, from its header; check that its end is there.
 
-    The pixels are decoded only where the end is not as it should be, so that a whole folder is examined in seconds.
+    The pixels are decoded only if the end is not the expected one, so that a whole folder is examined in seconds.
 
     Raises:
         UnreadableImage: with the reason.
@@ -61,9 +61,9 @@ def examine(files: Files, path: str) -> tuple[int, int]:
 
 
 def decode(files: Files, path: str, image_size: int) -> np.ndarray:
-    """Decode a picture: turn it upright, crop the central square, resize it antialiased.
+    """Decode a picture: turn it upright, crop the central square, resize it with antialiasing.
 
-    Grey becomes RGB, transparent pixels lie on white, 16 bits are scaled to 8. Colour profiles are not applied.
+    Grey becomes RGB, transparent pixels are put on white, 16 bits are scaled to 8. Colour profiles are not applied.
 
     Returns:
         uint8 (3, image_size, image_size), RGB.
@@ -84,18 +84,18 @@ def decode(files: Files, path: str, image_size: int) -> np.ndarray:
 
 
 def warn_of_sizes(sizes: dict[str, tuple[int, int]], image_size: int) -> None:
-    """Say in one warning, with the extremes, that pictures differ in size or are too small, if so.
+    """Warn once, with the extremes, if pictures differ in size or are smaller than they will be.
 
     Args:
         sizes: path → width and height.
-        image_size: to which they are resized.
+        image_size: the width and height they are resized to.
     """
     smaller = sum(min(size) < image_size for size in sizes.values())
     if len(set(sizes.values())) > 1 or smaller:
         low, high = (end(sizes, key=lambda path: sizes[path][0] * sizes[path][1]) for end in (min, max))
         (w, h), (wide, high_) = sizes[low], sizes[high]
         spread = f"of {w}×{h}" if sizes[low] == sizes[high] else f"from {w}×{h} ({low}) to {wide}×{high_} ({high})"
-        enlarged = f"; {smaller:,} of them are smaller than that and get enlarged, which blurs them" if smaller else ""
+        enlarged = f"; {smaller:,} of them are smaller and are enlarged, which blurs them" if smaller else ""
         warnings.warn(
             f"{len(sizes):,} images {spread}: the central square of each is resized to {image_size}×{image_size}"
             f"{enlarged}",
@@ -104,28 +104,32 @@ def warn_of_sizes(sizes: dict[str, tuple[int, int]], image_size: int) -> None:
 
 
 def ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yield function(item) in the order of the items, computed by threads a few items ahead.
+    """Yield function(item) in the order of the items; threads compute a few items ahead.
 
-    Decoding and resizing run beside each other in threads; processes were 15% faster, but take seconds to start.
+    The threads wait for a slow consumer, so that results do not fill the memory. (`joblib.Parallel` does not wait.)
+    Processes were 15% faster at decoding, but take seconds to start.
     """
-    workers = min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        pending = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
+    workers = min(16, cpu_count())
+    pool, pending = ThreadPoolExecutor(workers), deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * workers:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def cpu_count() -> int:
+    """Return the number of CPU cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def _opened(files: Files, path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """Yield an opened picture and its file; whatever fails inside becomes `UnreadableImage`."""
+    """Yield an opened picture and its file; turn any failure inside into `UnreadableImage`."""
     try:
         with files.open(path) as file:
             head = file.read(512)
@@ -136,13 +140,13 @@ def _opened(files: Files, path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
             file.seek(0)
             with Image.open(file, formats=FORMATS) as image:
                 if image.mode == "F":
-                    raise UnreadableImage("floating-point levels, for which no white is defined")
+                    raise UnreadableImage("floating-point levels, which have no defined white")
                 yield image, file
     except (UnreadableImage, MemoryError):
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(f"not an image in a known format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # decoders raise errors of many kinds on damaged files, struct.error and SyntaxError too
+    except Exception as error:  # damaged files raise errors of many kinds, struct.error and SyntaxError too
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableImage(reason) from error
 

@@ -1,8 +1,8 @@
-"""How the embedded faces are drawn: seeded choices of avatar parts, then an SVG, then pixels.
+"""Draw the embedded faces: seeded choices of avatar parts, then an SVG, then pixels.
 
 A face is a `Face`: one part or colour per field, drawn so that it could be a person (brows and beard in the colour
 of the hair, natural skin tones, muted cloth and backgrounds). Its binary attributes follow from those choices
-alone, so they are exact. Imports neither torch nor numpy, so that the drawing processes start fast.
+alone, so they are exact. This file imports neither torch nor numpy, so that the drawing processes start fast.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from PIL import Image
 
 SEED = 20260402
 HELDOUT_SHARE = 0.2  # of the attribute combinations
-SPLIT_SALT = 414  # of the first thousand, the one whose two splits are closest in how often each choice occurs
+SPLIT_SALT = 414  # among 0 … 999, it makes the frequencies of the choices most similar in the two splits
 VIEW_BOX = "36 17 192 192"  # of the avatar's 264 × 280 canvas: the head, from crown to collar
 
-# Part names are those of python_avatars; the number is the weight a part is drawn with. Left out: what no portrait
-# shows (hearts for eyes, an astronaut's helmet), parts that ignore their colour or hide the brows, and strands finer
-# than a pixel.
+# Names of parts in python_avatars, with the weight each is drawn with. Excluded are parts that no portrait shows
+# (hearts for eyes, an astronaut's helmet), parts that ignore their colour or hide the brows, and strands finer than a
+# pixel.
 BALD = {"NONE": 5, "SIDES": 5}
 SHORT = {"BUZZCUT": 4, "CAESAR_SIDE_PART": 4, "SHORT_FLAT": 4, "SHORT_ROUND": 4, "SHORT_WAVED": 4}
 SHORT |= {"PIXIE": 4, "QUIFF": 3, "SHAGGY": 3, "POMPADOUR": 3, "MOWGLI": 3, "BUN": 4}
@@ -70,7 +70,7 @@ HAIR_OF_DARK_SKIN = {"black": 58, "dark brown": 26, "grey": 16}
 
 @dataclass(frozen=True)
 class Face:
-    """Every choice that one face is drawn from: names of `python_avatars` parts and of the colours above."""
+    """All choices for one face: names of `python_avatars` parts and of the colours above."""
 
     top: str
     hair_colour: str
@@ -87,7 +87,7 @@ class Face:
 
 
 def draw_face(rng: random.Random) -> Face:
-    """Draw the choices of one face. Uses `rng.random()` alone, whose stream Python guarantees."""
+    """Draw the choices for one face. Only `rng.random()` is used, because Python guarantees its stream."""
 
     def pick(weights: dict[str, int]) -> str:
         bounds = list(accumulate(weights.values()))
@@ -98,7 +98,7 @@ def draw_face(rng: random.Random) -> Face:
 
     top, skin = pick(TOPS), pick(SKINS)
     hair_weights = {"tan": HAIR_OF_TAN_SKIN, "brown": HAIR_OF_DARK_SKIN, "deep": HAIR_OF_DARK_SKIN}
-    # Weight of a clean-shaven face against the 39 of all beards and moustaches together.
+    # Weight of a clean-shaven face; all beards and moustaches together have weight 39.
     shaven = {"HIJAB": 10**9, "TURBAN": 30}.get(top, 400 if top in LONG | LONG_CURLY | {"BUN": 5} else 55)
     return Face(
         top=top,
@@ -117,16 +117,16 @@ def draw_face(rng: random.Random) -> Face:
 
 
 def _hair_is(*colours: str) -> Callable[[Face], bool | None]:
-    """A hair colour, missing (None) where no hair is to be seen on the head."""
+    """Return a rule for a hair colour; it is missing (None) where no hair is visible on the head."""
     return lambda face: None if face.top == "NONE" or face.top in HEADWEAR else face.hair_colour in colours
 
 
 def _eyes_are(*parts: str) -> Callable[[Face], bool | None]:
-    """A state of the eyes, missing (None) behind sunglasses."""
+    """Return a rule for a state of the eyes; it is missing (None) behind sunglasses."""
     return lambda face: None if face.accessory in SUNGLASSES else face.eyes in parts
 
 
-# Name: (what a 1 means, the rule). Each says what the picture shows; None where it shows neither.
+# Name: (what a 1 means, the rule). A rule describes what the picture shows; None if this cannot be seen.
 ATTRIBUTES: dict[str, tuple[str, Callable[[Face], bool | None]]] = {
     "bald": ("no hair on top of an uncovered head", lambda face: face.top in BALD),
     "long_hair": ("hair that reaches below the chin", lambda face: face.top in LONG | LONG_CURLY),
@@ -154,22 +154,22 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[Face], bool | None]]] = {
 
 
 def attributes(face: Face) -> tuple[bool | None, ...]:
-    """Return the face's attributes in the order of `ATTRIBUTES`: True, False or None (not to be seen)."""
+    """Return the face's attributes in the order of `ATTRIBUTES`: True, False or None (not visible)."""
     return tuple(rule(face) for _, rule in ATTRIBUTES.values())
 
 
 def split_of(face: Face) -> str:
-    """Return the split a face belongs to: a hash of its attributes decides.
+    """Return the split of a face, from a hash of its attributes.
 
-    Faces with the same attributes land in the same split, so no combination of attributes, and all the more no
-    combination of choices, occurs in both.
+    Faces with the same attributes are in the same split. So no combination of attributes occurs in both splits, and
+    no combination of choices either.
     """
     digest = hashlib.sha256(f"{SPLIT_SALT}{attributes(face)}".encode()).digest()
     return "heldout" if int.from_bytes(digest[:4]) < HELDOUT_SHARE * 2**32 else "train"
 
 
 def draw_split(split: str, count: int) -> list[Face]:
-    """Return the first `count` faces of a split, no two alike; a smaller count gives a prefix of a larger one."""
+    """Return the first `count` faces of a split, all different; a smaller count gives a prefix of a larger one."""
     rng = random.Random(SEED)
     faces: dict[Face, None] = {}  # a set that keeps its order
     while len(faces) < count:
@@ -180,7 +180,7 @@ def draw_split(split: str, count: int) -> list[Face]:
 
 
 def svg(face: Face, image_size: int) -> str:
-    """Return the head of a face as a square SVG of `image_size` pixels, on a transparent ground."""
+    """Return the head of a face as a square SVG of `image_size` pixels, on a transparent background."""
     hair = HAIR_COLOURS[face.hair_colour]
     avatar = pa.Avatar(
         style=pa.AvatarStyle.TRANSPARENT,
@@ -206,7 +206,7 @@ def svg(face: Face, image_size: int) -> str:
 
 
 def _tint_brows(root: ElementTree.Element, hair: str) -> None:
-    """Give the brows, black in every part, the colour of the hair, a shade darker so that blond ones show."""
+    """Give the brows, which are black, the colour of the hair, slightly darker so that blond brows are visible."""
     shade = "#" + "".join(f"{int(hair[i : i + 2], 16) * 7 // 10:02X}" for i in (1, 3, 5))
     for brow in root.find(".//*[@id='transparent_Eyebrow']").iter():
         if "fill-opacity" in brow.attrib:
@@ -216,9 +216,9 @@ def _tint_brows(root: ElementTree.Element, hair: str) -> None:
 
 
 def _flatten_colours(root: ElementTree.Element) -> None:
-    """Colour each shape itself instead of a layer that lies over it, masked by the same shape.
+    """Colour each shape itself, and remove the coloured layer above it, which the same shape masks.
 
-    Two edges on one line let the shape's own dark fill shine through, and masks take half of the drawing time.
+    Two edges on one line would let the shape's own dark fill shine through; masks take half of the drawing time.
     """
     for parent in root.iter():
         layer = next((child for child in parent if child.get("id", "").endswith("-Color")), None)
@@ -239,12 +239,12 @@ def draw(face: Face, image_size: int) -> bytes:
 def draw_all(faces: Sequence[Face], image_size: int) -> Iterator[bytes]:
     """Yield the pixels of every face, in order, drawn by one process per core (at most eight).
 
-    The processes run this file by its path, which loads nothing else of the package, and each is fed through a pipe.
-    `multiprocessing` would import the caller's script again and so break those without a `__main__` guard; and these
-    end with their pipe, however this process ends.
+    Each process runs this file by its path, which loads nothing else of the package, and gets its share through a
+    pipe. `multiprocessing` would import the caller's script again, which breaks scripts without a `__main__` guard.
+    These processes end when the pipe closes, also if this process is killed.
 
     Raises:
-        RuntimeError: if a drawing process fails; its last words are in the message.
+        RuntimeError: a drawing process fails; the last line of its errors is in the message.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = max(1, min(cores, 8, len(faces)))
@@ -256,15 +256,15 @@ def draw_all(faces: Sequence[Face], image_size: int) -> Iterator[bytes]:
             workers.append(subprocess.Popen(command, **pipes))
         for k, worker in enumerate(workers):
             share = [asdict(face) for face in faces[k::count]]
-            with suppress(BrokenPipeError):  # a process that died at once is reported below, with its last words
+            with suppress(BrokenPipeError):  # a process that failed at once is reported below
                 worker.stdin.write(json.dumps({"image_size": image_size, "faces": share}).encode())
                 worker.stdin.close()
         for i in range(len(faces)):
             worker = workers[i % count]
             pixels = worker.stdout.read(image_size * image_size * 3)
             if len(pixels) < image_size * image_size * 3:
-                last_words = worker.stderr.read().decode().strip().splitlines()[-1:] or ["its process was killed"]
-                raise RuntimeError(f"drawing face {i} failed: {last_words[0]}")
+                errors = worker.stderr.read().decode().strip().splitlines() or ["its process was killed"]
+                raise RuntimeError(f"drawing face {i} failed: {errors[-1]}")
             yield pixels
     finally:
         for worker in workers:
@@ -276,8 +276,8 @@ def draw_all(faces: Sequence[Face], image_size: int) -> Iterator[bytes]:
 
 
 def _draw_from_stdin() -> None:
-    """One drawing process: JSON of a share of the faces in, their pixels out, in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
+    """Run a drawing process: read a share of the faces as JSON, write their pixels in the same order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which then ends this process
     job = json.load(sys.stdin)
     for choices in job["faces"]:
         sys.stdout.buffer.write(draw(Face(**choices), job["image_size"]))

@@ -1,4 +1,4 @@
-"""Pictures in a folder or a zip: which are there, in what order, under which ids."""
+"""List the pictures in a folder or a zip, in their order, with their ids."""
 
 import hashlib
 import io
@@ -17,18 +17,18 @@ HTML_PAGE = "this is an HTML page, probably a download-quota page, not the file 
 
 
 class Files:
-    """All files below a folder, or in a zip, which is read as it is.
+    """All files below a folder, or in a zip, which is read without unpacking.
 
-    Hidden files and folders (`._x.jpg`, `__MACOSX`) are not there. Links are followed, each folder once.
+    Hidden files and folders (`._x.jpg`, `__MACOSX`) are ignored. Links are followed; each folder is read once.
 
     Attributes:
         root: the folder or zip.
-        listing: path relative to `root`, with `/` → two numbers that change with the file (its size and its time or,
-            in a zip, its checksum); in natural order.
+        listing: path relative to `root`, with `/` → two numbers that change with the file: its size and its time or, in
+            a zip, its checksum. In natural order.
 
     Raises:
-        OSError: if the folder does not exist or may not be read.
-        ValueError: if it is a file, but not a zip that can be read.
+        OSError: if the folder does not exist or cannot be read.
+        ValueError: if it is a file, but not a readable zip.
     """
 
     def __init__(self, root: str | os.PathLike) -> None:
@@ -43,19 +43,19 @@ class Files:
         self.listing = {path: found[path] for path in sorted(visible, key=natural_key)}
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file of the listing to read its bytes; several threads may do so."""
+        """Open a file of the listing to read its bytes; several threads may do this at once."""
         return io.BytesIO(self._zip.read(path)) if self._zip else open(self.root / path, "rb")
 
     def digest(self, paths: list[str], *more: Any) -> str:
-        """Return 12 hex digits that change when one of these files does, or their order, or what else is given.
+        """Return 12 hex digits that change with these files, their order, the root and `more`.
 
-        The root is part of it: files that were packed without their times can be alike in name, size and time.
+        The root counts because files that were packed without their times can have equal names, sizes and times.
         """
         entries = [(path, *self.listing[path]) for path in paths]
         return hashlib.sha256(json.dumps([str(self.root.resolve()), entries, more]).encode()).hexdigest()[:12]
 
     def pictures(self) -> list[str]:
-        """Return the paths whose extension, in upper or lower case, is that of a picture."""
+        """Return the paths with the extension of a picture, in upper or lower case."""
         return [path for path in self.listing if path.lower().endswith(EXTENSIONS)]
 
 
@@ -71,7 +71,7 @@ def natural_key(path: str) -> tuple[list[str | int], str]:
 
 
 def ids_of(paths: list[str]) -> list[str]:
-    """Return a different id for each path: the path without its extension, or with it where two would be the same.
+    """Return a unique id for each path: the path without its extension, or with it where two ids would be equal.
 
     Example:
         >>> ids_of(["a/1.jpg", "a/2.jpg", "a/2.png"])
@@ -84,7 +84,7 @@ def ids_of(paths: list[str]) -> list[str]:
 
 
 def is_html(head: bytes) -> bool:
-    """Return whether the first bytes of a file are those of a web page."""
+    """Return whether the first bytes of a file are the start of a web page."""
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head")) or b"<html" in start
 
@@ -94,7 +94,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the files below a folder; a folder that links reach again, as in a loop, only once."""
+    """Yield the files below a folder; a folder that links reach again, for example in a loop, is read once."""
     pending, seen = deque([(root, "")]), set()
     while pending:
         folder, prefix = pending.pop()
@@ -115,7 +115,7 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
             except OSError:
                 yield path, (0, 0)  # a link to nowhere: opening it says so
                 continue
-            if stat.S_ISDIR(status.st_mode):  # links last, so that a file is named by the folder it really lies in
+            if stat.S_ISDIR(status.st_mode):  # links last, so that a path names the real folder of a file
                 (pending.appendleft if entry.is_symlink() else pending.append)((entry.path, path + "/"))
             elif stat.S_ISREG(status.st_mode):
                 yield path, (status.st_size, status.st_mtime_ns)
@@ -129,5 +129,5 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     except zipfile.BadZipFile as error:
         with open(path, "rb") as file:
             html = is_html(file.read(512))
-        reason = HTML_PAGE if html else f"a file, not a folder, and no zip that can be read ({error}): is it cut off?"
+        reason = HTML_PAGE if html else f"a file, not a folder, and not a readable zip ({error}): incomplete download?"
         raise ValueError(f"{path}: {reason}") from None

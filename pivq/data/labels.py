@@ -1,4 +1,4 @@
-"""Attributes and splits that come with a data set: CelebA's tables, FFHQ's predicted attributes."""
+"""Attributes and splits that come with a data set: the tables of CelebA, the predicted attributes of FFHQ."""
 
 import json
 import re
@@ -11,19 +11,19 @@ import pandas as pd
 
 from pivq.data.files import HTML_PAGE, Files, is_html
 
-PARTITION = {"0": "train", "1": "validation", "2": "heldout"}  # of CelebA's list; "2" is its test set
-LISTED = 10  # at most so many ids or files are named in a message
+PARTITION = {"0": "train", "1": "validation", "2": "heldout"}  # in the list of CelebA; "2" is its test set
+LISTED = 10  # the most ids or files that a message names
 
 
 def _hair(face: dict[str, Any], colour: str) -> bool | None:
-    """Return whether a colour is the one predicted with most confidence; None without colours (hidden or no hair)."""
+    """Return whether a colour is the most confident prediction; None without colours (hidden or no hair)."""
     colours = face["hair"]["hairColor"]
     return max(colours, key=lambda entry: entry["confidence"])["color"] == colour if colours else None
 
 
 # The 15 binary attributes of Fig. 5 from the fields of FFHQ's attribute files: name → (what a 1 means, rule). The paper
-# names five of them and no rule: the thresholds are assumptions. A rule that gives None, or does not find its field,
-# leaves the label missing. `smile` is not used: it is the same number as `emotion.happiness`.
+# names five of them and no rule: the thresholds are assumptions. The label is missing if the rule returns None or does
+# not find its field. `smile` is not used because it is the same number as `emotion.happiness`.
 RULES: dict[str, tuple[str, Callable[[dict[str, Any]], bool | None]]] = {
     "gender_male": ("gender is male", lambda face: {"male": True, "female": False}.get(face["gender"])),
     "age_child": ("age below 18", lambda face: face["age"] < 18),
@@ -48,10 +48,10 @@ def label_counts(attributes: pd.DataFrame) -> pd.DataFrame:
     """Count the labels that are used and missing.
 
     Args:
-        attributes: {0, 1, missing}, one column an attribute.
+        attributes: {0, 1, missing}, one column per attribute.
 
     Returns:
-        One row an attribute: `attribute`, `positives`, `negatives`, `missing`.
+        One row per attribute: `attribute`, `positives`, `negatives`, `missing`.
 
     Example:
         >>> label_counts(pd.DataFrame({"hat": [1, 0, None, 0]}, dtype="Int8")).to_numpy().tolist()
@@ -63,15 +63,15 @@ def label_counts(attributes: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_celeba_attributes(files: Files, path: str) -> pd.DataFrame:
-    """Read CelebA's attributes: `list_attr_celeba.txt`, or `.csv` as a widespread copy has it.
+    """Read CelebA's attributes: `list_attr_celeba.txt`, or the widespread copy of it as `.csv`.
 
     Args:
         files: where the list is.
         path: of the list. The text file has a line with the number of rows, a line of names, and rows such as
-            `000001.jpg -1  1 …`; the other one is comma-separated with a header. CelebAMask-HQ's is like the former.
+            `000001.jpg -1  1 …`; so has that of CelebAMask-HQ. The `.csv` file has commas and a header.
 
     Returns:
-        {0, 1} (Int8) indexed by id, the file name without its extension; −1 has become 0.
+        {0, 1} (Int8) indexed by id, the file name without its extension; −1 becomes 0.
 
     Raises:
         ValueError: for rows with too few or too many values, values other than −1 and 1, or an id that occurs twice.
@@ -85,7 +85,7 @@ def read_celeba_attributes(files: Files, path: str) -> pd.DataFrame:
     ids, values = _read_rows(lines, separator, f"{files.root}: {path}", columns, {"-1": 0, "1": 1})
     if expected is not None and expected != str(len(ids)):
         warnings.warn(
-            f"{path} promises {expected} rows in its first line and has {len(ids)}: was its download cut off?",
+            f"{path} declares {expected} rows in its first line but has {len(ids)}: incomplete download?",
             stacklevel=2,
         )
     return pd.DataFrame(values, pd.Index(ids, name="id"), columns, dtype="Int8")
@@ -98,7 +98,7 @@ def read_celeba_partition(files: Files, path: str) -> pd.Series:
         "train", "validation" or "heldout" (the test set), indexed by id.
 
     Raises:
-        ValueError: for rows that are not a name and 0, 1 or 2, or an id that occurs twice.
+        ValueError: for rows other than a name and 0, 1 or 2, or an id that occurs twice.
     """
     lines, separator = _read_lines(files, path)
     if separator:
@@ -109,19 +109,19 @@ def read_celeba_partition(files: Files, path: str) -> pd.Series:
 
 
 def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Read FFHQ's attribute files, one an image; of several faces the first counts.
+    """Read FFHQ's attribute files, one per image; of several faces the first counts.
 
-    They are the predictions of a face API on the thumbnails, not annotations by people.
+    They hold the predictions of a face API on the thumbnails, not annotations by people.
 
     Args:
-        files: where they are.
-        paths: of the files, e.g. `json/00000.json`: a list of faces with their `faceAttributes`.
+        files: where the attribute files are.
+        paths: of these files, e.g. `json/00000.json`: a list of faces with their `faceAttributes`.
 
     Returns:
         {0, 1, missing} (Int8) by the `RULES`, indexed by id ("00000"), and the ids of the files that hold no face.
 
     Raises:
-        ValueError: naming the files that are no such list, or an id that occurs twice.
+        ValueError: files without such a list, or an id that occurs twice; names them.
     """
     ids, rows, without_face, broken = [], [], [], {}
     for path in paths:
@@ -145,7 +145,7 @@ def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, 
         reasons = "\n".join(f"  {path}: {reason}" for path, reason in list(broken.items())[:LISTED])
         raise ValueError(
             f"{len(broken):,} of {len(paths):,} attribute files in {files.root} cannot be read:\n{reasons}\n"
-            "Download them again, or remove them: images without one have missing labels."
+            "Download them again or remove them; images without an attribute file have missing labels."
         )
     _check_once(ids + without_face, f"{files.root}: the attribute files")
     values = np.array(rows, np.int8).reshape(len(ids), len(RULES))
@@ -156,19 +156,19 @@ def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, 
 def join_by_id(
     labels: pd.DataFrame | pd.Series, ids: list[str], what: str, without: str = "their labels are missing"
 ) -> pd.DataFrame | pd.Series:
-    """Return the rows of the ids, in their order; say how many rows and images have no counterpart.
+    """Return the rows of the ids, in their order; warn of rows and images without a counterpart.
 
     Args:
         labels: indexed by id.
         ids: of the images.
-        what: e.g. "list_attr_celeba.txt".
-        without: what becomes of an image without a row.
+        what: the labels in words, for messages, e.g. "list_attr_celeba.txt".
+        without: what happens to images without a row, for the warning.
 
     Returns:
-        One row an id; missing where `labels` has none.
+        One row per id; missing where `labels` has none.
 
     Raises:
-        ValueError: if they have no id in common.
+        ValueError: if labels and images have no id in common.
     """
     without_row = ~pd.Index(ids).isin(labels.index)
     without_image = ~labels.index.isin(ids)
@@ -189,7 +189,7 @@ def join_by_id(
 
 
 def _apply(rule: Callable[[dict[str, Any]], bool | None], face: dict[str, Any]) -> int:
-    """Return 0, 1, or -1 where the face does not have what the rule asks for."""
+    """Return 0, 1, or -1 if the face lacks the field of the rule."""
     try:
         answer = rule(face)
     except (KeyError, TypeError):
@@ -198,7 +198,7 @@ def _apply(rule: Callable[[dict[str, Any]], bool | None], face: dict[str, Any]) 
 
 
 def _read_lines(files: Files, path: str) -> tuple[list[tuple[int, str]], str | None]:
-    """Return the lines that are not blank, with their numbers, and the separator (None is any white space)."""
+    """Return the lines that are not blank, with their numbers; and the separator (None is white space)."""
     with files.open(path) as file:
         content = file.read()
     where = f"{files.root}: {path}"
@@ -227,13 +227,13 @@ def _read_rows(
         try:
             values += bytes([known[value.strip()] for value in row])
         except KeyError as error:
-            raise ValueError(f"{where}, line {number}: {error} is none of {', '.join(known)}") from None
+            raise ValueError(f"{where}, line {number}: {error} is not one of {', '.join(known)}") from None
         ids.append(re.sub(r"\.\w+$", "", name.strip()))
     if uneven:
         number, count = uneven[0]
         raise ValueError(
-            f"{where}: {len(uneven):,} of {len(lines):,} rows do not have a value for each of the {len(columns)} "
-            f"columns ({', '.join(columns[:3])}, …); the first is line {number} with {count}. Was the download cut off?"
+            f"{where}: {len(uneven):,} of {len(lines):,} rows do not have one value for each of the {len(columns)} "
+            f"columns ({', '.join(columns[:3])}, …); the first is line {number} with {count}. Incomplete download?"
         )
     _check_once(ids, where)
     return ids, np.frombuffer(bytes(values), np.int8).reshape(len(ids), len(columns))

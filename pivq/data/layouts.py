@@ -1,29 +1,28 @@
-"""The data sets of the paper and any folder of images: recognise the layout, find the labels, split, decode."""
+"""CelebA, CelebA-HQ, FFHQ and any folder of images: recognise the layout, find the labels, split, decode."""
 
 import hashlib
 import json
 import os
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pivq.config import suggestion
 from pivq.data import labels
 from pivq.data.cache import decode_once
+from pivq.data.dataset import ImageDataset
 from pivq.data.decoding import RESAMPLING, TooFewImages
 from pivq.data.files import EXTENSIONS, Files, ids_of
 from pivq.storage.paths import data_dir
-from pivq.storage.writing import atomic_write, plain_write_errors
+from pivq.storage.writing import file_digest, kept_arrays
 
 SPLITS = ("train", "heldout", "all")
-# What to put into data/<layout>/; docs/datasets.md says where to get it.
+# What to put into data/<layout>/. See docs/datasets.md for where to get it.
 EXPECTED = {
     "celeba": "img_align_celeba/ or img_align_celeba.zip, and, for labels and the official split, "
     "list_attr_celeba.txt and list_eval_partition.txt (or both as .csv)",
@@ -31,20 +30,20 @@ EXPECTED = {
     "ffhq": "00000.png … 69999.png, flat or in folders of thousands, and, for labels, json/00000.json …",
     "folder": f"pictures ({', '.join(EXTENSIONS)})",
 }
-FFHQ_SIZE, FFHQ_TRAINING = 70_000, 60_000  # the data set's own convention: the first 60,000 train
+FFHQ_SIZE, FFHQ_TRAINING = 70_000, 60_000  # the convention of the data set: the first 60,000 are for training
 CELEBAHQ_SIZE = 30_000
-HELDOUT_TENTH = 10  # where no official split exists, one image in so many is held out; source: assumption
+HELDOUT_TENTH = 10  # without an official split, one image in 10 is held out; source: assumption
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a layout makes of the files: where the pictures are, their ids, splits and labels."""
+    """The files as a layout reads them: where the pictures are, their ids, splits and labels."""
 
     pictures: Files
     paths: list[str]
     ids: list[str]
-    splits: list[str]  # "train", "heldout" or, for neither, anything else
-    attributes: pd.DataFrame | None  # one row an id, in the order of `ids`
+    splits: list[str]  # "train", "heldout", or anything else for neither
+    attributes: pd.DataFrame | None  # one row per id, in the order of `ids`
     meanings: dict[str, str]
 
 
@@ -55,14 +54,20 @@ def load(
     limit: int | None = None,
     layout: str | None = None,
     on_error: str = "raise",
-) -> dict[str, Any]:
-    """Read a data set; arguments as in `pivq.data.load.load_dataset`.
+) -> ImageDataset:
+    """Read a data set; its images are mapped from the cache, not loaded.
 
-    Returns:
-        What `pivq.data.dataset.ImageDataset` is made of. The images are mapped from the cache, not loaded.
+    Arguments and errors are those of `pivq.data.load.load_dataset`.
     """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}{suggestion(split, list(SPLITS))}")
+    if layout is not None and layout not in EXPECTED:
+        raise ValueError(f"unknown layout {layout!r}{suggestion(layout, list(EXPECTED))}")
+    if limit is not None and (limit < 0 or limit != int(limit)):
+        raise ValueError(f"limit must be a whole number of at least 1, or 0 or None for all, got {limit}")
+    limit = int(limit or 0)
     name = str(name_or_dir)
-    root = data_dir() / name if name in EXPECTED else Path(name_or_dir).expanduser()
+    root = data_dir() / name if name in EXPECTED else Path(name).expanduser()
     layout = layout or (name if name in EXPECTED else None)
     if name in EXPECTED and not root.exists():
         raise FileNotFoundError(
@@ -74,32 +79,37 @@ def load(
     if not paths:
         raise ValueError(f"no pictures in {root} ({len(files.listing):,} other files): expected {EXPECTED[layout]}")
     reading = _READERS[layout](files, pictures, paths, image_size)
-
-    chosen = [i for i, part in enumerate(reading.splits) if split in ("all", part)]
-    if not chosen:
-        count = len(reading.ids)
-        raise TooFewImages(f'no image of the {count:,} in {root} is in split {split!r}: use "all" or add some')
-    if limit and limit > len(chosen):
-        raise TooFewImages(f"limit {limit:,} is more than the {len(chosen):,} images of split {split!r} in {root}")
-    ids = {reading.paths[i]: reading.ids[i] for i in chosen}
+    ids = _choose(reading, split, limit, root)
     title = f"{layout}-{image_size}-{split}"
     decoded = decode_once(reading.pictures, list(ids), title, image_size, limit or None, on_error)
     ids = [ids[path] for path in decoded.paths]
     attributes = None if reading.attributes is None else reading.attributes.loc[ids]
-    return {
-        "images": decoded.images,
-        "ids": ids,
-        "name": root.resolve().stem if layout == "folder" else layout,
-        "split": split,
-        "fingerprint": _fingerprint(image_size, ids, decoded.digests, attributes),
-        "attributes": attributes,
-        "meanings": reading.meanings,
-        "versions": decoded.versions,
-    }
+    return ImageDataset(
+        images=decoded.images,
+        ids=ids,
+        name=root.resolve().stem if layout == "folder" else layout,
+        split=split,
+        fingerprint=_fingerprint(image_size, ids, decoded.digests, attributes),
+        attributes=attributes,
+        meanings=reading.meanings,
+        versions=decoded.versions,
+    )
+
+
+def _choose(reading: Reading, split: str, limit: int, root: Path) -> dict[str, str]:
+    """Return path → id of the pictures of a split, which must be at least one, and at least `limit`."""
+    rows = zip(reading.paths, reading.ids, reading.splits, strict=True)
+    ids = {path: name for path, name, part in rows if split in ("all", part)}
+    if not ids:
+        count = len(reading.ids)
+        raise TooFewImages(f'none of the {count:,} images in {root} is in split {split!r}: use "all" or add images')
+    if limit > len(ids):
+        raise TooFewImages(f"limit {limit:,} is more than the {len(ids):,} images of split {split!r} in {root}")
+    return ids
 
 
 def recognise(files: Files, pictures: Files, paths: list[str]) -> str:
-    """Return the layout that the names of files and pictures are typical of; "folder" when in doubt."""
+    """Return the layout whose typical names the files have; "folder" when in doubt."""
     names = {path.rpartition("/")[2] for path in files.listing}
     stems = [_stem(path) for path in paths]
     if any("img_align_celeba" in place for place in (*files.listing, str(pictures.root))) or _find_list(
@@ -130,12 +140,10 @@ def _find_pictures(files: Files) -> tuple[Files, list[str]]:
 
 
 def _celeba(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
-    """Read CelebA: pictures by number, attributes and the official split where they are."""
+    """Read CelebA: numbered pictures; attributes and the official split, if they are there."""
     paths = _only_below("img_align_celeba", paths)
     ids = _stems_as_ids(paths, pictures)
-    attributes = splits = None
-    if path := _find_list(files, "list_attr_celeba"):
-        attributes = labels.join_by_id(labels.read_celeba_attributes(files, path), ids, path)
+    attributes, splits = _listed_attributes(files, "list_attr_celeba", ids), None
     if path := _find_list(files, "list_eval_partition"):
         partition = labels.read_celeba_partition(files, path)
         splits = labels.join_by_id(partition, ids, path, "they are in no split").fillna("").tolist()
@@ -143,17 +151,15 @@ def _celeba(files: Files, pictures: Files, paths: list[str], image_size: int) ->
 
 
 def _celebahq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
-    """Read CelebA-HQ: pictures under any names; CelebAMask-HQ's list of attributes if it is there."""
+    """Read CelebA-HQ: pictures with any names; the attributes of CelebAMask-HQ, if they are there."""
     paths = _only_below("CelebA-HQ-img", paths)
     ids = _stems_as_ids(paths, pictures)
-    attributes = None
-    if path := _find_list(files, "CelebAMask-HQ-attribute-anno"):
-        attributes = labels.join_by_id(labels.read_celeba_attributes(files, path), ids, path)
+    attributes = _listed_attributes(files, "CelebAMask-HQ-attribute-anno", ids)
     return Reading(pictures, paths, ids, split_by_hash(ids), attributes, _celeba_meanings(attributes))
 
 
 def _ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
-    """Read FFHQ: pictures by number, predicted attributes from one JSON file an image."""
+    """Read FFHQ: numbered pictures; predicted attributes from one JSON file per image, if they are there."""
     paths = _only_below("thumbnails128x128" if image_size <= 128 else "images1024x1024", paths)
     ids = _stems_as_ids(paths, pictures)
     attributes = None
@@ -165,7 +171,7 @@ def _ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> R
                 f"{len(without_face):,} of {len(found):,} attribute files hold no face and are dropped: {shown}",
                 stacklevel=3,
             )
-            # Images without a face in their file are known to have no labels: only others are worth a word.
+            # This warning covers the images without a face in their file; `join_by_id` warns of the others.
             frame = frame.reindex(frame.index.append(pd.Index(without_face, name="id")))
         attributes = labels.join_by_id(frame, ids, "the attribute files")
     whole = set(ids) == {f"{i:05d}" for i in range(FFHQ_SIZE)}
@@ -175,7 +181,7 @@ def _ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> R
 
 def _folder(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read any folder or zip of pictures: no labels."""
-    stems = [os.path.splitext(path)[0] for path in paths]  # not the ids, which another file can change
+    stems = [os.path.splitext(path)[0] for path in paths]  # the ids can change when files are added
     return Reading(pictures, paths, ids_of(paths), split_by_hash(stems), None, {})
 
 
@@ -188,9 +194,9 @@ _READERS: dict[str, Callable[[Files, Files, list[str], int], Reading]] = {
 
 
 def split_by_hash(ids: list[str]) -> list[str]:
-    """Return "heldout" for a tenth of the ids and "train" for the others, by the id alone.
+    """Return "heldout" for a tenth of the ids and "train" for the others, by a hash of the id.
 
-    An image stays in its split whatever images are added or removed.
+    An image stays in its split when other images are added or removed.
 
     Example:
         >>> split_by_hash(["a", "b"]) == split_by_hash(["a", "b", "c"])[:2]
@@ -205,56 +211,55 @@ def _stem(path: str) -> str:
 
 
 def _only_below(folder: str, paths: list[str]) -> list[str]:
-    """Return the paths in a folder of that name, or that begins with it; all paths if none is."""
+    """Return the paths in a folder whose name begins like this; all paths if there are none."""
     return [path for path in paths if path.startswith(folder) or f"/{folder}" in path] or paths
 
 
 def _stems_as_ids(paths: list[str], files: Files) -> list[str]:
-    """Return the file names without extension, by which the labels know them."""
+    """Return the file names without extension, which are the ids in the lists of labels."""
     seen: dict[str, str] = {}
     for path in paths:
         other = seen.setdefault(_stem(path), path)
         if other != path:
             raise ValueError(
-                f"{files.root} has two pictures of one id, {other} and {path}: give the folder that holds only one of "
+                f"{files.root} has two pictures with the same id, {other} and {path}: give a folder with only one of "
                 'them, or use layout="folder"'
             )
     return list(seen)
 
 
 def _find_list(files: Files, stem: str) -> str | None:
-    """Return the path of a list, the text file before the .csv, the outermost first."""
+    """Return the path of a list; a text file before a .csv, and the one in the fewest folders."""
     found = [path for path in files.listing if path.rpartition("/")[2] in (f"{stem}.txt", f"{stem}.csv")]
     return min(found, key=lambda path: (path.endswith(".csv"), path.count("/")), default=None)
 
 
+def _listed_attributes(files: Files, stem: str, ids: list[str]) -> pd.DataFrame | None:
+    """Return the attributes of the ids from a list of CelebA's kind; None if it is not there."""
+    path = _find_list(files, stem)
+    return labels.join_by_id(labels.read_celeba_attributes(files, path), ids, path) if path else None
+
+
 def _attribute_files(files: Files) -> list[str]:
-    """Return FFHQ's attribute files: in `json/`, else wherever they are."""
+    """Return the attribute files of FFHQ: those in `json/`, else all."""
     found = [path for path in files.listing if re.search("(^|/)[0-9]{5}[.]json$", path)]
     return [path for path in found if path.startswith("json/") or "/json/" in path] or found
 
 
 def _read_ffhq_once(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Read the attribute files, or what was read from them before: 70,000 files take a while."""
-    rules = hashlib.sha256(Path(labels.__file__).read_bytes()).hexdigest()
+    """Read the attribute files, or their content from the cache, because 70,000 files take many seconds."""
+
+    def read() -> dict[str, np.ndarray]:
+        frame, without_face = labels.read_ffhq_attributes(files, paths)
+        values = frame.fillna(-1).to_numpy(np.int8)
+        return {"values": values, "ids": np.array(frame.index, str), "without_face": np.array(without_face, str)}
+
+    rules = file_digest(Path(labels.__file__))
     cache = data_dir() / "cache" / f"ffhq-labels-{files.digest(paths, rules)}.npz"
-    if cache.exists():
-        try:
-            with np.load(cache) as file:
-                index = pd.Index(file["ids"].tolist(), name="id")
-                frame = pd.DataFrame(file["values"], index, list(labels.RULES), "Int8")
-                return frame.mask(frame < 0), file["without_face"].tolist()
-        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
-            warnings.warn(f"{cache} is damaged ({error}); the labels are read again", stacklevel=4)
-    frame, without_face = labels.read_ffhq_attributes(files, paths)
-    with plain_write_errors("the labels", cache.parent), atomic_write(cache) as temporary:
-        np.savez_compressed(
-            temporary,
-            values=frame.fillna(-1).to_numpy(np.int8),
-            ids=np.array(frame.index, str),
-            without_face=np.array(without_face, str),
-        )
-    return frame, without_face
+    arrays = kept_arrays(cache, {}, read, "the labels")
+    index = pd.Index(arrays["ids"].tolist(), name="id")
+    frame = pd.DataFrame(arrays["values"], index, list(labels.RULES), "Int8")
+    return frame.mask(frame < 0), arrays["without_face"].tolist()
 
 
 def _celeba_meanings(attributes: pd.DataFrame | None) -> dict[str, str]:
@@ -262,7 +267,7 @@ def _celeba_meanings(attributes: pd.DataFrame | None) -> dict[str, str]:
 
 
 def _fingerprint(image_size: int, ids: list[str], digests: list[str], attributes: pd.DataFrame | None) -> str:
-    """Return 16 hex digits that change with pixels, order, ids, size, filter and labels, and with nothing else."""
+    """Return 16 hex digits that change with pixels, order, ids, size, filter and labels, and only with these."""
     digest = hashlib.sha256(json.dumps([image_size, RESAMPLING.name, ids, digests]).encode())
     if attributes is not None:
         digest.update(json.dumps(list(attributes)).encode())

@@ -1,4 +1,4 @@
-"""Where things are, and how files are written so that nothing is ever half there."""
+"""Where the files of the project are."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def root() -> Path:
     """Return the folder that holds `data/`, `results/` and `figures/`.
 
-    `PIVQ_ROOT` when set; else the checkout this package lies in; else the working directory
-    (a package installed without its checkout).
+    This is `PIVQ_ROOT` when it is set; else the checkout that contains this package; else, for a package installed
+    without its checkout, the working directory.
     """
     if os.environ.get("PIVQ_ROOT"):
         return Path(os.environ["PIVQ_ROOT"]).expanduser().resolve()
@@ -33,9 +33,9 @@ def figures_dir(profile: str) -> Path:
 
 
 def ablations_file(profile: str) -> Path:
-    """Return where the ablations of a profile are, or, if it has none, those that the project comes with.
+    """Return the file with the ablations of a profile; if it has none, the file that comes with the project.
 
-    They take longer than the default run, and with the settings of the paper days.
+    Ablations take longer than the default run, and days with the settings of the paper.
     """
     own = figures_dir(profile) / "ablations.json"
     return own if own.exists() else CHECKOUT / "figures" / "quick" / "ablations.json"

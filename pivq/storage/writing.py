@@ -1,8 +1,13 @@
-"""Files are written whole: a reader sees the old file or the new one, never a part of one."""
+"""Write files whole, read them back checked: a reader sees the old file or the new one, never a part of one."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ from typing import Any
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds.
 
     A reader sees the old file or the new one, never a part of one, even after a power cut. If the block
     raises (a full disk, Ctrl-C), the temporary file is removed and `path` stays as it was.
@@ -36,18 +41,93 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write plain values as JSON, whole or not at all."""
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1, **options: Any) -> None:
+    """Write plain values as JSON, whole or not at all; `options` are those of `json.dumps`."""
+    write_text(path, json.dumps(value, indent=indent, **options) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of names and values.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it contains something else; names the file.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged: expected names and values, got {type(values).__name__}")
+    return values
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def kept_arrays(
+    path: Path,
+    key: dict[str, str],
+    make: Callable[[], dict[str, Any]],
+    what: str,
+    digest: Callable[[dict[str, Any]], str] | None = None,
+    compress: bool = True,
+) -> dict[str, Any]:
+    """Return the arrays in a `.npz` file; if it is missing or damaged, make them and write it.
+
+    A damaged file causes a warning. The folder is tested for write access before the arrays are made.
+
+    Args:
+        path: of the file.
+        key: texts that are stored with the arrays, by name. They say what the arrays were made from; a file with
+            other texts counts as damaged.
+        make: returns the arrays by name.
+        what: the arrays in words, for messages, e.g. "the labels".
+        digest: returns the checksum of the arrays, which is stored as `sha256` and checked. None: only the CRC-32 of
+            the file format is checked.
+        compress: compress the file.
+
+    Raises:
+        OSError: the file cannot be written; says what to do.
+    """
+    import numpy as np
+
+    if path.exists():
+        try:
+            with np.load(path) as file:
+                arrays = dict(file)
+            if any(str(arrays.pop(name)) != text for name, text in key.items()):
+                raise ValueError("it was made from something else")
+            if digest and str(arrays.pop("sha256")) != digest(arrays):
+                raise ValueError("its checksum does not match")
+            return arrays
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            warnings.warn(f"{path} is damaged ({error}); {what} are made again", stacklevel=3)
+    with plain_write_errors(what, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    arrays = make()
+    checksum = {"sha256": digest(arrays)} if digest else {}
+    with plain_write_errors(what, path.parent), atomic_write(path) as temporary:
+        (np.savez_compressed if compress else np.savez)(temporary, **arrays, **checksum, **key)
+    return arrays
 
 
 @contextmanager
 def plain_write_errors(what: str, folder: Path) -> Iterator[None]:
-    """Turn an error of writing into one that says what could not be kept where, and what to do."""
+    """Turn an error of writing into one that says what could not be written where, and what to do."""
     try:
         yield
     except OSError as error:
-        advice = "Make room or give write access there, or set PIVQ_ROOT to a folder that has both."
-        message = f"cannot keep {what} in {folder}: {error.strerror or error}. {advice}"
+        advice = "Free space or allow writing there, or set PIVQ_ROOT to another folder."
+        message = f"cannot write {what} to {folder}: {error.strerror or error}. {advice}"
         raise type(error)(error.errno, message) from error

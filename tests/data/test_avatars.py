@@ -1,10 +1,14 @@
 """The drawn faces as a data set: drawn once, kept, checked, and what is said when they cannot be."""
 
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +68,37 @@ def test_a_limit_gives_the_same_first_faces_without_drawing_them_again(root, mon
     assert torch.equal(part.images, drawn.images) and part.ids == drawn.ids
     assert part.attributes.equals(drawn.attributes) and part.choices.equals(drawn.choices)
     assert part.fingerprint == drawn.fingerprint != whole.fingerprint
+
+
+def test_a_file_of_an_earlier_version_is_read(root, no_drawing):
+    """The format is public (data/README.md): names and types of the arrays, and how the checksum is made."""
+    arrays = {
+        "images": np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8),
+        "ids": np.array(["train-00000", "train-00001"]),
+        "attributes": np.ones((2, len(faces.ATTRIBUTES)), np.int8),
+        "choices": np.array([["x"] * 12] * 2, "U24"),
+    }
+    digest = hashlib.sha256()
+    for name, values in arrays.items():
+        digest.update(json.dumps([name, str(values.dtype), values.shape]).encode() + values.tobytes())
+    versions = {package: version(package) for package in ("python_avatars", "resvg_py")}
+    recipe = hashlib.sha256(Path(faces.__file__).read_bytes() + repr(versions).encode()).hexdigest()[:8]
+    (root / "data").mkdir()
+    path = root / "data" / f"avatars-8-train-2-{recipe}.npz"
+    np.savez_compressed(path, **arrays, sha256=digest.hexdigest(), made_by=json.dumps(versions))
+    with warnings.catch_warnings(action="error"):
+        loaded = load_dataset("avatars", image_size=8, limit=2)
+    assert np.array_equal(loaded.images, arrays["images"]) and loaded.fingerprint == digest.hexdigest()[:16]
+    assert only_file(root) == path
+
+
+def test_the_file_of_the_whole_split_is_repaired(root, monkeypatch):
+    monkeypatch.setitem(avatars.SPLITS, "train", 3)
+    whole = load_dataset("avatars", image_size=16)
+    damage_by_truncation(only_file(root))
+    with pytest.warns(UserWarning, match="-3-.* is damaged .*; the drawn faces are made again"):
+        part = load_dataset("avatars", image_size=16, limit=2)
+    assert torch.equal(part.images, whole.images[:2]) and "-3-" in only_file(root).name
 
 
 def test_fingerprints_tell_apart_splits_and_sizes(root):
@@ -138,7 +173,7 @@ def test_a_damaged_file_is_named_and_drawn_again(root, recwarn, damage):
     sound = load_dataset("avatars", limit=2)
     path = only_file(root)
     damage(path)
-    with pytest.warns(UserWarning, match=f"{path.name} is damaged .* drawn again"):
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged .*; the drawn faces are made again"):
         again = load_dataset("avatars", limit=2)
     assert torch.equal(again.images, sound.images) and again.fingerprint == sound.fingerprint
     recwarn.clear()
@@ -162,13 +197,13 @@ def refuse(*args, **kwargs):
 
 def test_without_write_access_it_says_so_before_drawing(root, monkeypatch, no_drawing):
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(PermissionError, match=f"cannot keep .* in {root / 'data'}: Permission denied.*PIVQ_ROOT"):
+    with pytest.raises(PermissionError, match=f"cannot write .* to {root / 'data'}: Permission denied.*PIVQ_ROOT"):
         load_dataset("avatars", limit=2)
 
 
 def test_a_file_in_place_of_the_folder_is_named(root, no_drawing):
     (root / "data").write_text("not a folder")
-    with pytest.raises(OSError, match=f"cannot keep .* in {root / 'data'}"):
+    with pytest.raises(OSError, match=f"cannot write .* to {root / 'data'}"):
         load_dataset("avatars", limit=2)
 
 
@@ -178,7 +213,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_nothing(root, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="cannot keep .*No space left.*Make room"):
+    with pytest.raises(OSError, match="cannot write the drawn faces to .*No space left.*Free space"):
         load_dataset("avatars", limit=2)
     assert list((root / "data").iterdir()) == []
 

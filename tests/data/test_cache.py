@@ -22,7 +22,7 @@ from pivq.data.cache import decode_once
 from pivq.data.decoding import BadImages, TooFewImages, decode
 from pivq.data.files import Files, natural_key
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*get enlarged", "ignore:.*are left out")
+pytestmark = pytest.mark.filterwarnings("ignore:.*are enlarged", "ignore:.*are left out")
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_the_images_are_not_loaded_into_memory(root, folder):
     assert (int(memory.read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") < 30e6
 
 
-def test_whatever_changes_the_images_makes_another_cache(twenty, root, monkeypatch):
+def test_any_change_of_the_images_makes_another_cache(twenty, root, monkeypatch):
     decoded(twenty)
     decoded(twenty, 16)
     draw(twenty / "3.png", BLUE, (8, 8))
@@ -145,7 +145,7 @@ def test_bad_images_are_left_out_on_request(twenty, no_decoding):
         decoded(twenty, on_error="skip", limit=21)
 
 
-def test_only_bad_images_are_an_error_whatever_is_asked_for(folder):
+def test_only_bad_images_are_an_error_with_either_on_error(folder):
     (folder / "a.png").write_bytes(b"")
     with pytest.raises(BadImages, match="1 of 1"):
         decoded(folder, on_error="skip")
@@ -203,7 +203,7 @@ def test_different_sizes_are_said_once_with_the_extremes(folder):
         decoded(same)
 
 
-def test_an_interrupted_decoding_is_gone_on_with(twenty, root, monkeypatch):
+def test_an_interrupted_decoding_is_resumed(twenty, root, monkeypatch):
     monkeypatch.setattr(cache, "CHUNK_IMAGES", 3)
     seen = []
 
@@ -229,6 +229,48 @@ def test_an_interrupted_decoding_is_gone_on_with(twenty, root, monkeypatch):
     assert whole.images[:, 0, 0, 0].tolist() == list(range(20))
     assert sorted(seen, key=natural_key) == [f"{i}.png" for i in range(9, 20)]
     assert [path.name.endswith(".partial") for path in caches(root)] == [False]
+
+
+@pytest.mark.parametrize("left", ["pixels without a line", "half a line", "a line without its end", "a web page"])
+def test_a_kill_at_any_moment_leaves_a_cache_that_can_be_resumed(root, left):
+    root.mkdir()
+    paths = ["0.png", "1.png", "2.png", "bad.png"]
+    chunks = [
+        ({"images": {paths[i]: cache._digest(bytes([i] * 48))}, "bad": {}}, [np.full((3, 4, 4), i, np.uint8)])
+        for i in range(3)
+    ] + [({"images": {}, "bad": {"bad.png": "an empty file"}}, [])]
+    partial = cache.PartialCache(root / "some", 4)
+    assert partial.resume(paths) == 0
+    for chunk in chunks:
+        partial.append(*chunk)
+    lines = partial.progress.read_text().splitlines(keepends=True)
+    done, kept = {
+        "pixels without a line": (2, lines[:2]),
+        "half a line": (2, [*lines[:2], lines[2][:20]]),
+        "a line without its end": (4, [*lines[:3], lines[3].rstrip()]),
+        "a web page": (0, ["<html>"]),
+    }[left]
+    partial.progress.write_text("".join(kept))
+    with open(partial.rows, "ab") as file:
+        file.write(b"half a row")
+
+    again = cache.PartialCache(root / "some", 4)
+    assert again.resume(paths) == done and list(again.images) == paths[: min(done, 3)]
+    for chunk in chunks[done:]:
+        again.append(*chunk)
+    assert again.bad == {"bad.png": "an empty file"} and again.progress.read_text().splitlines(keepends=True) == lines
+    again.finish(again.bad)
+    assert np.load(root / "some" / "images.npy")[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert cache._read(root / "some").paths == paths[:3] and [path.name for path in root.iterdir()] == ["some"]
+
+
+def test_a_partial_cache_of_other_pictures_is_not_used(root):
+    root.mkdir()
+    partial = cache.PartialCache(root / "some", 4)
+    partial.resume(["0.png"])
+    partial.append({"images": {"0.png": cache._digest(bytes(48))}, "bad": {}}, [np.zeros((3, 4, 4), np.uint8)])
+    assert partial.resume(["1.png"]) == 0 and partial.progress.read_text() == ""
+    assert partial.rows.stat().st_size == len(cache._header((70_000, 3, 4, 4)))
 
 
 def cut(folder: Path) -> None:
@@ -275,14 +317,14 @@ def test_a_damaged_cache_is_named_and_built_again(twenty, root, damage):
 def test_the_room_needed_is_said_before_decoding(twenty, root, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     monkeypatch.setattr(cache, "decode", lambda *_: pytest.fail("decoded an image"))
-    with pytest.raises(OSError, match="cannot keep .* in .*cache: 0.01 GB are needed and 0.00 GB are free"):
+    with pytest.raises(OSError, match="cannot write .* to .*cache: 0.01 GB are needed and 0.00 GB are free"):
         decoded(twenty, 400)
 
 
 def test_a_folder_that_cannot_be_written_is_said_plainly(twenty, root):
     root.mkdir()
     (root / "data").write_text("not a folder")
-    with pytest.raises(OSError, match="cannot keep the decoded images in .*PIVQ_ROOT"):
+    with pytest.raises(OSError, match="cannot write the decoded images to .*PIVQ_ROOT"):
         decoded(twenty)
 
 

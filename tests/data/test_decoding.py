@@ -1,5 +1,7 @@
 """Checking and decoding pictures of every kind."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 from stand_ins import BLUE, RED, bad_files, draw
 
-from pivq.data.decoding import UnreadableImage, decode, examine, ordered_map
+from pivq.data.decoding import UnreadableImage, cpu_count, decode, examine, ordered_map
 from pivq.data.files import Files
 
 
@@ -103,10 +105,21 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(folder):
     assert examine(Files(folder), "a.jpg") == (16, 16)
 
 
+def test_cpu_count_respects_the_affinity_of_the_process(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 8}, raising=False)
+    assert cpu_count() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert cpu_count() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_count() == 1
+
+
 def test_results_are_in_order_and_computed_only_a_few_ahead():
     taken = []
     results = ordered_map(lambda x: x * x, (taken.append(i) or i for i in range(10_000)))
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
+    time.sleep(0.05)  # time in which threads that do not wait would go far ahead
     assert len(taken) <= 5 + 2 * 16
     results.close()
     with pytest.raises(ZeroDivisionError):

@@ -39,7 +39,7 @@ def pixels(face: Face) -> np.ndarray:
 
 
 def changed(a: np.ndarray, b: np.ndarray) -> int:
-    """Return how many pixels differ so much that one would see it."""
+    """Return how many pixels differ visibly."""
     return int((np.abs(a - b).max(-1) > 25).sum())
 
 

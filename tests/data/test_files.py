@@ -68,12 +68,12 @@ def test_what_is_no_folder_is_named(folder, monkeypatch):
     page.write_bytes(HTML), text.write_bytes(b"hello")
     with pytest.raises(ValueError, match="set.zip: this is an HTML page, probably a download-quota page"):
         Files(page)
-    with pytest.raises(ValueError, match="some.txt: a file, not a folder, and no zip"):
+    with pytest.raises(ValueError, match="some.txt: a file, not a folder, and not a readable zip"):
         Files(text)
     with zipfile.ZipFile(folder / "cut.zip", "w") as file:
         file.writestr("1.png", noise(folder / "1.png").read_bytes())
     truncate(folder / "cut.zip")
-    with pytest.raises(ValueError, match="cut.zip: .*is it cut off"):
+    with pytest.raises(ValueError, match="cut.zip: .*incomplete download"):
         Files(folder / "cut.zip")
 
     def refuse(path):

@@ -51,7 +51,7 @@ def test_the_comma_separated_copy_says_the_same(tmp_path):
 
 
 def test_a_wrong_count_is_said_with_both_numbers(tmp_path):
-    with pytest.warns(UserWarning, match="promises 202599 rows in its first line and has 3"):
+    with pytest.warns(UserWarning, match="declares 202599 rows in its first line but has 3"):
         assert len(celeba(tmp_path, CELEBA.replace("3\n", "202599\n", 1))) == 3
 
 
@@ -62,8 +62,8 @@ def test_a_wrong_count_is_said_with_both_numbers(tmp_path):
         ("", "list_attr_celeba.txt is empty"),
         (CELEBA.replace("000010.jpg -1 -1 -1", "000010.jpg -1"), "1 of 3 rows .* 3 columns .* line 6 with 1"),
         (CELEBA.replace("Male ", ""), "3 of 3 rows .* each of the 2 columns .5_o_Clock_Shadow, Smiling.*line 3 with 3"),
-        (CELEBA.replace("-1  1  1", "-1  2  1"), "line 3: '2' is none of -1, 1"),
-        (CELEBA.replace("-1  1  1", "-1  0  1"), "line 3: '0' is none of -1, 1"),
+        (CELEBA.replace("-1  1  1", "-1  2  1"), "line 3: '2' is not one of -1, 1"),
+        (CELEBA.replace("-1  1  1", "-1  0  1"), "line 3: '0' is not one of -1, 1"),
         (CELEBA.replace("000002", "000001"), "1 ids occur more than once: 000001"),
     ],
 )
@@ -89,7 +89,7 @@ def test_celeba_partition(tmp_path):
     ("text", "message"),
     [
         (HTML, "list_eval_partition.txt: this is an HTML page"),
-        ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is none of 0, 1, 2"),
+        ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
         ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
     ],
@@ -225,7 +225,7 @@ def test_all_malformed_files_are_in_one_report(tmp_path):
 # --- Joining ----------------------------------------------------------------------------------------------------------
 
 
-def test_labels_are_joined_by_id_whatever_the_order(tmp_path):
+def test_labels_are_joined_by_id_in_any_order(tmp_path):
     frame, _ = ffhq(tmp_path, FIVE)
     ids = ["00004", "00002", "00000", "00003"]
     with warnings.catch_warnings(action="error"):

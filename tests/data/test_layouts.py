@@ -153,7 +153,7 @@ def test_quota_pages_are_recognised(celeba, name):
 
 def test_two_pictures_of_one_id_are_refused(celeba):
     draw(celeba / "img_align_celeba_png" / "000002.png")
-    with pytest.raises(ValueError, match="two pictures of one id, .*000002.jpg and .*000002.png: give the folder"):
+    with pytest.raises(ValueError, match="two pictures with the same id, .*000002.jpg and .*000002.png: give a folder"):
         load("celeba")
 
 
@@ -190,7 +190,7 @@ def test_broken_celebahq(data):
     with pytest.raises(BadImages, match="1 of 2 images(.|\n)*2.jpg: this is an HTML page"):
         load("celebahq")
     (data / "celebahq" / "CelebAMask-HQ-attribute-anno.txt").write_text("2\nMale\n1.jpg 0\n")
-    with pytest.raises(ValueError, match="line 3: '0' is none of -1, 1"):
+    with pytest.raises(ValueError, match="line 3: '0' is not one of -1, 1"):
         load("celebahq")
 
 
@@ -258,6 +258,19 @@ def test_ffhq_labels_are_read_once(data, monkeypatch):
     assert changed.fingerprint != first.fingerprint
 
 
+def test_ffhq_labels_of_an_earlier_version_are_read(data, monkeypatch):
+    folder = write_ffhq(data / "ffhq", range(3))
+    load("ffhq")
+    (cache,) = (data / "cache").glob("ffhq-labels-*.npz")
+    values = np.zeros((2, len(labels.RULES)), np.int8)
+    values[1] = -1
+    np.savez_compressed(cache, values=values, ids=np.array(["00000", "00002"]), without_face=np.array(["00001"]))
+    monkeypatch.setattr(labels, "read_ffhq_attributes", lambda *_: pytest.fail("read the files again"))
+    with pytest.warns(UserWarning, match="1 of 3 attribute files hold no face and are dropped: 00001"):
+        attributes = load(folder).attributes
+    assert (attributes.loc["00000"] == 0).all() and attributes.loc[["00001", "00002"]].isna().all(axis=None)
+
+
 def test_ffhq_splits(data, monkeypatch):
     """Whole, it has its own split by number; a part of it is split by hash."""
     monkeypatch.setattr(layouts, "FFHQ_SIZE", 20)
@@ -274,7 +287,7 @@ def test_ffhq_thumbnails_or_full_size_by_the_size_asked_for(data):
     for i in range(3):
         draw(data / "ffhq" / "thumbnails128x128" / "00000" / f"{i:05d}.png", 1)
         draw(data / "ffhq" / "images1024x1024" / "00000" / f"{i:05d}.png", 2, (256, 256))
-    with pytest.warns(UserWarning, match="get enlarged"):
+    with pytest.warns(UserWarning, match="are enlarged"):
         assert levels(load("ffhq", image_size=64)) == [1, 1, 1]
     assert levels(load("ffhq", image_size=256)) == [2, 2, 2]
 
@@ -294,7 +307,7 @@ def test_broken_ffhq(data):
         load("ffhq")
     shutil.rmtree(folder / "json")
     draw(folder / "copy" / "00001.png")
-    with pytest.raises(ValueError, match="two pictures of one id, 00001.png and copy/00001.png"):
+    with pytest.raises(ValueError, match="two pictures with the same id, 00001.png and copy/00001.png"):
         load("ffhq")
 
 
@@ -437,7 +450,7 @@ def test_a_folder_or_a_zip_without_pictures(tmp_path):
 def test_a_split_that_is_empty_is_said(tmp_path):
     draw(tmp_path / "few" / "1.png")  # hashes to another number than 0
     assert not heldout("1")
-    with pytest.raises(ValueError, match="no image of the 1 in .*few is in split 'heldout': use \"all\""):
+    with pytest.raises(ValueError, match="none of the 1 images in .*few is in split 'heldout': use \"all\""):
         load(tmp_path / "few", "heldout")
 
 

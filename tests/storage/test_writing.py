@@ -1,12 +1,24 @@
-"""No file is ever half there, and an error of writing says what could not be kept."""
+"""Files are written whole; damaged ones are noticed; an error of writing says what could not be written."""
 
+import hashlib
 import json
 import subprocess
 import sys
+import tempfile
+import warnings
 
+import numpy as np
 import pytest
 
-from pivq.storage.writing import atomic_write, plain_write_errors, write_json
+from pivq.storage.writing import (
+    atomic_write,
+    file_digest,
+    kept_arrays,
+    plain_write_errors,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def test_atomic_write_makes_folders_and_leaves_one_file(tmp_path):
@@ -64,9 +76,125 @@ def test_write_json_leaves_the_old_file_where_a_value_is_none_of_json(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_options_of_json_are_passed_on(tmp_path):
+    write_json(tmp_path / "a.json", {"b": "×", "a": 1}, indent=None, sort_keys=True, ensure_ascii=False)
+    assert (tmp_path / "a.json").read_bytes() == '{"a": 1, "b": "×"}\n'.encode()
+
+
+def test_text_is_written_as_utf_8_and_whole(tmp_path):
+    write_text(tmp_path / "new" / "note.md", "3 × 4\n")
+    assert (tmp_path / "new" / "note.md").read_bytes() == "3 × 4\n".encode()
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "new" / "note.md", "\ud800")
+    assert [path.read_text("utf-8") for path in (tmp_path / "new").iterdir()] == ["3 × 4\n"]
+
+
+def test_read_json_names_a_file_that_is_damaged(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, {"steps": 3, "data": "×"})
+    assert read_json(path) == {"steps": 3, "data": "×"}
+    for content, message in ((b'{"steps": 3', "or not JSON"), (b"[1]", "names and values"), (b"\xff", "or not JSON")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"summary.json is damaged.*{message}"):
+            read_json(path)
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "other.json")
+
+
+def test_file_digest_is_the_sha_256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert file_digest(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+# --- Kept arrays ------------------------------------------------------------------------------------------------------
+
+
+def checksum(arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(arrays["a"]).hexdigest()
+
+
+def keep(path, value=1, key="v1", digest=checksum, compress=True):
+    """Return the kept arrays, and whether they were made now."""
+    made = []
+    arrays = kept_arrays(
+        path, {"key": key}, lambda: made.append(1) or {"a": np.full(5, value)}, "the numbers", digest, compress
+    )
+    return arrays, bool(made)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("digest", [checksum, None])
+def test_arrays_are_made_once(tmp_path, digest, compress):
+    path = tmp_path / "new" / "numbers.npz"
+    options = {"digest": digest, "compress": compress}
+    with warnings.catch_warnings(action="error"):
+        first, again = keep(path, 1, **options), keep(path, 2, **options)
+    assert [made for _, made in (first, again)] == [True, False]
+    for arrays, _ in (first, again):
+        assert list(arrays) == ["a"] and arrays["a"].tolist() == [1] * 5
+    assert list(path.parent.iterdir()) == [path]
+    with np.load(path) as file:
+        assert set(file) == {"a", "key"} | ({"sha256"} if digest else set()) and str(file["key"]) == "v1"
+
+
+def damages(path):
+    """Yield what can be wrong with a file, and the reason that is given."""
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        entries = dict(file)
+    yield lambda: path.write_bytes(whole[:-30]), ""
+    yield lambda: path.write_bytes(b""), ""
+    yield lambda: path.write_text("<html>quota exceeded</html>"), ""
+    yield lambda: np.savez(path, **entries | {"a": entries["a"] + 1}), "its checksum does not match"
+    yield lambda: np.savez(path, **entries | {"key": "v0"}), "it was made from something else"
+    yield lambda: np.savez(path, a=entries["a"]), "key"
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_damaged_arrays_are_named_and_made_again(tmp_path, number):
+    path = tmp_path / "numbers.npz"
+    keep(path)
+    damage, reason = list(damages(path))[number]
+    damage()
+    with pytest.warns(UserWarning, match=rf"numbers.npz is damaged \(.*{reason}.*\); the numbers are made again"):
+        arrays, made = keep(path)
+    assert made and arrays["a"].tolist() == [1] * 5
+    with warnings.catch_warnings(action="error"):
+        assert not keep(path)[1]
+
+
+def test_a_folder_without_write_access_is_said_before_the_arrays_are_made(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    keep(tmp_path / "numbers.npz")
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert not keep(tmp_path / "numbers.npz")[1], "reading needs no write access"
+    with pytest.raises(PermissionError, match=f"cannot write the numbers to {tmp_path}: Permission denied. Free space"):
+        kept_arrays(tmp_path / "other.npz", {}, lambda: pytest.fail("made the arrays"), "the numbers")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interruption_leaves_no_arrays(tmp_path, monkeypatch, error):
+    def fail(path, **arrays):
+        path.write_bytes(b"half")
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(np, "savez_compressed", fail)
+        keep(tmp_path / "numbers.npz")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(type(error)):
+        kept_arrays(tmp_path / "numbers.npz", {}, lambda: (_ for _ in ()).throw(error), "the numbers")
+    assert not list(tmp_path.iterdir())
+
+
+# --- Errors of writing ------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
 def test_an_error_of_writing_says_what_could_not_be_kept_where(tmp_path, error):
-    said = f"cannot keep the labels in {tmp_path}: {error.strerror}. Make room or give write access there, or set PIVQ_"
+    said = f"cannot write the labels to {tmp_path}: {error.strerror}. Free space or allow writing there, or set PIVQ_"
     with pytest.raises(type(error)) as caught, plain_write_errors("the labels", tmp_path):
         raise error
     assert said in str(caught.value) and caught.value.errno == error.errno
@@ -74,7 +202,7 @@ def test_an_error_of_writing_says_what_could_not_be_kept_where(tmp_path, error):
 
 
 def test_an_error_of_writing_without_a_number_is_said_in_its_own_words(tmp_path):
-    with pytest.raises(OSError, match="cannot keep the labels in .*: the disk is gone. Make room"):
+    with pytest.raises(OSError, match="cannot write the labels to .*: the disk is gone. Free space"):
         with plain_write_errors("the labels", tmp_path):
             raise OSError("the disk is gone")
 
