@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pivq.config import TrainConfig
 
-SEEDED = 1 << 15  # latents that seeds are looked for among
+SEEDED = 1 << 15  # latents from which seeds are chosen
 
 
 def initialisation_steps(config: TrainConfig) -> list[int]:
@@ -25,8 +25,8 @@ def initialisation_steps(config: TrainConfig) -> list[int]:
 class LatentHistory:
     """The encoder outputs of the last W steps, to which the codebook is fitted.
 
-    Only steps that lie in a window before an initialisation are kept, and those before T_q in any case, from where runs
-    with other settings may branch; the rest would be dropped unseen.
+    Only steps in a window before an initialisation are kept. The window before T_q is always kept, because runs with
+    other settings may branch there.
 
     Args:
         config: gives W and the initialisation steps.
@@ -38,7 +38,7 @@ class LatentHistory:
         self.latents: deque[Tensor] = deque(maxlen=config.history_steps)
 
     def record(self, step: int, latents: Callable[[], Tensor]) -> None:
-        """Keep the latents `(B, L, d)` of `step`, which are asked for only if a window needs them."""
+        """Keep the latents `(B, L, d)` of `step`; `latents` is called only if a window needs them."""
         if step in self.wanted:
             self.latents.append(latents().detach().flatten(0, 1).float())
 
@@ -64,7 +64,7 @@ class TooFewLatents(ValueError):
 def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
     """Fit K centroids to latents by k-means with k-means++ seeding [2].
 
-    Of very many latents, a random part gives the seeds; all of them refine these.
+    A random part of the latents, `SEEDED` at most, gives the seeds; all latents refine them.
 
     Args:
         latents: `(N, d)` float32, N ≥ K.
@@ -89,10 +89,10 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
         if distinct < codebook_size:
             raise TooFewLatents(distinct, len(points), codebook_size)
     seeds = _seeds(part, codebook_size, generator).numpy()
-    # Few rounds of refinement: the next window re-fits anyway, and the codes go on learning by gradient.
+    # Few rounds are enough: the next window fits again, and gradients train the codes further.
     rounds = 20 if len(points) <= SEEDED else 5
-    # Each thread adds up its share of the points, and the shares are added in the order in which they are ready: from
-    # three threads on, the same seed would not give the same bits.
+    # Each thread sums its share of the points, and the sums are added in the order in which threads finish: with three
+    # threads or more, the same seed would not give the same bits.
     with threadpool_limits(2, user_api="openmp"):
         kmeans = KMeans(codebook_size, init=seeds, n_init=1, max_iter=rounds, tol=0).fit(points.numpy())
     return torch.from_numpy(kmeans.cluster_centers_.astype(np.float32)).to(latents.device)
@@ -102,8 +102,8 @@ def _seeds(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return `(count, d)` of `points` `(N, d)`: greedy k-means++ seeding.
 
     Each seed is, of a few points drawn by their squared distance from the seeds so far, the one that lowers the sum of
-    these distances most. The draws are made for several seeds at once, from distances that lack at most a 32nd of the
-    seeds: distances are then products of large matrices, which take less time.
+    these distances most. Points are drawn for several seeds at once, from distances that miss at most 1/32 of the
+    seeds, because products of large matrices take less time.
     """
     centred = points - points.mean(dim=0)
     norms = centred.square().sum(dim=1)
@@ -112,9 +112,9 @@ def _seeds(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     nearest = (centred - centred[chosen[0]]).square().sum(dim=1)
     while len(chosen) < count:
         seeds = min(max(1, min(16, len(chosen) // 32)), count - len(chosen))
-        # Among points that rounding cannot tell from a seed any will do: k-means moves away what gets no points.
+        # If all points equal a seed up to rounding, any will do: k-means moves centroids that get no points.
         drawn = torch.multinomial(nearest.clamp_min(1e-30), seeds * trials, replacement=True, generator=generator)
-        products = (centred @ centred[drawn].T).T.contiguous()  # sooner than in the other order
+        products = (centred @ centred[drawn].T).T.contiguous()  # faster than in the other order
         distances = products.mul_(-2).add_(norms).add_(norms[drawn, None]).clamp_(min=0)
         for of_seed, indices in zip(distances.split(trials), drawn.split(trials), strict=True):
             lowered = torch.minimum(of_seed, nearest)

@@ -1,13 +1,14 @@
-"""Every setting, with its source: the paper, its base code (reference [5]) or our assumption; standard library only."""
+"""The settings of an experiment: checked, frozen and with their sources. Standard library only."""
 
 import difflib
 import hashlib
 import json
+import operator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, PROFILES
+from pivq.profiles import ASSUMPTION, FEATURE_NETWORKS, PROFILES
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
@@ -16,11 +17,11 @@ _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations") 
 class ModelConfig:
     """Sizes of the autoencoder (Section 3.2, Section 4.1)."""
 
-    image_size: int  # pixels a side
+    image_size: int  # pixels per side
     patch_size: int  # pixel-unshuffle factor before the first convolution and after the last; 1 is none
     width: int  # channels of the first convolutional level
-    channel_multipliers: tuple[int, ...]  # width of each level over `width`; each level but the last halves the size
-    residual_blocks: int  # a level
+    channel_multipliers: tuple[int, ...]  # level widths, multiples of `width`; each level but the last halves the size
+    residual_blocks: int  # per level
     attention_sizes: tuple[int, ...]  # feature-map sizes with self-attention after each residual block
     dim: int  # d
     feedforward: int  # hidden width of the transformers
@@ -36,13 +37,13 @@ class ModelConfig:
         shrink = self.patch_size * 2 ** (len(self.channel_multipliers) - 1)
         if self.image_size % shrink or self.image_size < shrink:
             raise ValueError(
-                f"image_size must be a multiple of {shrink}, which patch_size and channel_multipliers shrink it by, "
-                f"got {self.image_size}"
+                f"image_size must be a multiple of {shrink}, the factor by which patch_size and channel_multipliers "
+                f"shrink it, got {self.image_size}"
             )
 
     @property
     def grid_size(self) -> int:
-        """Cells a side of the latent grid."""
+        """Cells per side of the latent grid."""
         return self.image_size // self.patch_size // 2 ** (len(self.channel_multipliers) - 1)
 
 
@@ -50,7 +51,7 @@ class ModelConfig:
 class TrainConfig:
     """The optimisation (Sections 3.6 and 3.7); steps are generator updates."""
 
-    train_images: int  # the first so many of the set; 0 is all
+    train_images: int  # how many, from the start of the set; 0 is all
     heldout_images: int  # likewise
     steps: int
     batch_size: int
@@ -75,7 +76,7 @@ class TrainConfig:
     adversarial_limit: float  # greatest adaptive weight
     discriminator_width: int
     discriminator_layers: int  # of stride 2
-    discriminator_augmentation: bool  # DiffAug of what it judges
+    discriminator_augmentation: bool  # DiffAug on its input
     discriminator_learning_rate: float
     discriminator_betas: tuple[float, float]  # of its Adam
     nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
@@ -85,6 +86,7 @@ class TrainConfig:
 class EvaluationConfig:
     """The protocol of validation, Table 3 and Fig. 5."""
 
+    # When to validate and save changes no network, so it stands in this part, which `Config.digest` leaves out.
     validate_every: int  # steps
     checkpoint_every: int  # steps
     samples: int
@@ -103,7 +105,7 @@ class Config:
     model: ModelConfig
     train: TrainConfig
     evaluation: EvaluationConfig
-    data: str = ""  # folder of the data set; "" is its place in `data/`, or, for `avatars`, none is needed
+    data: str = ""  # folder of the data set; "" is its place in `data/` (`avatars` needs none)
 
     def __post_init__(self):
         train = self.train
@@ -111,6 +113,9 @@ class Config:
             raise ValueError(f"profile {self.profile!r} needs a folder of images: --data DIR, or data = \"DIR\"")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
+        features = self.evaluation.features
+        if features not in FEATURE_NETWORKS:
+            raise ValueError(f"unknown feature network {features!r}{suggestion(features, FEATURE_NETWORKS)}")
         if train.adversarial_from_step <= train.discriminator_from_step:
             raise ValueError(
                 f"adversarial_from_step {train.adversarial_from_step} must come after discriminator_from_step "
@@ -121,53 +126,55 @@ class Config:
                 f"steps {train.steps} must be more than quantize_from_step {train.quantize_from_step}: "
                 "the run would end without a codebook"
             )
-        latents = train.batch_size * self.model.num_codes  # a step
+        latents = train.batch_size * self.model.num_codes  # per step
         if train.history_steps * latents < self.model.codebook_size and train.codebook_initialisations:
             raise ValueError(
-                f"history_steps {train.history_steps} (W) of batch_size {train.batch_size} and num_codes "
-                f"{self.model.num_codes} (L) are {train.history_steps * latents} latents, too few for codebook_size "
+                f"history_steps {train.history_steps} (W), batch_size {train.batch_size} and num_codes "
+                f"{self.model.num_codes} (L) give {train.history_steps * latents} latents, too few for codebook_size "
                 f"{self.model.codebook_size} (K): history_steps must be at least "
                 f"{-(-self.model.codebook_size // latents)}"
             )
         if train.quantize_from_step < train.history_steps and train.codebook_initialisations:
             raise ValueError(
-                f"quantize_from_step {train.quantize_from_step} leaves no {train.history_steps} steps of latents for "
-                "the first codebook: raise it, lower history_steps, or set codebook_initialisations to 0"
+                f"quantize_from_step {train.quantize_from_step} is less than history_steps {train.history_steps}, the "
+                "steps of latents that the first codebook needs: raise quantize_from_step, lower history_steps, or set "
+                "codebook_initialisations to 0"
             )
 
     @property
+    def settings(self) -> dict[str, tuple[Any, str]]:
+        """Value and source of every setting by its dotted name (`model.dim`); an overridden value is an assumption."""
+        found = {}
+        for name, (usual, source) in PROFILES[self.profile].items():
+            value = operator.attrgetter(name)(self)
+            found[name] = (value, source if value == usual else ASSUMPTION)
+        return found
+
+    @property
     def sources(self) -> dict[str, str]:
-        """Return the source of every setting by its dotted name (`model.dim`); an overridden value is an assumption."""
-
-        def value(name: str) -> Any:
-            part, _, setting = name.rpartition(".")
-            return getattr(getattr(self, part) if part else self, setting)
-
-        return {
-            name: source if value(name) == usual else ASSUMPTION
-            for name, (usual, source) in PROFILES[self.profile].items()
-        }
+        """Source of every setting by its dotted name: "paper", "base code" or "assumption"."""
+        return {name: source for name, (_, source) in self.settings.items()}
 
     def digest(self, run: str) -> str:
-        """Return eight hex digits that change with whatever changes a run's network.
+        """Return eight hex digits that change with every setting that changes a run's network.
 
         Args:
-            run: "matching", "nearest", or the steps that several runs share: "shared", those that are the same for
-                both quantizers, or "trunk", those before T_q. Settings that act only after T_q have no part in the
-                digest of a trunk, so that runs which differ in those alone branch from the same one.
+            run: "matching" or "nearest"; or a stage that several runs share: "shared", the steps that are equal for
+                both quantizers, or "trunk", the steps before T_q. Settings that act only after T_q are left out of
+                the digest of a trunk, so that runs that differ only in those share one trunk.
         """
         model, train = asdict(self.model), asdict(self.train)
         if run == "trunk":
             train = {name: value for name, value in train.items() if name not in _FROM_TQ}
             for name in ("discriminator_from_step", "adversarial_from_step"):
-                train[name] = min(train[name], self.train.quantize_from_step)  # any later one is the same to it
+                train[name] = min(train[name], self.train.quantize_from_step)  # later steps are not part of it
         facts = {"dataset": self.dataset, "seed": self.seed, "run": run, "model": model, "train": train}
-        if self.dataset == "folder":  # any other set is known by its name, wherever it lies
+        if self.dataset == "folder":  # any other set is identified by its name alone
             facts["data"] = str(Path(self.data).resolve())
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain types, as `config.json` holds it."""
+        """Return the configuration as plain types, as stored in `config.json`."""
         return asdict(self)
 
     @classmethod
@@ -207,12 +214,12 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
     Args:
         profile: one of `PROFILES`.
         seed: of every random choice, at least 0.
-        data: folder of the data set; "" is its place in `data/`. With `smoke`, any folder of images, to try it out.
-        features: network of the metrics; "" is the profile's.
+        data: folder of the data set; "" is its place in `data/`. With `smoke`, any folder of images, for a trial.
+        features: feature network of the metrics; "" is the profile's.
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
-        ValueError: for an unknown profile or setting (with a suggestion), or values that cannot go together.
+        ValueError: for an unknown profile or setting (with a suggestion), or values that contradict each other.
 
     Example:
         >>> load_config("quick").model.num_codes
@@ -224,7 +231,7 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     if data and settings["dataset"] == "avatars":
         if profile != "smoke":
-            raise ValueError(f"profile {profile!r} draws its own faces; for the images in {data} take profile 'folder'")
+            raise ValueError(f"profile {profile!r} draws its own faces; use profile 'folder' for the images in {data}")
         settings["dataset"] = "folder"
     if features:
         settings["evaluation.features"] = features

@@ -7,7 +7,7 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BatchNorm by the statistics of the batch in all processes, so that splitting a batch changes nothing.
+    """BatchNorm with the statistics of the batch over all processes, so that splitting a batch changes nothing.
 
     Only batch statistics are ever used; running ones would change even in a step that is skipped. (PyTorch's
     `SyncBatchNorm` needs GPUs.)
@@ -30,7 +30,9 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judge overlapping patches: 4×4 convolutions, BatchNorm, LeakyReLU 0.2 (base code: width 64, 3 layers).
+    """Classify overlapping patches as real or generated, by 4×4 convolutions, BatchNorm and LeakyReLU 0.2.
+
+    In the base code, width is 64 and layers is 3.
 
     Args:
         width: channels of the first layer; doubles with each further one, up to eight times.
@@ -55,7 +57,7 @@ class PatchDiscriminator(nn.Module):
                 nn.init.normal_(module.weight, 1.0, 0.02)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return one logit a patch `(B, 1, h, w)`, high for real, of images `(B, 3, H, W)` in [0, 1]."""
+        """Return one logit per patch `(B, 1, h, w)`, high for real, of images `(B, 3, H, W)` in [0, 1]."""
         return self.path(2 * images - 1)
 
 
@@ -63,14 +65,14 @@ def diff_augment(images: Tensor, rows: slice = slice(None), batch: int | None = 
     """Change colours and shift images `(B, 3, H, W)` at random, differentiably: DiffAug, policy colour + translation.
 
     Each image gets its own brightness (±0.25 of the [0, 1] range), saturation (×0…2), contrast (×0.5…1.5) and shift
-    (up to an eighth of the side, zeros moving in). The discriminator judges real and generated images after it, so a
-    small data set is harder to learn by heart.
+    (up to an eighth of the side, filled with zeros). The discriminator sees real and generated images only after it, so
+    a small data set is harder to memorise.
 
     Args:
         images: `(B, 3, H, W)`.
-        rows: which images of the whole batch these are, when several processes share it. The random numbers are drawn
-            for the whole batch, so that an image gets the same ones in whichever process it is.
-        batch: images in the whole batch; B when None.
+        rows: which images of the whole batch these are, if several processes share it. Random numbers are drawn for
+            the whole batch, so that an image gets the same ones in any process.
+        batch: size of the whole batch; B when None.
     """
     batch, (height, width) = batch or len(images), images.shape[2:]
 
@@ -83,7 +85,7 @@ def diff_augment(images: Tensor, rows: slice = slice(None), batch: int | None = 
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * uniform(0.5, 1.5) + mean
 
-    # A shift of rows or columns is a product with a shifted unit matrix; what comes from outside is zero.
+    # A shift of rows or columns is a product with a shifted unit matrix; it fills with zeros.
     def shifted(size: int) -> Tensor:
         reach = size // 8
         shift = torch.randint(-reach, reach + 1, (batch, 1, 1), device=images.device)[rows]

@@ -13,7 +13,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, swish, 3×3 convolution, twice, beside a skip (1×1 where the widths differ): base code.
+    """GroupNorm, swish, 3×3 convolution, twice, with a skip (1×1 where the widths differ): base code.
 
     Maps `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
     """
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, `(B, out_channels, H, W)`."""
-        y = self.conv1(F.silu(self.norm1(x)))
+        y = self.conv1(F.silu(self.norm1(x)))  # (B, out_channels, H, W)
         y = self.conv2(F.silu(self.norm2(y)))
         return self.skip(x) + y
 
@@ -41,9 +41,9 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, the shape of `x`."""
-        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
-        y = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(y.transpose(1, 2).unflatten(2, x.shape[2:]))
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # each (B, H W, C)
+        y = F.scaled_dot_product_attention(q, k, v)  # (B, H W, C)
+        return x + self.out(y.transpose(1, 2).unflatten(2, x.shape[2:]))  # (B, C, H, W)
 
 
 class Downsample(nn.Module):
@@ -71,7 +71,7 @@ class Upsample(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a GELU feed-forward network, each after a LayerNorm and beside a skip.
+    """Self-attention and a GELU feed-forward network, each after a LayerNorm and with a skip.
 
     Args:
         dim: d, width of a token.
@@ -94,13 +94,14 @@ class TransformerLayer(nn.Module):
 
     def forward(self, tokens: Tensor, keep: slice = slice(None)) -> Tensor:
         """Return the outputs `(B, T', d)` of the tokens in `keep`, which attend to all `tokens` `(B, T, d)`."""
-        normed, kept = self.norm1(tokens), tokens[:, keep]
-        q = self._split(self.query(normed[:, keep]))
-        k, v = (self._split(x) for x in self.key_value(normed).chunk(2, dim=2))
-        kept = kept + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return kept + self.feedforward(self.norm2(kept))
+        normed, kept = self.norm1(tokens), tokens[:, keep]  # (B, T, d), (B, T', d)
+        q = self._split_heads(self.query(normed[:, keep]))  # (B, heads, T', d / heads)
+        k, v = (self._split_heads(x) for x in self.key_value(normed).chunk(2, dim=2))  # (B, heads, T, d / heads)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, T', d)
+        kept = kept + self.out(attended)
+        return kept + self.feedforward(self.norm2(kept))  # (B, T', d)
 
-    def _split(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 

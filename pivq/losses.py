@@ -1,12 +1,37 @@
 """The terms of the training loss (Section 3.6): perceptual, adversarial, and the adaptive weight between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pivq.config import TrainConfig
+
 PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def training_loss(terms: Mapping[str, Tensor], weights: TrainConfig) -> Tensor:
+    """Return the loss that the autoencoder is trained to minimise (Section 3.6):
+
+        L = w_r ‖x̂ − x‖₁ + w_p LPIPS(x̂, x) + λ G(x̂) + w_c ‖sg[z_e] − z_c‖² + w_e ‖z_e − sg[z_c]‖²
+
+    with the generator's loss G = −mean D(x̂) and its adaptive weight λ (see `adaptive_weight`).
+
+    Args:
+        terms: scalars by name: `l1`, `perceptual`, `adversarial` with its `adaptive_weight`, `codebook`, `commitment`.
+            A step has no adversarial term before the discriminator has trained, no codebook and commitment term before
+            T_q; what is missing is left out.
+        weights: the settings `reconstruction_weight`, `perceptual_weight`, `codebook_weight`, `commitment_weight`.
+    """
+    weight = {
+        "l1": weights.reconstruction_weight,
+        "perceptual": weights.perceptual_weight,
+        "adversarial": terms.get("adaptive_weight"),
+        "codebook": weights.codebook_weight,
+        "commitment": weights.commitment_weight,
+    }
+    return sum(weight[name] * terms[name] for name in weight if name in terms)
 
 
 class FeatureDistance(nn.Module):
@@ -21,7 +46,7 @@ class FeatureDistance(nn.Module):
         self.stages = stages.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "FeatureDistance":
-        """Stay in evaluation mode: the network is a fixed ruler."""
+        """Stay in evaluation mode: the network is never trained."""
         return super().train(False)
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -63,5 +88,5 @@ def adaptive_weight(nll_gradient: Tensor, adversarial_gradient: Tensor, limit: f
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB `(B,)` of images to targets in [0, 1]; its mean is what we report."""
+    """Return the peak signal-to-noise ratio in dB `(B,)` of images to targets in [0, 1]; we report its mean."""
     return -10 * (images - targets).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()

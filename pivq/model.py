@@ -16,7 +16,7 @@ from pivq.quantizers import QUANTIZERS, Quantized
 from pivq.storage import hub
 from pivq.storage.checkpoint import Stored, load_stored, save_export
 
-TOLERANCE = 1e-3  # images may leave [0, 1] by so much, as resizing in floating point makes them
+TOLERANCE = 1e-3  # how far images may leave [0, 1], as resizing in floating point does
 
 
 class Encoder(nn.Module):
@@ -48,10 +48,12 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return latents `(B, L, d)` of images `(B, 3, H, W)` in [0, 1]."""
-        grid = self.down(F.pixel_unshuffle(2 * images - 1, self.patch_size))
-        cells = grid.flatten(2).transpose(1, 2) + self.positions
-        tokens = self.tokens.expand(len(images), -1, -1)
-        return self.transformer(torch.cat([cells, tokens], dim=1), keep=slice(-self.tokens.shape[0], None))
+        patches = F.pixel_unshuffle(2 * images - 1, self.patch_size)  # (B, 3 p², H / p, W / p) in [-1, 1]
+        grid = self.down(patches)  # (B, d, h, w)
+        cells = grid.flatten(2).transpose(1, 2) + self.positions  # (B, h w, d)
+        tokens = self.tokens.expand(len(images), -1, -1)  # (B, L, d)
+        sequence = torch.cat([cells, tokens], dim=1)  # (B, h w + L, d)
+        return self.transformer(sequence, keep=slice(-self.tokens.shape[0], None))  # (B, L, d)
 
 
 class Decoder(nn.Module):
@@ -82,18 +84,26 @@ class Decoder(nn.Module):
 
     def forward(self, quantized: Tensor) -> Tensor:
         """Return images `(B, 3, H, W)`, about [0, 1] but not clamped, of quantized latents `(B, L, d)` in any order."""
-        outputs = self.outputs.expand(len(quantized), -1, -1)
-        cells = self.transformer(torch.cat([quantized, outputs], dim=1), keep=slice(quantized.shape[1], None))
-        grid = cells.transpose(1, 2).unflatten(2, (self.grid_size, self.grid_size))
-        return (F.pixel_shuffle(self.conv_out(self.up(grid)), self.patch_size) + 1) / 2
+        outputs = self.outputs.expand(len(quantized), -1, -1)  # (B, h w, d)
+        sequence = torch.cat([quantized, outputs], dim=1)  # (B, L + h w, d)
+        cells = self.transformer(sequence, keep=slice(quantized.shape[1], None))  # (B, h w, d)
+        grid = cells.transpose(1, 2).unflatten(2, (self.grid_size, self.grid_size))  # (B, d, h, w)
+        patches = self.conv_out(self.up(grid))  # (B, 3 p², H / p, W / p)
+        return (F.pixel_shuffle(patches, self.patch_size) + 1) / 2  # (B, 3, H, W)
 
 
 class Reconstruction(NamedTuple):
-    """One pass through PI-VQ: `images` `(B, 3, H, W)` unclamped, `latents` `(B, L, d)`, `quantized` or None."""
+    """One pass through PI-VQ.
+
+    Attributes:
+        images: x̂ `(B, 3, H, W)`, about [0, 1] but not clamped.
+        latents: z_e `(B, L, d)`.
+        quantization: what the quantizer made of the latents, or None before T_q.
+    """
 
     images: Tensor
     latents: Tensor
-    quantized: Quantized | None
+    quantization: Quantized | None
 
 
 class PIVQ(nn.Module):
@@ -132,13 +142,13 @@ class PIVQ(nn.Module):
         """Return a trained model, the EMA weights, in evaluation mode and without gradients.
 
         Args:
-            path: a run's folder, a checkpoint file, a folder that `save_pretrained` made, or, with the extra `hub`, a
-                Hub id `owner/name`. There is no network access unless it is a Hub id and no file or folder here.
+            path: a run's folder, a checkpoint file, a folder that `save_pretrained` made, or a Hub id
+                `owner/name`. There is no network access unless it is a Hub id and no file or folder here.
             device: where to put the model.
 
         Raises:
             FileNotFoundError, ValueError: see `pivq.storage.checkpoint.load_stored`.
-            ImportError, ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
+            ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
             ValueError: the weights do not fit the sizes; names the first tensors.
         """
         stored = load_stored(hub.find(path))
@@ -165,12 +175,13 @@ class PIVQ(nn.Module):
 
         With `quantize=False` the decoder sees the latents themselves, as before T_q (Section 3.7).
         """
-        latents = self.encoder(images)
-        quantized = self.quantizer(latents) if quantize else None
-        return Reconstruction(self.decoder(quantized.quantized if quantize else latents), latents, quantized)
+        latents = self.encoder(images)  # (B, L, d)
+        quantization = self.quantizer(latents) if quantize else None
+        decoded = self.decoder(quantization.quantized if quantize else latents)  # (B, 3, H, W)
+        return Reconstruction(decoded, latents, quantization)
 
     @torch.no_grad()
-    def latents(self, images: Tensor) -> Tensor:
+    def encode_latents(self, images: Tensor) -> Tensor:
         """Return the encoder's output z_e `(B, L, d)`, not quantized, of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
@@ -193,9 +204,9 @@ class PIVQ(nn.Module):
         """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
-            ValueError: see `latents`; also latents that are not finite.
+            ValueError: see `encode_latents`; also latents that are not finite.
         """
-        return self.quantizer.choose(self.quantizer.distances(self.latents(images)))
+        return self.quantizer.codes(self.encode_latents(images))
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
@@ -213,7 +224,7 @@ class PIVQ(nn.Module):
         return self.decoder(latents).clamp(0, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64, on any device; their order has no influence.
+        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64, on any device, in any order.
 
         Raises:
             ValueError: for another shape or type, or codes outside 0 … K − 1.
@@ -236,12 +247,12 @@ def _model_config(stored: Stored) -> ModelConfig:
 
 
 def _check_fit(stored: Stored, expected: dict[str, Tensor]) -> None:
-    """See that the stored tensors are those of a model of the stored sizes, by name and shape."""
+    """Check that the stored tensors are those of a model of the stored sizes, by name and shape."""
     found = stored.weights
     problems = [f"{name} is missing" for name in expected if name not in found]
     problems += [f"{name} is unknown" for name in found if name not in expected]
     problems += [
-        f"{name} is {tuple(found[name].shape)} in place of {tuple(value.shape)}"
+        f"{name} is {tuple(found[name].shape)}, expected {tuple(value.shape)}"
         for name, value in expected.items()
         if name in found and found[name].shape != value.shape
     ]

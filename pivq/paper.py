@@ -1,4 +1,4 @@
-"""What the paper reports: its tables as literals, and its claims that can be checked, each with its place.
+"""What the paper reports: its tables as literals, and the claims that can be checked, each with its place.
 
 arXiv:2604.01843v1. Standard library only. Numbers are quoted as printed; `None` stands for what the paper leaves out.
 """
@@ -18,7 +18,7 @@ class Capability(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """A row of Table 3. `fid` is in Inception features and lower is better; of the others higher is better."""
+    """A row of Table 3. Lower `fid` (in Inception features) is better; for the other scores higher is better."""
 
     data: str
     method: str
@@ -30,7 +30,7 @@ class Scores(NamedTuple):
 
 
 class Bottleneck(NamedTuple):
-    """A row of Table 2 (CelebA-HQ, K = 4096, L = 512): K_img, the most different codes in an image, and capacity."""
+    """A row of Table 2 (CelebA-HQ, K = 4096, L = 512): K_img, the most distinct codes of any image, and capacity."""
 
     quantizer: str
     codes_per_image: int
@@ -57,7 +57,6 @@ class Claim(NamedTuple):
 
 # Sizes of the paper's models (Section 4.1): codebook_size (K) and num_codes (L).
 CODEBOOK_SIZE, NUM_CODES = 4096, 512  # CelebA-HQ and FFHQ, 256×256
-CELEBA64_CODEBOOK_SIZE, CELEBA64_NUM_CODES = 512, 32
 VQGAN_CODEBOOK_SIZE, VQGAN_NUM_CODES = 1024, 256
 
 TABLE1 = [
@@ -79,7 +78,7 @@ TABLE1 = [
 
 TABLE2 = [Bottleneck("nearest", 49, 614), Bottleneck("matching", 512, 2221)]
 
-# The data sets of Table 3, by what `Config.dataset` calls them.
+# The data sets of Table 3, by their name in `Config.dataset`.
 DATA = {"ffhq": "FFHQ 256×256", "celeba": "CelebA 64×64", "celebahq": "CelebA-HQ 256×256"}
 
 # Samples behind the paper's own scores (Section 4.3); Table 3 does not say how many are behind the others.
@@ -106,31 +105,28 @@ TABLE3 = [
     Scores("CelebA-HQ 256×256", "DDGAN", 7.6, None, 0.36, None, None),
     Scores("CelebA-HQ 256×256", "PI-VQ", 22.8, 0.85, 0.10, 1.88, 0.69),
 ]
-# As printed under Table 3; density and coverage over FFHQ and CelebA alone, where both sides have them.
+# As printed under Table 3. Density and coverage are averaged over FFHQ and CelebA alone, where both sides have them.
 TABLE3_AVERAGES = [
     Scores("average", "best of each data set", 2.3, 0.82, 0.56, 1.18, 0.65),
     Scores("average", "PI-VQ", 39.8, 0.71, 0.17, 0.81, 0.50),
 ]
 
 
-def _table3_claims() -> list[Claim]:
-    """Return one claim for each of the paper's own scores of Table 3."""
-    units = {"fid": "FID", "precision": "share", "recall": "share", "density": "ratio", "coverage": "share"}
-    own = [row for row in TABLE3 if row.method == "PI-VQ"]
-    names = {data: name for name, data in DATA.items()}
-    return [
-        Claim(
-            f"{names[row.data]}_{metric}",
-            "Table 3",
-            f"{metric.upper() if metric == 'fid' else metric} of samples on {row.data}",
-            getattr(row, metric),
-            unit,
-        )
-        for row in own
-        for metric, unit in units.items()
-    ]
-
-
+# One claim for each of the paper's own scores in Table 3: "celeba_fid", "celeba_precision", …
+_NAMES = {data: name for name, data in DATA.items()}
+_UNITS = {"fid": "FID", "precision": "share", "recall": "share", "density": "ratio", "coverage": "share"}
+TABLE3_CLAIMS = [
+    Claim(
+        f"{_NAMES[row.data]}_{metric}",
+        "Table 3",
+        f"{'FID' if metric == 'fid' else metric} of samples on {row.data}",
+        getattr(row, metric),
+        unit,
+    )
+    for row in TABLE3
+    if row.method == "PI-VQ"
+    for metric, unit in _UNITS.items()
+]
 CLAIMS = [
     # Section 3.2
     Claim("decoder_invariance", "Section 3.2, Fig. 2", "The decoded image does not depend on the order of the codes."),
@@ -155,7 +151,7 @@ CLAIMS = [
     Claim("quantized_from_start", "Section 3.7", "Quantizing from the first step fails: images stay unrecognisable."),
     Claim("repeated_initialisation", "Section 3.7", "Initialising the codebook more than once improves its use."),
     # Section 4.3
-    *_table3_claims(),
+    *TABLE3_CLAIMS,
     Claim("average_fid", "Table 3", "FID of PI-VQ averaged over the three data sets", 39.8, "FID"),
     Claim("average_precision", "Table 3", "Precision of PI-VQ averaged over the three data sets", 0.71, "share"),
     Claim("average_recall", "Table 3", "Recall of PI-VQ averaged over the three data sets", 0.17, "share"),

@@ -1,5 +1,7 @@
 """The device to compute on, and what several processes that share each batch tell one another."""
 
+from collections.abc import Mapping
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
@@ -18,8 +20,7 @@ def pick_device(device: str = "auto") -> torch.device:
 class Processes:
     """This process among those that `accelerate launch` or `torchrun` started, or alone.
 
-    Several processes share each batch: a mean over processes, with each one's part weighted by `share`, is the mean
-    over the batch.
+    Several processes share each batch and do together what one would do alone.
 
     Args:
         device: where a process computes that is alone; of several each has its own.
@@ -30,7 +31,6 @@ class Processes:
         count: processes.
         device: where this one computes.
         rows: which rows of each batch this one has.
-        share: factor on a mean over these rows; 1 where all processes have as many.
 
     Raises:
         ValueError: more processes than images in a batch.
@@ -46,11 +46,20 @@ class Processes:
             )
         self.device = self.accelerator.device if self.count > 1 else torch.device(device)
         self.rows = share_of_batch(batch_size, self.accelerator.process_index, self.count)
-        self.share = (self.rows.stop - self.rows.start) * self.count / batch_size
+        self._weight = (self.rows.stop - self.rows.start) * self.count / batch_size  # 1 where all have as many rows
+
+    def share_of_mean(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scale means over this process's rows so that their mean over processes is the mean over the batch."""
+        return {name: self._weight * term for name, term in terms.items()}
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over processes."""
         return self.accelerator.reduce(values, "mean") if self.count > 1 else values
+
+    def mean_of_each(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the means of scalars over processes, without gradients, in one exchange."""
+        means = self.mean(torch.stack([term.detach() for term in terms.values()]))
+        return dict(zip(terms, means, strict=True))
 
     def everywhere(self, holds: bool) -> bool:
         """Say whether something holds in all processes."""

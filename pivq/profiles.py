@@ -46,7 +46,7 @@ _QUICK = {
     "train.adversarial_limit": (0.2, ASSUMPTION),
     "train.discriminator_width": (16, ASSUMPTION),
     "train.discriminator_layers": (2, ASSUMPTION),
-    "train.discriminator_augmentation": (False, ASSUMPTION),  # with it so small a network learns nothing in time
+    "train.discriminator_augmentation": (False, ASSUMPTION),  # with it, a network this small learns nothing in time
     "train.discriminator_learning_rate": (1e-3, ASSUMPTION),
     "train.discriminator_betas": ((0.5, 0.9), ASSUMPTION),
     "train.nonfinite_limit": (10, ASSUMPTION),
@@ -59,11 +59,9 @@ _QUICK = {
 }
 # Every notebook in about two minutes, for the tests: a network too small and too briefly trained to show anything.
 _SMOKE = _QUICK | {
-    "model.width": (16, ASSUMPTION),
     "model.channel_multipliers": ((1, 2), ASSUMPTION),
     "model.dim": (32, ASSUMPTION),
     "model.feedforward": (64, ASSUMPTION),
-    "model.transformer_layers": (1, ASSUMPTION),
     "model.codebook_size": (64, ASSUMPTION),
     "model.num_codes": (8, ASSUMPTION),
     "train.train_images": (480, ASSUMPTION),
@@ -80,7 +78,7 @@ _SMOKE = _QUICK | {
     "evaluation.checkpoint_every": (20, ASSUMPTION),
     "evaluation.samples": (200, ASSUMPTION),
 }
-# The paper's experiments. What neither the paper nor its base code says is the same in all of them unless stated.
+# The paper's experiments. Values that neither the paper nor its base code gives are equal in all three, unless stated.
 _CELEBA64 = {
     "dataset": ("celeba", PAPER),
     "model.image_size": (64, PAPER),
@@ -129,7 +127,7 @@ _CELEBA64 = {
     "evaluation.checkpoint_every": (5_000, ASSUMPTION),
     "evaluation.samples": (50_000, PAPER),
     "evaluation.features": ("inception", PAPER),
-    "evaluation.prdc_k": ((3, 5), BASE),  # the base code's is 3; 5 stands beside it
+    "evaluation.prdc_k": ((3, 5), BASE),  # the base code has 3; we add 5
     "evaluation.probe_folds": (5, PAPER),
 }
 _FFHQ256 = _CELEBA64 | {
@@ -150,7 +148,7 @@ _CELEBAHQ256 = _FFHQ256 | {
     "train.steps": (1_000_000, ASSUMPTION),
     "evaluation.samples": (30_000, PAPER),
 }
-# Any folder of aligned images, on whatever computer there is: the settings of `quick`, on all images of the folder.
+# Any folder of aligned images, on any computer: the settings of `quick`, with all images of the folder.
 _FOLDER = _QUICK | {
     "dataset": ("folder", ASSUMPTION),
     "train.train_images": (0, ASSUMPTION),

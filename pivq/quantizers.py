@@ -43,19 +43,26 @@ class _Quantizer(nn.Module):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.num_codes = num_codes
-        # The scale is of no consequence where training follows Section 3.7: k-means sets the codebook at T_q.
+        # The scale does not matter where training follows Section 3.7: k-means sets the codebook at T_q.
         self.codebook = nn.Parameter(torch.randn(codebook_size, dim))
 
     def choose(self, distances: Tensor) -> Tensor:
         """Return `(B, L)` int64 codes for Euclidean `distances` `(B, L, K)`."""
         raise NotImplementedError
 
+    def codes(self, latents: Tensor) -> Tensor:
+        """Return the codes `(B, L)` int64, in latent order, of latents `(B, L, d)`.
+
+        Raises:
+            ValueError: see `distances`.
+        """
+        return self.choose(self.distances(latents))
+
     @torch.no_grad()
     def distances(self, latents: Tensor) -> Tensor:
-        """Return Euclidean distances `(B, L, K)` of latents `(B, L, d)` to the codes, float64 whatever the autocast.
+        """Return Euclidean distances `(B, L, K)` of latents `(B, L, d)` to the codes, float64 under any autocast.
 
-        By dot products in float32 the small distances would be lost to cancellation, and by differences it takes
-        several times as long.
+        Dot products in float32 would lose small distances to cancellation; differences take several times as long.
 
         Raises:
             ValueError: if the shape does not fit the codebook, or a latent is NaN or infinite; names the image.
@@ -71,8 +78,10 @@ class _Quantizer(nn.Module):
                 "(lower the learning rate, or resume from an earlier checkpoint)"
             )
         with torch.autocast(latents.device.type, enabled=False):
-            rows, columns = latents.flatten(0, 1).double(), codebook.double()  # a batch would copy the codebook
-            return torch.cdist(rows, columns, compute_mode="use_mm_for_euclid_dist").unflatten(0, latents.shape[:2])
+            # One table of all rows: with a batch of them cdist would copy the codebook.
+            rows, columns = latents.flatten(0, 1).double(), codebook.double()  # (B L, d), (K, d)
+            table = torch.cdist(rows, columns, compute_mode="use_mm_for_euclid_dist")  # (B L, K)
+            return table.unflatten(0, latents.shape[:2])  # (B, L, K)
 
     def forward(self, latents: Tensor) -> Quantized:
         """Quantize latents `(B, L, d)`; see `Quantized`.
@@ -80,9 +89,9 @@ class _Quantizer(nn.Module):
         Raises:
             ValueError: see `distances`.
         """
-        latents = latents.to(self.codebook.dtype)  # float32, whatever the autocast
-        codes = self.choose(self.distances(latents))
-        quantized = F.embedding(codes, self.codebook)
+        latents = latents.to(self.codebook.dtype)  # float32 under any autocast
+        codes = self.codes(latents)  # (B, L)
+        quantized = F.embedding(codes, self.codebook)  # (B, L, d)
         return Quantized(
             quantized=latents + (quantized - latents).detach(),
             codes=codes,

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pivq.codebook_init import LatentHistory, TooFewLatents, fit_codebook, initialisation_steps
 from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
-from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge
-from pivq.model import PIVQ
+from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge, training_loss
+from pivq.model import PIVQ, Reconstruction
 from pivq.processes import Processes
 
 
@@ -43,8 +44,8 @@ class Trainer:
         device: where the networks live.
 
     Attributes:
-        accelerator: knows the processes and the precision.
-        rows: which rows of each batch this process has.
+        processes: this process among those that share each batch.
+        accelerator: knows the precision.
         step: generator updates done.
         ema: the averaged model, which validation, samples and checkpoints' readers use.
         skipped: steps without a finite gradient, which changed nothing.
@@ -72,11 +73,9 @@ class Trainer:
         self.accelerator, self.device = self.processes.accelerator, self.processes.device
         if self.accelerator.mixed_precision not in ("no", "bf16"):
             raise ValueError(
-                f"mixed precision {self.accelerator.mixed_precision!r} would need its losses scaled, which is not done "
-                "here: take bf16 or no"
+                f"mixed precision {self.accelerator.mixed_precision!r} needs loss scaling, which is not supported: "
+                "use bf16 or no"
             )
-        # The mean over processes of a loss times `share` is its mean over the whole batch.
-        self.rows, self.share = self.processes.rows, self.processes.share
         self.callbacks = list(callbacks)
         self.model = PIVQ(config.model, quantizer).to(self.device)
         self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
@@ -116,93 +115,97 @@ class Trainer:
                 callback(self, losses)
 
     def batch(self, step: int) -> Tensor:
-        """Return this process's images of a step, `(B, 3, H, W)` float32 in [0, 1]; step and seed alone decide them."""
+        """Return this process's images of a step, `(B, 3, H, W)` float32 in [0, 1]: a function of step and seed."""
         size = self.config.train.batch_size
         epoch, position = divmod(step, len(self.images) // size)
         order = epoch_order(len(self.images), self.config.seed, epoch)[position * size : (position + 1) * size]
-        return self.images[order[self.rows]].to(self.device).float() / 255
+        return self.images[order[self.processes.rows]].to(self.device).float() / 255
 
     def train_step(self, images: Tensor, while_distinct: bool = False) -> dict[str, Tensor] | None:
-        """Do one update of the model and, once it has started, of the discriminator; return the losses.
+        """Update the model and, once it has started, the discriminator; return the terms of the losses by name.
 
         With `while_distinct`, do nothing and return None when an image's codes repeat.
         """
         train, step = self.config.train, self.step
+        discriminating = step >= train.discriminator_from_step
         for group in self.optimizer.param_groups:
             group["lr"] = train.learning_rate * learning_rate_factor(step, self.config)
         with self.accelerator.autocast():
             output = self.model(images, quantize=step >= train.quantize_from_step)
-        if while_distinct and output.quantized and not self.processes.everywhere(_distinct(output.quantized.codes)):
-            return None
-        losses, gradient, judged = self._reconstruction_gradient(output.images, images)
-        roots, gradients = [output.images], [gradient]
-        if output.quantized:
-            losses["codebook"] = self.share * output.quantized.codebook_loss
-            losses["commitment"] = self.share * output.quantized.commitment_loss
-            weighted = train.codebook_weight * losses["codebook"] + train.commitment_weight * losses["commitment"]
-            roots.append(weighted)
-            gradients.append(torch.ones_like(weighted))
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(roots, gradients)
-        self.processes.mean_gradients(self.model)
+        if while_distinct and output.quantization:
+            if not self.processes.everywhere(_all_distinct(output.quantization.codes)):
+                return None
+        terms, fake_logits = self._backward(output, images)
         norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
-        if step >= train.discriminator_from_step:
-            losses["discriminator"] = self._discriminator_gradient(images, judged)
+        if discriminating:
+            terms |= self._backward_discriminator(images, fake_logits)
             norms.append(nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters()]))
         if self._accept(norms):
             self.optimizer.step()
-            if step >= train.discriminator_from_step:
+            if discriminating:
                 self.discriminator_optimizer.step()
             self._update_ema()
             self.history.record(step, lambda: self.processes.gather(output.latents.detach()))
-        means = self.processes.mean(torch.stack([loss.detach() for loss in losses.values()]))
-        return dict(zip(losses, means, strict=True))
+        return self.processes.mean_of_each(terms)
 
-    def _reconstruction_gradient(
-        self, output: Tensor, images: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
-        """Return the losses of the output images, the gradient of their weighted sum, and the discriminator's logits.
+    def _backward(self, output: Reconstruction, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Leave the gradient of the model's loss, `pivq.losses.training_loss`, in its parameters.
 
-        Going through the output's own gradient, each network is run backward once, and the adaptive weight costs
-        no more than two gradients of the decoder's last convolution. The logits, which the discriminator's own loss
-        needs as well, are None before it starts.
+        The terms that judge the reconstruction x̂ are differentiated as far as x̂; from there one backward pass, which
+        takes in the quantizer's terms, goes through decoder and encoder. So each network is run backward once, and the
+        adaptive weight costs no more than two gradients of the last layer.
+
+        Returns:
+            The terms by name, and the discriminator's logits of x̂, which its own loss needs too; None before it starts.
         """
-        train = self.config.train
-        leaf = _full_precision(output.detach()).requires_grad_()
-        losses = {"l1": self.share * F.l1_loss(leaf, images)}
-        nll = train.reconstruction_weight * losses["l1"]
+        train, share = self.config.train, self.processes.share_of_mean
+        fakes = _full_precision(output.images.detach()).requires_grad_()
+        terms = {"l1": F.l1_loss(fakes, images)}
         if train.perceptual_weight:
-            losses["perceptual"] = self.share * self.perceptual(leaf, images).mean()
-            nll = nll + train.perceptual_weight * losses["perceptual"]
-        (gradient,) = torch.autograd.grad(nll, leaf)
-        judged = self._judge(leaf) if self.step >= train.discriminator_from_step else None
+            terms["perceptual"] = self.perceptual(fakes, images).mean()
+        terms = share(terms)
+        (gradient,) = torch.autograd.grad(training_loss(terms, train), fakes)
+        fake_logits = self._logits(fakes) if self.step >= train.discriminator_from_step else None
         if self.step >= train.adversarial_from_step:
-            losses["adversarial"] = self.share * generator_hinge(judged)
-            (adversarial,) = torch.autograd.grad(losses["adversarial"], leaf, retain_graph=True)
-            last = self.model.decoder.conv_out.weight
-            at_last = [
-                torch.autograd.grad(output, last, g.to(output.dtype), retain_graph=True)[0]
-                for g in (gradient, adversarial)
-            ]
-            at_last = map(self.processes.mean, at_last)
-            losses["adaptive_weight"] = adaptive_weight(*at_last, limit=train.adversarial_limit)
-            gradient = gradient + losses["adaptive_weight"] * adversarial
-        return losses, gradient.to(output.dtype), judged
+            terms |= share({"adversarial": generator_hinge(fake_logits)})
+            (adversarial_gradient,) = torch.autograd.grad(terms["adversarial"], fakes, retain_graph=True)
+            last_layer_gradients = self._last_layer_gradients(output.images, gradient, adversarial_gradient)
+            terms["adaptive_weight"] = adaptive_weight(*last_layer_gradients, limit=train.adversarial_limit)
+            gradient = gradient + terms["adaptive_weight"] * adversarial_gradient
+        roots, gradients = [output.images], [gradient.to(output.images.dtype)]
+        if quantization := output.quantization:
+            of_codes = share({"codebook": quantization.codebook_loss, "commitment": quantization.commitment_loss})
+            roots.append(training_loss(of_codes, train))
+            gradients.append(None)  # a scalar starts with 1
+            terms |= of_codes
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(roots, gradients)
+        self.processes.mean_gradients(self.model)
+        return terms, fake_logits
 
-    def _judge(self, images: Tensor) -> Tensor:
-        """Return the discriminator's logits, float32 whatever the autocast, of images that are augmented first."""
+    def _last_layer_gradients(self, fakes: Tensor, *gradients: Tensor) -> list[Tensor]:
+        """Carry gradients at the reconstruction on to the decoder's last convolution; return their process means."""
+        last_layer = self.model.decoder.conv_out.weight
+        carried = [
+            torch.autograd.grad(fakes, last_layer, gradient.to(fakes.dtype), retain_graph=True)[0]
+            for gradient in gradients
+        ]
+        return [self.processes.mean(gradient) for gradient in carried]
+
+    def _backward_discriminator(self, images: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        """Leave the gradient of the discriminator's loss in its parameters; return the loss as a term."""
+        term = self.processes.share_of_mean({"discriminator": discriminator_hinge(self._logits(images), fake_logits)})
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        term["discriminator"].backward(inputs=list(self.discriminator.parameters()))
+        self.processes.mean_gradients(self.discriminator)
+        return term
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """Augment images and return the discriminator's logits, float32 under any autocast."""
         if self.config.train.discriminator_augmentation:
-            images = diff_augment(images, self.rows, self.config.train.batch_size)
+            images = diff_augment(images, self.processes.rows, self.config.train.batch_size)
         with self.accelerator.autocast():
             return _full_precision(self.discriminator(images))
-
-    def _discriminator_gradient(self, images: Tensor, judged: Tensor) -> Tensor:
-        """Leave the gradient of the discriminator's loss in its parameters, given its logits of the fakes."""
-        loss = self.share * discriminator_hinge(self._judge(images), judged)
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=list(self.discriminator.parameters()))
-        self.processes.mean_gradients(self.discriminator)
-        return loss
 
     def _accept(self, norms: list[Tensor]) -> bool:
         """Say whether all gradient norms are finite; count those steps where they are not."""
@@ -221,15 +224,14 @@ class Trainer:
     @torch.no_grad()
     def _update_ema(self) -> None:
         if (self.step + 1) % self.config.train.ema_every == 0:
-            torch._foreach_lerp_(
-                list(self.ema.parameters()), list(self.model.parameters()), 1 - self.config.train.ema_decay
-            )
-            for average, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
-                average.copy_(buffer)
+            average = get_ema_multi_avg_fn(self.config.train.ema_decay)
+            average(list(self.ema.parameters()), list(self.model.parameters()), None)
+            for mean, buffer in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+                mean.copy_(buffer)
 
     @torch.no_grad()
     def initialise_codebook(self) -> None:
-        """Fit the codebook to the latent history; reset what still speaks of the old one: EMA and Adam's moments."""
+        """Fit the codebook to the latent history; reset its EMA copy and Adam's moments, which are of the old one."""
         codebook = self.model.quantizer.codebook
         fitted = torch.empty_like(codebook, dtype=torch.float32)
         if self.accelerator.is_main_process:
@@ -251,7 +253,7 @@ class Trainer:
             ) from error
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that decides the next step, as plain types and tensors."""
+        """Return everything that the next step depends on, as plain types and tensors."""
         return {
             "config": self.config.as_dict(),
             "quantizer": self.quantizer,
@@ -271,7 +273,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`: the next step is bit for bit the one that would have followed.
+        """Resume from `state_dict`: the next step is bit for bit the one that would have followed.
 
         Warns:
             UserWarning: for each setting that the state was made with another value of.
@@ -311,7 +313,7 @@ def _full_precision(x: Tensor) -> Tensor:
     return x if x.dtype.itemsize >= 4 else x.float()
 
 
-def _distinct(codes: Tensor) -> bool:
+def _all_distinct(codes: Tensor) -> bool:
     return bool((codes.sort(dim=1).values.diff(dim=1) != 0).all())
 
 

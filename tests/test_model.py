@@ -45,15 +45,15 @@ def test_forward_is_encode_quantize_decode(make_model, quantizer):
     images = torch.rand(3, 3, 16, 16)
     output = model(images)
     assert torch.equal(output.latents, model.encoder(images))
-    assert torch.equal(output.quantized.codes, model.encode(images))
-    torch.testing.assert_close(output.images.clamp(0, 1), model.decode(output.quantized.codes), rtol=0, atol=1e-5)
+    assert torch.equal(output.quantization.codes, model.encode(images))
+    torch.testing.assert_close(output.images.clamp(0, 1), model.decode(output.quantization.codes), rtol=0, atol=1e-5)
 
 
 def test_without_quantizing_the_decoder_sees_the_latents(make_model):
     model = make_model()
     images = torch.rand(3, 3, 16, 16)
     output = model(images, quantize=False)
-    assert output.quantized is None
+    assert output.quantization is None
     assert torch.equal(output.images, model.decoder(model.encoder(images)))
 
 
@@ -115,7 +115,7 @@ def test_every_parameter_is_trained(make_model, quantizer):
     model = make_model(quantizer)
     images = torch.rand(3, 3, 16, 16)
     output = model(images)
-    loss = (output.images - images).abs().mean() + output.quantized.codebook_loss + output.quantized.commitment_loss
+    loss = (output.images - images).abs().mean() + output.quantization.codebook_loss + output.quantization.commitment_loss
     loss.backward()
     idle = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
     assert idle == []
@@ -213,16 +213,16 @@ def test_encode_names_an_image_whose_latents_are_not_finite(make_model, quantize
 
 def test_latents_are_the_encoders_output_without_gradients(make_model):
     model, images = make_model(), torch.rand(3, 3, 16, 16)
-    latents = model.latents(images)
+    latents = model.encode_latents(images)
     assert torch.equal(latents, model.encoder(images)) and latents.shape == (3, 4, 16)
     assert not latents.requires_grad and model.encoder(images).requires_grad
     with pytest.raises(ValueError, match=r"images must be floats \(B, 3, 16, 16\)"):
-        model.latents(images[0])
+        model.encode_latents(images[0])
 
 
 def test_decode_latents_takes_continuous_and_quantized_vectors(make_model):
     model, images = make_model(), torch.rand(2, 3, 16, 16)
-    latents, codes = model.latents(images), model.encode(images)
+    latents, codes = model.encode_latents(images), model.encode(images)
     decoded = model.decode_latents(latents)
     assert torch.equal(decoded, model(images, quantize=False).images.clamp(0, 1))
     assert not decoded.requires_grad

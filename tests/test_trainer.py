@@ -10,7 +10,7 @@ from torch import nn
 
 from pivq.codebook_init import fit_codebook
 from pivq.discriminator import diff_augment
-from pivq.losses import FeatureDistance
+from pivq.losses import FeatureDistance, training_loss
 from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
 from pivq.trainer import Trainer, TrainingDiverged, epoch_order, learning_rate_factor
 
@@ -92,7 +92,7 @@ def test_fewer_images_than_a_batch_are_refused(tiny_config):
 
 @pytest.mark.parametrize(
     "processes, precision, message",
-    [(5, "no", "5 processes cannot share a batch of 4: .* at most 4"), (1, "fp16", "'fp16' .*take bf16 or no")],
+    [(5, "no", "5 processes cannot share a batch of 4: .* at most 4"), (1, "fp16", "'fp16' .*use bf16 or no")],
 )
 def test_processes_without_images_and_unscaled_half_precision_are_refused(
     make_trainer, monkeypatch, processes, precision, message
@@ -150,13 +150,18 @@ def test_gradients_are_those_of_the_papers_loss(make_trainer, quantizer, limit):
     torch.manual_seed(1)
     parameters = list(trainer.model.parameters())
     output = trainer.model(batch)
-    nll = 2.0 * (output.images - batch).abs().mean() + 0.3 * trainer.perceptual(output.images, batch).mean()
+    quantization, l1 = output.quantization, (output.images - batch).abs().mean()
+    perceptual = trainer.perceptual(output.images, batch).mean()
+    nll = 2.0 * l1 + 0.3 * perceptual
     augmented = diff_augment(output.images)  # once: the discriminator's own loss is of the same fakes
     adversarial = -trainer.discriminator(augmented).mean()
     last = trainer.model.decoder.conv_out.weight
     norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (nll, adversarial)]
     weight = min(float(norms[0] / (norms[1] + 1e-4)), limit)
-    loss = nll + weight * adversarial + 0.25 * output.quantized.codebook_loss + 1.0 * output.quantized.commitment_loss
+    loss = nll + weight * adversarial + 0.25 * quantization.codebook_loss + 1.0 * quantization.commitment_loss
+    terms = {"l1": l1, "perceptual": perceptual, "adversarial": adversarial, "adaptive_weight": torch.tensor(weight)}
+    terms |= {"codebook": quantization.codebook_loss, "commitment": quantization.commitment_loss}
+    torch.testing.assert_close(training_loss(terms, trainer.config.train), loss)
     expected = torch.autograd.grad(loss, parameters, retain_graph=True)
 
     real, fake = (trainer.discriminator(x) for x in (diff_augment(batch), augmented.detach()))
@@ -181,8 +186,8 @@ def test_reported_losses_are_unweighted(make_trainer):
     expected = {
         "l1": (output.images - batch).abs().mean(),
         "perceptual": (output.images - batch).square().mean(),
-        "codebook": output.quantized.codebook_loss,
-        "commitment": output.quantized.commitment_loss,
+        "codebook": output.quantization.codebook_loss,
+        "commitment": output.quantization.commitment_loss,
     }
     losses = trainer.train_step(batch)
     assert losses.keys() == expected.keys()
@@ -205,10 +210,11 @@ def test_neither_network_leaves_gradients_on_the_other(make_trainer):
     for network in (trainer.model, trainer.discriminator):
         network.zero_grad(set_to_none=True)
     output = trainer.model(batch)
-    _, _, judged = trainer._reconstruction_gradient(output.images, batch)  # the generator's look at the discriminator
+    _, fake_logits = trainer._backward(output, batch)
     assert all(parameter.grad is None for parameter in trainer.discriminator.parameters())
-    trainer._discriminator_gradient(batch, judged)
-    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    gradients = [p.grad.clone() for p in trainer.model.parameters()]
+    trainer._backward_discriminator(batch, fake_logits)
+    assert all(map(torch.equal, gradients, [p.grad for p in trainer.model.parameters()]))
     assert all(parameter.grad is not None for parameter in trainer.discriminator.parameters())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pivq import paper
 from pivq.config import load_config
-from pivq.verdict import DIFFERS, NEEDS_SCALE, REPRODUCED, SOURCES, judge, load_facts
+from pivq.verdict import DIFFERS, NEEDS_SCALE, REPRODUCED, RULES, SOURCES, judge, judges, load_facts
 
 
 def model(codes, bits, share=0.99):
@@ -45,6 +45,17 @@ def facts():
 
 def by_id(facts):
     return {judgement.id: judgement for judgement in judge(facts)}
+
+
+def test_every_claim_has_exactly_one_rule():
+    assert RULES.keys() == {claim.id for claim in paper.CLAIMS}
+    with pytest.raises(ValueError, match="claim 'discrete' has two rules: _discrete and another"):
+
+        @judges("discrete")
+        def another(facts, claim):
+            return "", DIFFERS, ""
+
+    assert RULES["discrete"].__name__ == "_discrete"
 
 
 def test_every_claim_is_judged_once_and_gives_a_reason(facts):
@@ -145,3 +156,4 @@ def test_a_missing_file_names_its_notebook(tmp_path, monkeypatch):
     (folder / "capacity.json").unlink()
     with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first"):
         load_facts(config)
+    assert load_facts(config, ["probing"]) == {"config": config, "probing": {"from": "probing"}}

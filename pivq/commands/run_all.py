@@ -1,8 +1,8 @@
 """Run the notebooks in order: every figure and table of one profile, with one command.
 
 `./run_all.sh` sets up the environment, then calls `python -m pivq.commands.run_all` with the same arguments. The top
-of this module needs the standard library alone, so that `--help` and a mistyped argument are answered before anything
-is installed.
+of this module needs only the standard library, so that `--help` and a wrong argument are answered before anything is
+installed.
 """
 
 import json
@@ -18,14 +18,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pivq.commands.run_all_arguments import Notebook, parse
-from pivq.config import load_config
+from pivq.commands.run_all_arguments import Notebook, parse, requested_config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
-from pivq.storage.writing import atomic_write
+from pivq.storage.writing import read_json, write_json, write_text
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
-FREE_BYTES = 500 * 10**6  # what the runs and figures of a small profile take, with room to spare
+FREE_BYTES = 500 * 10**6  # more than the runs and figures of a small profile need
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
 
 
@@ -54,11 +53,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
     try:
         return run(request.notebooks, request.parameters)
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. What is finished is kept, and a training goes on from its last checkpoint: "
-            "give the same command again.",
-            file=sys.stderr,
-        )
+        print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError) as error:
         print(f"\nrun_all.sh: error: {error}", file=sys.stderr)
@@ -69,14 +64,14 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     """Execute notebooks until one fails, print a summary, and return the exit status.
 
     Raises:
-        OSError: when the results cannot be written.
-        KeyboardInterrupt: passed on after the part that ran is written.
+        OSError: the results cannot be written.
+        KeyboardInterrupt: raised again after the executed part is written.
     """
     folder = paths.results_dir(parameters["profile"]) / "notebooks"
     figures = paths.figures_dir(parameters["profile"])
     check_writable(folder)
     check_writable(figures)
-    _check_ready(parameters)
+    check_ready(requested_config(parameters))
     outcomes: list[Outcome] = []
     with _kernel_environment():
         for notebook in notebooks:
@@ -95,14 +90,8 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     return 0
 
 
-def _check_ready(parameters: dict[str, Any]) -> None:
-    """See that the profile has its data and weights. The notebooks see to all else."""
-    names = ("profile", "seed", "data", "features")
-    check_ready(load_config(**{name: parameters[name] for name in names if name in parameters}))
-
-
 def check_writable(folder: Path) -> None:
-    """Create a folder if need be, and see that there is access and space to write in it.
+    """Create a folder if it is missing, and check that there is permission and space to write to it.
 
     Raises:
         OSError: naming the folder and what is wrong.
@@ -112,19 +101,19 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0")
     except OSError as error:
-        raise OSError(f"cannot write in {folder}: {error.strerror}. Nothing was started.") from error
+        raise OSError(f"cannot write to {folder}: {error.strerror}. Nothing has been run.") from error
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
         raise OSError(
-            f"{free // 10**6} MB are free at {folder}, {FREE_BYTES // 10**6} MB are needed. Nothing was started."
+            f"{free // 10**6} MB are free at {folder}, {FREE_BYTES // 10**6} MB are needed. Nothing has been run."
         )
 
 
 def execute(notebook: Notebook, parameters: dict[str, Any], folder: Path) -> Outcome:
     """Execute one notebook; write the executed copy and its HTML version to `folder`, also when a cell fails.
 
-    Only those parameters that the notebook declares are passed on. The kernel's working directory is the notebook's, as
-    in JupyterLab.
+    A notebook gets only the parameters that it declares. The kernel's working directory is the notebook's folder, as in
+    JupyterLab.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -143,7 +132,7 @@ def execute(notebook: Notebook, parameters: dict[str, Any], folder: Path) -> Out
             cwd=str(notebook.path.parent),
             start_timeout=300,  # seconds; a busy machine may take a while
             progress_bar={"desc": notebook.name, "disable": None, "leave": False},
-            # In a terminal, what the cells write to theirs is shown too: the progress of the training.
+            # In a terminal, the standard error of the cells is shown too: the progress of the training.
             stderr_file=sys.stderr if sys.stderr.isatty() else None,
         )
     except PapermillExecutionError:
@@ -159,7 +148,7 @@ def execute(notebook: Notebook, parameters: dict[str, Any], folder: Path) -> Out
 def _find_failure(path: Path, executed: Path, died: str | None) -> str | None:
     """Say which cell failed and why, or return None if every cell ran to its end.
 
-    papermill takes SystemExit for success although no later cell runs, so every cell is looked at.
+    papermill counts SystemExit as success although no later cell runs, so every cell is checked.
     """
     order = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
@@ -175,10 +164,10 @@ def _find_failure(path: Path, executed: Path, died: str | None) -> str | None:
                 return at(cell, f"{output['ename']}: {output['evalue']}")
     if died:
         started = [cell for cell in cells if cell["metadata"]["papermill"]["start_time"]]
-        return at(started[-1], f"{died} (most often for want of memory)") if started else died
+        return at(started[-1], f"{died} (usually out of memory)") if started else died
     for cell in cells:
         if cell["execution_count"] is None:
-            return at(cell, "did not run: the cell before it ends the kernel")
+            return at(cell, "did not run: the cell before it ended the kernel")
     return None
 
 
@@ -188,23 +177,22 @@ def _write_html(executed: Path) -> None:
 
     content = nbformat.read(executed, as_version=4)
     html, _ = HTMLExporter().from_notebook_node(content, resources={"metadata": {"name": executed.stem}})
-    with atomic_write(executed.with_suffix(".html")) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(executed.with_suffix(".html"), html)
 
 
 @contextmanager
 def _kernel_environment() -> Iterator[None]:
-    """Give every kernel this interpreter, this package and this root, whatever the user's own settings say."""
+    """Give every kernel this interpreter, this package and this root, and override the user's own settings."""
     from ipykernel.kernelspec import write_kernel_spec
 
     outside = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="pivq-") as folder:
-        # Below critical, the kernel's own log is about its connection; errors of cells are in the notebook.
+        # Lower levels of the kernel's own log are about its connection; errors of cells are in the notebook.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         for name, first in {"JUPYTER_PATH": folder, "PYTHONPATH": str(paths.CHECKOUT)}.items():
             os.environ[name] = os.pathsep.join([first, *filter(None, [outside.get(name)])])
         os.environ |= {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "PIVQ_ROOT": str(paths.root())}
-        os.environ.pop("MPLBACKEND", None)  # or no figure would show in the executed notebooks
+        os.environ.pop("MPLBACKEND", None)  # if it were set, no figure would show in the executed notebooks
         try:
             yield
         finally:
@@ -213,10 +201,9 @@ def _kernel_environment() -> Iterator[None]:
 
 
 def _record_seconds(path: Path, outcome: Outcome) -> None:
-    seconds = json.loads(path.read_text()) if path.is_file() else {}
+    seconds = read_json(path) if path.is_file() else {}
     seconds[outcome.notebook.name] = round(outcome.seconds, 1)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(seconds, indent=1, sort_keys=True) + "\n")
+    write_json(path, seconds, sort_keys=True)
 
 
 def _print_summary(notebooks: list[Notebook], outcomes: list[Outcome]) -> None:

@@ -1,7 +1,7 @@
 """The command line of `run_all.sh`: which notebooks to run, with which parameters.
 
-Everything is checked against the notebooks themselves before a kernel starts and before anything is installed, so this
-module needs the standard library alone.
+Arguments are checked against the notebooks themselves before a kernel starts and before anything is installed, so this
+module needs only the standard library.
 """
 
 import argparse
@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivq.config import load_config, suggestion
+from pivq.config import Config, load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, PROFILES
 
 DEVICES = ["auto", "cpu", "cuda"]
-SEEDS = 2**32  # numpy and scikit-learn take no larger ones
-
-
-class UsageError(ValueError):
-    """An argument that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Request:
-    """What a checked command line asks for; `parameters` always holds `profile` and `seed`."""
+    """A checked command line; `parameters` always holds `profile` and `seed`."""
 
     notebooks: list[Notebook]
     parameters: dict[str, Any]
@@ -60,10 +55,10 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
     try:
         if unknown:
             options = ["--" + name.replace("_", "-") for name in vars(arguments)]
-            raise UsageError(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], options)}")
+            raise ValueError(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], options)}")
         selected = select_notebooks(folder, arguments.only)
         return Request(selected, collect_parameters(arguments, selected), arguments.check_only)
-    except UsageError as error:
+    except ValueError as error:
         parser.error(str(error))
 
 
@@ -71,18 +66,18 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_all.sh",
         description="Train the models and regenerate every figure and table by running the notebooks in order. "
-        "A training that is already there with the same settings is loaded.",
+        "A finished training with the same settings is loaded.",
         epilog="Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/.",
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("--profile", metavar="NAME", help=f"settings: {', '.join(PROFILES)} (default: quick)")
     add("--seed", type=int, metavar="N", help="seed of every random choice (default: 0)")
-    add("--only", action="append", metavar="04", help="run just this notebook, by number or name; may be repeated")
-    add("--force", action="store_const", const=True, help="do again what is already there, training included")
-    add("--rerun-ablations", action="store_const", const=True, help="train the ablations again that are stored")
+    add("--only", action="append", metavar="04", help="run only this notebook, by number or name; may be repeated")
+    add("--force", action="store_const", const=True, help="redo everything, training included")
+    add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
-    add("--features", metavar="NAME", help=f"of the metrics: {', '.join(FEATURE_NETWORKS)} (default: the profile's)")
+    add("--features", metavar="NAME", help=f"for the metrics: {', '.join(FEATURE_NETWORKS)} (default: the profile's)")
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
     add("--check-only", action="store_true", help="check the arguments, run nothing")
@@ -97,11 +92,11 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
         only: numbers or names, commas allowed; all when None.
 
     Raises:
-        UsageError: for a name that is not there (with a suggestion), and for a notebook that cannot be run.
+        ValueError: for an unknown name (with a suggestion), and for a notebook that cannot be run.
     """
     files = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not files:
-        raise UsageError(f"no notebooks in {folder}: is this a whole checkout?")
+        raise ValueError(f"no notebooks in {folder}: is this a whole checkout?")
     if only is None:
         return [_read_notebook(path) for path in files]
     by_name = {path.stem: path for path in files}
@@ -111,12 +106,12 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
         name = name.strip().removesuffix(".ipynb")
         path = by_name.get(name) or by_number.get(name and name.zfill(2))
         if path is None and (folder / f"{name}.ipynb").is_file():
-            raise UsageError(f"notebook {name!r} is interactive: open it in JupyterLab")
+            raise ValueError(f"notebook {name!r} is interactive: open it in JupyterLab")
         if path is None and len(name) <= 2:
             likely = re.sub(r"\D", "", name).zfill(2)
-            raise UsageError(f"unknown notebook {name!r}{suggestion(likely, list(by_number))}")
+            raise ValueError(f"unknown notebook {name!r}{suggestion(likely, list(by_number))}")
         if path is None:
-            raise UsageError(f"unknown notebook {name!r}{suggestion(name, list(by_name))}")
+            raise ValueError(f"unknown notebook {name!r}{suggestion(name, list(by_name))}")
         chosen.add(path)
     return [_read_notebook(path) for path in files if path in chosen]
 
@@ -126,63 +121,60 @@ def _read_notebook(path: Path) -> Notebook:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells, kernel = content["cells"], content["metadata"]["kernelspec"]["name"]
     except (ValueError, KeyError) as error:
-        raise UsageError(f"{path.name} is not a notebook with a kernel: {error!r}") from error
+        raise ValueError(f"{path.name} is not a notebook with a kernel: {error!r}") from error
     if kernel != "python3":
-        raise UsageError(f"{path.name} asks for the kernel {kernel!r}: it must be 'python3'")
+        raise ValueError(f"{path.name} asks for the kernel {kernel!r}: it must be 'python3'")
     tagged = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
-        raise UsageError(f"{path.name} has {len(tagged)} cells tagged 'parameters': it must have one")
+        raise ValueError(f"{path.name} has {len(tagged)} cells tagged 'parameters': it must have one")
     defaults = {}
     try:
         for statement in ast.parse(tagged[0]).body:
             (target,) = statement.targets
             defaults[target.id] = ast.literal_eval(statement.value)
     except (SyntaxError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path.name}: its parameters cell must hold `name = literal` lines alone: {error}") from error
+        raise ValueError(f"{path.name}: its parameters cell may hold only lines `name = literal`: {error}") from error
     return Notebook(path, defaults)
 
 
 def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) -> dict[str, Any]:
-    """Return every notebook parameter that the command line sets, checked; `profile` and `seed` always.
+    """Return the notebook parameters that the command line sets, checked, and always `profile` and `seed`.
 
     Raises:
-        UsageError: for a name that no selected notebook declares, a value of another type than its default, or an
-            unknown profile, seed, device or folder; with a suggestion where there is one.
+        ValueError: for a name that no selected notebook declares, a value of another type than its default, or an
+            unknown profile, seed, device or folder; with a suggestion if possible.
     """
     options = ["profile", "seed", "force", "rerun_ablations", "data", "features", "device"]
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")
         if not equals:
-            raise UsageError(f"--parameter {entry}: expected NAME=VALUE")
+            raise ValueError(f"--parameter {entry}: expected NAME=VALUE")
         if name in given:
-            raise UsageError(f"{name!r} is given twice")
-        given[name] = _parse_value(text)
+            raise ValueError(f"{name!r} is given twice")
+        given[name] = parse_literal(text)
     for name, value in given.items():
         _check_declared(name, value, selected)
     parameters = {"profile": "quick", "seed": 0} | given
-    profile, seed = parameters["profile"], parameters["seed"]
-    if profile not in PROFILES:
-        raise UsageError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
-    if not 0 <= seed < SEEDS:
-        raise UsageError(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed}")
-    if "features" in given and given["features"] not in FEATURE_NETWORKS:
-        raise UsageError(f"unknown features {given['features']!r}{suggestion(given['features'], FEATURE_NETWORKS)}")
     if "device" in given and given["device"] not in DEVICES:
-        raise UsageError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
+        raise ValueError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
     if "data" in given:
         folder = Path(given["data"]).expanduser().resolve()  # the kernels have another working directory
         if not folder.exists():
-            raise UsageError(f"no such folder or zip: {given['data']!r}, given as data")
+            raise ValueError(f"no such folder or zip: {given['data']!r}, given as data")
         parameters["data"] = str(folder)
-    try:
-        load_config(profile, seed, parameters.get("data", ""), parameters.get("features", ""))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    requested_config(parameters)  # checks profile, seed, features and whether the profile needs data
     return parameters
 
 
-def _parse_value(text: str) -> Any:
+def requested_config(parameters: dict[str, Any]) -> Config:
+    """Return the configuration that the notebooks make of their parameters; ValueError as `load_config`."""
+    names = ("profile", "seed", "data", "features")
+    return load_config(**{name: parameters[name] for name in names if name in parameters})
+
+
+def parse_literal(text: str) -> Any:
+    """Return the value of a Python literal; any other text as it is."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -194,8 +186,8 @@ def _check_declared(name: str, value: Any, selected: list[Notebook]) -> None:
     if not declaring:
         known = sorted({name for notebook in selected for name in notebook.defaults})
         who = f"{selected[0].name} takes no" if len(selected) == 1 else "no selected notebook takes a"
-        raise UsageError(f"{who} parameter {name!r}{suggestion(name, known)}")
+        raise ValueError(f"{who} parameter {name!r}{suggestion(name, known)}")
     for notebook in declaring:
         default = notebook.defaults[name]
         if default is not None and type(value) is not type(default) and (type(value), type(default)) != (int, float):
-            raise UsageError(f"{name}={value!r}: {notebook.name} takes {type(default).__name__}, such as {default!r}")
+            raise ValueError(f"{name}={value!r}: {notebook.name} takes {type(default).__name__}, such as {default!r}")

@@ -1,9 +1,7 @@
-"""Figures made of numbers: thin functions from arrays and frames to a matplotlib figure.
+"""Charts about data, training and measurements: thin functions from arrays and frames to a matplotlib figure."""
 
-A function that draws one panel takes the `axes` to draw in, or makes a figure.
-"""
-
-import textwrap
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pivq.figures.style import BLUE, COLOURS, GREY, INK, ORANGE, PALE, PALETTE, SKY, WIDTH, colour_of
+from pivq.figures.style import BLUE, COLOURS, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, PALETTE, SKY, WIDTH, colour_of
 from pivq.figures.tables import format_column
 
-# What the columns of logs and tables are called in figures, and where better lies.
+# What the columns of logs are called in figures; the arrow points to better values.
 TITLES = {
     "l1": "training L1 ↓",
     "perceptual": "training perceptual distance ↓",
@@ -29,17 +28,18 @@ TITLES = {
     "heldout_psnr": "held-out PSNR (dB) ↑",
     "heldout_perceptual": "held-out perceptual distance ↓",
     "codes_in_use": "codes in use ↑",
-    "codes_per_image": "distinct codes an image ↑",
-    "frechet_distance": "Fréchet distance ↓",
+    "mean_codes_per_image": "distinct codes an image ↑",
 }
+ACROSS = 3  # panels in a row
+MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
 
 
 def plot_attributes(frame: pd.DataFrame, heldout: pd.DataFrame | None = None) -> Figure:
     """Draw how frequent each attribute is among the images where it can be seen, most frequent first.
 
     Args:
-        frame: {0, 1, missing}, one column an attribute (the training set).
-        heldout: the same of the held-out set, drawn as dots.
+        frame: {0, 1, missing}, one column per attribute (the training set).
+        heldout: the same for the held-out set, drawn as dots.
     """
     order = frame.mean().sort_values(ascending=False).index
     figure, axes = plt.subplots(figsize=(WIDTH, 0.6 + 0.2 * len(order)))
@@ -66,180 +66,77 @@ def plot_curves(
     marks: Mapping[str, int | Sequence[int]] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw training curves as small multiples, one panel a column, one line a run.
+    """Draw training curves as small multiples: one panel per column, one line per run.
 
     Args:
         logs: by name; each has `step` and columns of losses, missing where a row has none.
         marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel.
-        columns: which columns, in this order; all that `TITLES` knows by default.
+        columns: which columns, in this order; by default all that `TITLES` has.
 
     Raises:
-        ValueError: when no log has such a column.
+        ValueError: no log has such a column.
     """
     known = columns or [c for c in TITLES if any(c in log and log[c].notna().any() for log in logs.values())]
     if not known:
         raise ValueError(f"no log has any of the columns {list(TITLES)}")
-    across = min(3, len(known))
-    down = -(-len(known) // across)
-    # The legend has a panel of its own below the others, wherever the curves are.
-    names = [known[row * across : (row + 1) * across] for row in range(down)]
-    mosaic = [row + ["."] * (across - len(row)) for row in names] + [["legend"] * across]
-    ratios = [1.0] * down + [0.1 + 0.12 * -(-(len(logs) + len(marks or {})) // 3)]
-    figure, panels = plt.subplot_mosaic(mosaic, figsize=(WIDTH, 0.3 + 1.8 * sum(ratios)), height_ratios=ratios)
-    entries = {}
+    figure, panels = _panels(known, entries=len(logs) + len(marks or {}))
+    last_step = max(log["step"].max() for log in logs.values())
+    handles = {}
     for column in known:
         axes = panels[column]
-        for position, (name, log) in enumerate(logs.items()):
-            if column in log:
-                points = log[["step", column]].dropna()
-                marker = "o" if len(points) <= 30 else None
-                line = {"color": colour_of(name, position), "marker": marker, "markersize": 3.5, "linewidth": 1.5}
-                line["linestyle"] = (0, (3, 3)) if position else "-"  # curves that are the same both show
-                (entries[name],) = axes.plot(points["step"], points[column], alpha=0.85, **line)
-        for position, (name, steps) in enumerate((marks or {}).items()):
-            colour, style = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")][position % 4]
-            for step in np.atleast_1d(steps):
-                entries[name] = axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
+        handles |= _draw_lines(axes, logs, column) | _draw_marks(axes, marks or {})
         axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=10, loc="left")
-        axes.set_xlim(0, max(log["step"].max() for log in logs.values()))
+        axes.set_xlim(0, last_step)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        if column in known[-across:]:
+        if column in known[-ACROSS:]:
             axes.set_xlabel("step")
         else:
             axes.tick_params(labelbottom=False)
     panels["legend"].set_axis_off()
-    panels["legend"].legend(entries.values(), entries.keys(), loc="center", ncols=min(3, len(entries)))
+    panels["legend"].legend(handles.values(), handles.keys(), loc="center", ncols=min(3, len(handles)))
     return figure
 
 
-def plot_capacity(
-    lengths: Sequence[int],
-    curves: Mapping[str, Sequence[float]],
-    measured: Sequence[tuple[str, int, float]] = (),
-    title: str = "",
-    axes: Axes | None = None,
-) -> Figure:
-    """Draw information capacity in bits against representation length L (Fig. 4).
-
-    Args:
-        lengths: values of L.
-        curves: bits at each length, by label; written at the end of its line, in the colour of what it names.
-        measured: points (label, L, bits).
-        title: above the panel.
-        axes: to draw in.
-    """
-    if axes is None:
-        _, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    panels = [axes]
-    if measured and max(length for _, length, _ in measured) < 0.2 * max(lengths):
-        panels.append(_zoom(axes, 2 * max(length for _, length, _ in measured), lengths, curves))
-    for panel in panels:
-        for position, (label, bits) in enumerate(curves.items()):
-            panel.plot(lengths, bits, color=colour_of(label, position), linewidth=2.2)
-    top = max([max(bits) for bits in curves.values()] + [bits for _, _, bits in measured])
-    # Labels at the right end, moved apart where the lines end close together.
-    ends = sorted(((bits[-1], i, label) for i, (label, bits) in enumerate(curves.items())), key=lambda end: end[0])
-    lowest = 0.0
-    for height, position, label in ends:
-        text = label if "\n" in label else textwrap.fill(label, 22)
-        need = 0.055 * top * (1 + text.count("\n"))
-        lowest = max(height, lowest + need / 2)
-        colour = colour_of(label, position)
-        axes.annotate(text, (1.02, lowest), xycoords=("axes fraction", "data"), va="center", color=colour,
-                      fontsize=9.5, annotation_clip=False)  # fmt: skip
-        lowest += need / 2 + 0.02 * top
-    for position, (label, length, bits) in enumerate(measured):
-        style = {"color": colour_of(label, position), "edgecolor": "white", "linewidth": 1.2, "zorder": 4, "s": 80}
-        for panel in panels:
-            panel.scatter([length], [bits], marker="Do^s"[position % 4], label=f"{label}: {bits:,.0f} bits", **style)
-    axes.set(xlabel="representation length L", ylabel="capacity (bits)", xlim=(0, max(lengths)), ylim=(0, 1.05 * top))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_title(title, loc="left")
-    if measured:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handletextpad=0.2)
-    return axes.figure
+def _panels(names: Sequence[str], entries: int) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel per name, `ACROSS` in a row, and below them one for a legend of `entries`."""
+    across = min(ACROSS, len(names))
+    rows = [list(names[i : i + across]) for i in range(0, len(names), across)]
+    rows[-1] += ["."] * (across - len(rows[-1]))
+    ratios = [1.0] * len(rows) + [0.1 + 0.12 * math.ceil(entries / 3)]
+    size = (WIDTH, 0.3 + 1.8 * sum(ratios))
+    return plt.subplot_mosaic([*rows, ["legend"] * across], figsize=size, height_ratios=ratios)
 
 
-def _zoom(axes: Axes, longest: int, lengths: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Axes:
-    """Return an inset, in the corner above the curves, for the representations up to the length `longest`."""
-    inset = axes.inset_axes((0.08, 0.5, 0.36, 0.41))
-    highest = max(bits for curve in curves.values() for n, bits in zip(lengths, curve, strict=True) if n <= longest)
-    inset.set(xlim=(0, longest), ylim=(0, 1.05 * highest))
-    inset.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    inset.yaxis.set_major_locator(MaxNLocator(4))
-    inset.tick_params(labelsize=8)
-    inset.set_title("small L, enlarged", fontsize=9, loc="left", color=GREY)
-    return inset
+def _draw_lines(axes: Axes, logs: Mapping[str, pd.DataFrame], column: str) -> dict[str, Line2D]:
+    """Draw a column of each log that has it; return the lines by the log's name."""
+    lines = {}
+    for position, (name, log) in enumerate(logs.items()):
+        if column in log:
+            points = log[["step", column]].dropna()
+            style = {"color": colour_of(name, position), "markersize": 3.5, "linewidth": 1.5, "alpha": 0.85}
+            style["marker"] = "o" if len(points) <= 30 else None
+            style["linestyle"] = (0, (3, 3)) if position else "-"  # of two equal curves both can be seen
+            (lines[name],) = axes.plot(points["step"], points[column], **style)
+    return lines
 
 
-def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Figure:
-    """Draw how each model uses its codebook: codes by frequency, and distinct codes an image.
-
-    Args:
-        codes: `(N, L)` whole numbers in 0 … K − 1, by name of the model.
-        codebook_size: K.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
-    width = 0.8 / len(codes)
-    for position, (name, rows) in enumerate(codes.items()):
-        rows, colour = np.asarray(rows), colour_of(name, position)
-        uses = np.sort(np.bincount(rows.ravel(), minlength=codebook_size))[::-1] / len(rows)
-        in_use = f"{np.count_nonzero(uses):,} of {codebook_size:,}"
-        style = {"color": colour, "linestyle": ["-", "--"][position % 2]}
-        left.plot(np.arange(1, codebook_size + 1), uses, label=f"{name}: {in_use} codes in use", **style)
-        distinct = 1 + (np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1)
-        values, times = np.unique(distinct, return_counts=True)
-        offset = (position - (len(codes) - 1) / 2) * width
-        label = f"{name}: {distinct.mean():.2f} on average"
-        right.bar(values + offset, times / len(rows), width, color=colour, label=label)
-    left.set(xlabel="codes, most used first", ylabel="uses an image", xlim=(0, codebook_size), ylim=(0, None))
-    right.set(xlabel="distinct codes an image", ylabel="share of images", ylim=(0, None))
-    low, high = right.get_xlim()
-    if high - low < 4:  # all images alike: whole numbers on both sides
-        right.set_xlim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)
-    right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    right.yaxis.set_major_formatter(PercentFormatter(1))
-    for axes in (left, right):  # the legend above: it can meet neither lines nor bars
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
-    return figure
-
-
-def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) -> Figure:
-    """Draw which learned token (slot) uses which code: one column a code in use, sorted by the slot that uses it most.
-
-    Args:
-        counts: `(L, K)`, how often slot l takes code k.
-        title: before the share of uses that fall to their code's main slot.
-        axes: to draw in.
-    """
-    counts = np.asarray(counts)
-    if axes is None:
-        _, axes = plt.subplots(figsize=(WIDTH, 3.6))
-    used = counts[:, counts.sum(axis=0) > 0]
-    shares = used / used.sum(axis=0)
-    shares = shares[:, np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))]
-    picture = axes.imshow(shares, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    main = used.max(axis=0).sum() / used.sum()
-    heading = f"{title}: " if title else ""
-    axes.set_title(f"{heading}{main:.1%} of all uses fall to their code's main token", loc="left")
-    axes.set(xlabel=f"the {used.shape[1]:,} codes in use", ylabel="learned token")
-    axes.grid(False)
-    axes.set_facecolor(PALE)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    bar = axes.figure.colorbar(picture, ax=axes, pad=0.01, aspect=18, format=PercentFormatter(1))
-    bar.set_label("share of the code's uses")
-    bar.outline.set_visible(False)
-    return axes.figure
+def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> dict[str, Line2D]:
+    """Draw vertical lines at steps; return one line per name."""
+    lines = {}
+    for (name, steps), (colour, style) in zip(marks.items(), itertools.cycle(MARK_STYLES), strict=False):
+        for step in np.atleast_1d(steps):
+            lines[name] = axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
+    return lines
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:
-    """Draw the accuracy of each attribute's probe, with error bars, beside the majority baseline (Fig. 5).
+    """Draw the accuracy of each attribute's probe, with error bars, and the majority baseline (Fig. 5).
 
     Args:
-        frame: one row an attribute, drawn in this order: `attribute`, `accuracy`, `std` (over the folds), `baseline`.
-            A filled dot is `significant`, or without such a column more than one standard deviation above the baseline.
+        frame: one row per attribute, drawn in this order: `attribute`, `accuracy`, `std` (over the folds), `baseline`.
+            A filled dot is `significant`; without such a column, more than one standard deviation above the baseline.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.28 * len(frame)))
     y = np.arange(len(frame))
@@ -258,12 +155,12 @@ def plot_probing(frame: pd.DataFrame) -> Figure:
     axes.set(ylim=(len(frame) - 0.4, -0.6), xlim=(np.floor(lowest * 20) / 20 - 0.01, 1.012), xlabel="accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", length=0)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, handletextpad=0.3)
+    axes.legend(**LEGEND_ABOVE, ncols=3, handletextpad=0.3)
     return figure
 
 
 def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
-    """Draw short runs that differ in one setting: one row a run, one panel a measurement.
+    """Draw short runs that differ in one setting: one row per run, one panel per measurement.
 
     Args:
         frame: its first column names the runs; the others are numbers, whose names are the titles.
@@ -280,8 +177,8 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
         axes.scatter(values, y, color=colours, s=48, zorder=3)
         for position, value in enumerate(values):
             if np.isfinite(value):
-                beside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-                axes.annotate(texts[position], (value, position), **beside)
+                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
+                axes.annotate(texts[position], (value, position), **place)
         axes.set_title(measure, fontsize=10, loc="left")
         axes.set(ylim=(len(frame) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
         axes.set_yticks(y, names)
@@ -291,7 +188,7 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
 
 
 def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure:
-    """Draw, image by image, how much more than the least total distance other ways of assigning codes pay.
+    """Draw how much each image's total distance exceeds the optimum under other ways of assigning codes.
 
     Args:
         optimal: `(N,)`, total distance of the optimal matching, Eq. (3).
@@ -311,13 +208,13 @@ def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure
 
 
 def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np.ndarray, np.ndarray]) -> Figure:
-    """Draw how an image moves along smooth paths, beside cross-fades between the same ends.
+    """Draw how an image moves along smooth paths, and along cross-fades between the same ends.
 
     Args:
-        walks: `(P, T)`, how far each path's image is from its beginning, in distances between the ends, at T shares
-            of its codes exchanged from 0 to 1.
-        crossfade: the same of cross-fades.
-        contrast: detail of the images of paths, and of cross-fades, at these shares, in the mean of both ends'.
+        walks: `(P, T)`, distance of each path's image from its start, as a share of the distance between the ends,
+            at T shares of exchanged codes from 0 to 1.
+        crossfade: the same for cross-fades.
+        contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
     t = np.linspace(0, 1, walks.shape[1])
@@ -335,7 +232,7 @@ def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np
 
 
 def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:
-    """Draw the distribution of distances in several groups: the share of each group up to a distance.
+    """Draw the cumulative distribution of distances in several groups.
 
     Args:
         groups: distances `(N,)` by name, in the order of the legend.
@@ -349,5 +246,5 @@ def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:
         axes.plot(values, shares, label=f"{name}: median {np.median(values):.2f}", linewidth=2.2, **style)
     axes.set(xlabel=xlabel, ylabel="share of the images", ylim=(0, 1.02), xlim=(0, None))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+    axes.legend(**LEGEND_ABOVE, ncols=2)
     return figure

@@ -1,4 +1,4 @@
-"""Drawn figures: the architecture with its true sizes (Fig. 2), and how latents are given codes (Fig. 3)."""
+"""Drawn figures: the architecture with its true sizes (Fig. 2), and which latent gets which code (Fig. 3)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from matplotlib.patheffects import withStroke
 from pivq.config import ModelConfig
 from pivq.figures.style import BLUE, GREY, INK, VERMILLION, WIDTH
 
-# What is drawn in which tint: fill and edge.
+# Tints, fill and edge, of what is drawn.
 GRID = "#CFE6F5", "#3E8FC1"  # feature maps and the tokens of the grid
 CODE = "#FBDDA6", "#C98600"  # learned tokens, latents, codes
 OUTPUT = "#C9E9DD", "#00805E"  # learned output embeddings
 PLAIN = "#F1F1F1", "#8C8C8C"  # networks
-UNUSED = "white", "#8C8C8C"  # outputs that are thrown away
+UNUSED = "white", "#8C8C8C"  # outputs that are not used
 
 
 class _Canvas:
@@ -62,7 +62,7 @@ class _Canvas:
     def tokens(
         self, x: float, top: float, bottom: float, tint: tuple[str, str], count: int, numbered: bool = True
     ) -> None:
-        """Draw a column of tokens between two heights, the middle ones as dots; a number says that it has a place."""
+        """Draw a column of tokens between two heights, too many as dots; those with a position are numbered."""
         side = 0.19
         places = int((top - bottom) / (side + 0.025))
         step = (top - bottom) / places
@@ -87,9 +87,9 @@ def draw_architecture(
 
     Args:
         config: the sizes.
-        image: `(H, W, 3)` uint8 to stand for x; a frame without it.
+        image: `(H, W, 3)` uint8, shown as x; None draws an empty frame.
         reconstruction: the same for x̂.
-        seed: of the code numbers in the picture and their places.
+        seed: of the code numbers in the picture and of their places.
     """
     page = _Canvas(WIDTH, 5.35)
     high, low = 4.0, 1.33  # middle of the encoder's row, of the decoder's
@@ -160,7 +160,7 @@ def _draw_path(page: _Canvas, x: float, y: float, config: ModelConfig, down: boo
 
 
 def _draw_bottleneck(page: _Canvas, config: ModelConfig, high: float, low: float, seed: int) -> None:
-    """Draw the latents' way through the quantizer into an unordered set of codes."""
+    """Draw how latents pass through the quantizer into an unordered set of codes."""
     x, middle, sent = 7.58, (high + low) / 2 + 0.03, high - 0.555
     page.text(x, sent + 0.07, f"latents $z_e$\n{config.num_codes:,} × {config.dim:,}", 8, CODE[1], va="bottom")
     page.axes.plot([6.25, x, x], [sent, sent, middle + 0.6], color=INK, linewidth=1.2, solid_joinstyle="round")
@@ -195,7 +195,7 @@ def draw_matching(
     codebook: np.ndarray,
     assignments: Mapping[str, Sequence[int]],
 ) -> Figure:
-    """Draw in a plane which code each latent of one image gets, one panel a method (Fig. 3).
+    """Draw in a plane which code each latent of one image gets, one panel per method (Fig. 3).
 
     Args:
         latents: `(L, 2)`.
@@ -203,7 +203,7 @@ def draw_matching(
         assignments: code of each latent, L whole numbers, by the title of the panel: nearest and matching.
 
     Raises:
-        ValueError: for points that are not in a plane, or another number of codes than of latents.
+        ValueError: for points that are not in a plane, or codes that are not one per latent.
     """
     latents, codebook = np.asarray(latents, float), np.asarray(codebook, float)
     if latents.ndim != 2 or codebook.ndim != 2 or latents.shape[1] != 2 or codebook.shape[1] != 2:
@@ -216,7 +216,7 @@ def draw_matching(
     for column, (title, codes) in enumerate(assignments.items()):
         axes, codes = figure.add_subplot(rows[0, column], sharex=axes, sharey=axes), np.asarray(codes)
         if codes.shape != (len(latents),):
-            raise ValueError(f"{title}: {len(latents)} codes needed, one a latent, got {codes.shape}")
+            raise ValueError(f"{title}: expected {len(latents)} codes, one per latent, got shape {codes.shape}")
         _draw_plane(axes, latents, codebook, codes)
         used = len(np.unique(codes))
         axes.set_title(f"{title}\n{len(latents)} latents, {used} code{'s' * (used > 1)}", fontsize=10)
@@ -244,7 +244,7 @@ def _draw_plane(axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np
         (times > 1, VERMILLION, "white", 75),
     ):
         axes.scatter(*codebook[chosen].T, marker="s", s=size, facecolor=face, edgecolor=edge, linewidth=1.0, zorder=3)
-    for code in np.flatnonzero(times > 1):  # how many latents, written on the side away from them
+    for code in np.flatnonzero(times > 1):  # the number of latents, on the side away from them
         away = codebook[code] - latents[codes == code].mean(axis=0)
         away = 14 * away / np.linalg.norm(away) if away.any() else (0, 14)
         halo = [withStroke(linewidth=2.5, foreground="#FAFAFA")]
@@ -261,7 +261,7 @@ def _draw_plane(axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np
 def draw_example(
     latents: Sequence[float], codebook: Sequence[float], assignments: Mapping[str, Sequence[int]]
 ) -> Figure:
-    """Draw an example on a line that can be followed by hand: latents above, codes below, each distance on its way.
+    """Draw a one-dimensional example to follow by hand: latents above, codes below, distances on the lines between.
 
     Args:
         latents: L numbers.

@@ -17,15 +17,15 @@ from pivq.figures.style import BLUE, GREY, INK, ORANGE, WIDTH
 
 Images = np.ndarray | torch.Tensor
 GAP = 0.05  # inches between images
-LINE = 0.15  # inches, a line of type
-LETTER = 0.066  # inches, a letter of that type on average
+LINE = 0.15  # inches, height of a line of text
+LETTER = 0.066  # inches, average width of a letter
 
 
 def as_pixels(images: Images) -> np.ndarray:
-    """Return images `(N, 3, H, W)` as uint8 `(N, H, W, 3)`, the way matplotlib wants them.
+    """Return images `(N, 3, H, W)` as uint8 `(N, H, W, 3)`, as matplotlib expects them.
 
     Raises:
-        ValueError: for another shape, or floats that are no image in [0, 1].
+        ValueError: for another shape, or floats that are not images in [0, 1].
     """
     array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
     if array.ndim != 4 or array.shape[1] != 3:
@@ -38,7 +38,7 @@ class _Page:
 
     def __init__(self, width: float, height: float):
         self.figure = plt.figure(figsize=(width, height))
-        self.figure.set_layout_engine("none")  # or the style's engine would look for panels to arrange
+        self.figure.set_layout_engine("none")  # the style's engine would move the images
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, width), ylim=(height, 0))
         self.axes.set_axis_off()
@@ -50,7 +50,7 @@ class _Page:
             self.axes.add_patch(box)
 
     def text(self, x: float, y: float, text: str, ha: str = "center", va: str = "bottom", **style) -> None:
-        if va == "bottom" and "\n" not in text:  # by the baseline, so that words with and without a g stand level
+        if va == "bottom" and "\n" not in text:  # on one baseline, so that words with and without a g are level
             y, va = y - 0.03, "baseline"
         self.axes.text(x, y, text, ha=ha, va=va, **({"fontsize": 9, "color": INK, "linespacing": 1.1} | style))
 
@@ -77,7 +77,7 @@ def plot_images(
         column_labels: a text above each column.
 
     Raises:
-        ValueError: for images of another shape, or labels that do not fit in number.
+        ValueError: for images of another shape, or a wrong number of labels.
     """
     pixels = as_pixels(images)
     rows = -(-len(pixels) // columns)
@@ -87,7 +87,7 @@ def plot_images(
         ("column_labels", column_labels, columns),
     ):
         if given is not None and len(given) != needed:
-            raise ValueError(f"{name}: {len(given)} given for {needed}")
+            raise ValueError(f"{name}: expected {needed}, got {len(given)}")
     left = 0.1 + LETTER * max((len(line) for text in row_labels or [] for line in text.split("\n")), default=0)
     size = _cell_size(WIDTH - left, columns)
     wrapped = [textwrap.fill(title, max(4, int(size / LETTER))) for title in titles or [""] * len(pixels)]
@@ -114,7 +114,7 @@ def plot_reconstructions(originals: Images, reconstructions: Mapping[str, Images
     """Draw originals `(N, 3, H, W)` in the first row and each model's reconstructions of them in a row below."""
     rows = [as_pixels(images) for images in (originals, *reconstructions.values())]
     if any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError(f"each row needs one image per original, got {[len(row) for row in rows]}")
+        raise ValueError(f"each row needs one image per original, got rows of {[len(row) for row in rows]}")
     stacked = np.moveaxis(np.concatenate(rows), 3, 1)
     return plot_images(stacked, columns=len(rows[0]), row_labels=["original", *reconstructions])
 
@@ -123,7 +123,8 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     """Draw smooth interpolations (Fig. 1): two different paths for each pair, its source images left and right.
 
     Args:
-        paths: two for each pair, in a row: each `(|R| + 1, 3, H, W)`, from t = 0 (image b) to t = |R| (image a).
+        paths: two for each pair, one after the other, each `(|R| + 1, 3, H, W)` from t = 0 (image b) to t = |R|
+            (image a).
         sources: `(2 * pairs, 3, H, W)`: image b, image a of the first pair, of the second, …; framed.
         titles: a line above each pair, such as the number of its possible paths.
         frames: images shown of each path, evenly spaced in t, both ends included.
@@ -133,7 +134,8 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     """
     ends = as_pixels(sources)
     if len(paths) != len(ends) or len(paths) % 2 or (titles and len(titles) != len(paths) // 2):
-        raise ValueError(f"{len(paths)} paths, {len(ends)} source images, {len(titles)} titles: need 2, 2, 1 a pair")
+        counts = f"{len(paths)} paths, {len(ends)} source images, {len(titles)} titles"
+        raise ValueError(f"{counts}: expected 2, 2, 1 per pair")
     pairs, big, apart = len(paths) // 2, 1.1, 0.16
     size = _cell_size(WIDTH - 2 * (big + apart), frames)
     block = max(2 * size + GAP, big)
@@ -161,7 +163,7 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
 
 
 def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Images) -> Figure:
-    """Draw samples of Algorithm 1 between the two images that they are recombined from.
+    """Draw samples of Algorithm 1 between their parents, the two images whose codes they recombine.
 
     Args:
         parents_a: `(N, 3, H, W)`.
@@ -195,7 +197,7 @@ def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Ima
 
 
 def plot_nearest_neighbours(samples: Images, neighbours: Images, distances: np.ndarray) -> Figure:
-    """Draw samples with their nearest training images beside them: a memorised image would stand next to itself.
+    """Draw each sample next to its nearest training images: a memorised sample would look like one of them.
 
     Args:
         samples: `(N, 3, H, W)`.

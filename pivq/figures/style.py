@@ -2,20 +2,22 @@
 
 import seaborn as sns
 
-WIDTH = 8.5  # inches; shown about 850 pixels wide, one inch is about 100 pixels and 10 points about 14
+WIDTH = 8.5  # inches; at 100 pixels per inch a figure is 850 pixels wide, and 10 points are about 14 pixels
 
-# Okabe and Ito's palette, told apart with every common colour blindness.
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+# The palette of Okabe and Ito: distinct for readers with any common colour blindness.
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE, INK = "#8C8C8C", "#DDDDDD", "#222222"
 PALETTE = [BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW, GREY]
+
+LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}  # above the panel, where it covers no data
 
 # The colour that a thing has in every figure.
 COLOURS = {"matching": BLUE, "nearest": VERMILLION, "positional": GREEN, "multiset": PURPLE, "baseline": GREY}
 
 
 def colour_of(name: str, position: int = 0) -> str:
-    """Return the colour of the thing that `name` speaks of, or the palette's at `position` if it is none of them.
+    """Return the colour of what `name` mentions; if it mentions none of `COLOURS`, the palette's at `position`.
 
     Example:
         >>> colour_of("PI-VQ, matching") == COLOURS["matching"]
@@ -28,7 +30,7 @@ def colour_of(name: str, position: int = 0) -> str:
 
 
 def use_style() -> None:
-    """Set the one style of all figures. The font is the one that comes with matplotlib: equal on every machine."""
+    """Set the style of all figures. The font comes with matplotlib, so figures are equal on every machine."""
     sns.set_theme(
         style="ticks",
         palette=PALETTE,

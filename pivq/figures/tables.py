@@ -12,7 +12,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
     Missing values become "–", booleans "yes" and "no".
 
     Raises:
-        ValueError: for a frame without columns, or with two of one name.
+        ValueError: for a frame without columns, or with two columns of the same name.
 
     Example:
         >>> print(to_markdown(pd.DataFrame({"method": ["matching"], "bits": [2220.71]})), end="")
@@ -21,16 +21,12 @@ def to_markdown(frame: pd.DataFrame) -> str:
         | matching | 2,221 |
     """
     if not len(frame.columns) or not frame.columns.is_unique:
-        raise ValueError(f"a table needs columns of different names, got {list(frame.columns)}")
-    numeric = [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in frame.dtypes]
-    columns = [format_column(frame[name]) for name in frame.columns]
-    rows = [
-        [str(name) for name in frame.columns],
-        ["---:" if is_number else "---" for is_number in numeric],
-        *zip(*columns, strict=True),
-    ]
-    lines = ["|" + "|".join(rows[1]) + "|" if i == 1 else "| " + " | ".join(row) + " |" for i, row in enumerate(rows)]
-    return "\n".join(lines) + "\n"
+        raise ValueError(f"a table needs columns with different names, got {list(frame.columns)}")
+    columns = [frame[name] for name in frame.columns]
+    rule = ["---:" if _is_number(column) else "---" for column in columns]
+    rows = [map(str, frame.columns), *zip(*map(format_column, columns), strict=True)]
+    header, *body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return "\n".join([header, f"|{'|'.join(rule)}|", *body]) + "\n"
 
 
 def format_column(column: pd.Series) -> list[str]:
@@ -41,10 +37,16 @@ def format_column(column: pd.Series) -> list[str]:
         ['0.036', '0.110', '–']
     """
     numbers = [abs(float(v)) for v in column if isinstance(v, float | np.floating) and np.isfinite(v)]
-    largest = max(numbers, default=0.0)
-    whole = all(number.is_integer() for number in numbers)
-    decimals = 0 if whole else next(d for bound, d in ((1000, 0), (100, 1), (10, 2), (0, 3)) if largest >= bound)
+    decimals = 0 if all(number.is_integer() for number in numbers) else _decimals(max(numbers))
     return [_format_cell(value, decimals) for value in column]
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _decimals(largest: float) -> int:
+    return 3 if largest < 10 else 2 if largest < 100 else 1 if largest < 1000 else 0
 
 
 def _format_cell(value: Any, decimals: int) -> str:

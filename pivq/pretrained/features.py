@@ -8,9 +8,6 @@ Fréchet distance is named after its network and is FID only with Inception.
 import hashlib
 import json
 import os
-import warnings
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,14 +19,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pivq.config import suggestion
-from pivq.data import from_uint8, to_uint8
+from pivq.data import to_uint8
 from pivq.pretrained.efficientnet import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
 from pivq.pretrained.weights import INCEPTION
 from pivq.profiles import FEATURE_NETWORKS
-from pivq.storage.writing import atomic_write
+from pivq.storage.writing import file_digest, kept_arrays
 
 # Source: assumption. On photographs of faces, 64×64, blurred or mixed images stand out from real ones more clearly at
-# 96 pixels than at 64; 128 tells them apart little better and the 224 of its training cost five times as much.
+# 96 pixels than at 64; 128 is hardly better, and the 224 of its training costs five times as much.
 LITE_INPUT_SIZE = 96
 
 
@@ -55,7 +52,7 @@ class FeatureNet(nn.Module):
         self.network = network.eval().requires_grad_(False)
         self.preprocessing = preprocessing
         self.weights_digest = weights_digest
-        # Where the network is: a scripted or a folded one may have no parameters to ask.
+        # Holds the device: a scripted or folded network may have no parameters.
         self.register_buffer("_location", torch.zeros(0), persistent=False)
 
     @property
@@ -64,28 +61,22 @@ class FeatureNet(nn.Module):
         return self._location.device
 
     def train(self, mode: bool = True) -> "FeatureNet":
-        """Stay in evaluation mode: the network is a fixed ruler."""
+        """Stay in evaluation mode: the network is never trained."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Return features float32 `(B, F)` of images `(B, 3, H, W)`, float in [0, 1].
-
-        Images are first rounded to the 256 levels they would have in a file, values a little outside [0, 1] being cut
-        off, so that decoded and stored images are measured alike.
+        """Return features float32 `(B, F)` of images `(B, 3, H, W)`, uint8; `extract` takes floats too.
 
         Raises:
-            ValueError: another shape, images that are not floats, or values that cannot be meant as [0, 1].
+            ValueError: another shape or type.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(f"images must be float (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
-        low, high = (bound.item() for bound in images.aminmax())
-        if not (low >= -0.5 and high <= 1.5):  # false for NaN too
-            raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
-        return self._features(to_uint8(images.to(self.device)).float()).float()
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
+        return self._features(images.to(self.device).float()).float()
 
     def _features(self, levels: Tensor) -> Tensor:
-        """Return features `(B, F)` of float images holding whole levels from 0 to 255."""
+        """Return features `(B, F)` of images `(B, 3, H, W)` given as float levels 0, 1, …, 255."""
         raise NotImplementedError
 
 
@@ -96,8 +87,8 @@ class EfficientNetLite0(FeatureNet):
         input_size: pixels that images are resized to, a multiple of 32.
 
     Raises:
-        ValueError: an input size that is no positive multiple of 32.
-        ImportError: the packages with the architecture or the weights are missing.
+        ValueError: an input size that is not a positive multiple of 32.
+        ImportError: the package with the architecture or the one with the weights is missing.
     """
 
     name, label, num_features = "efficientnet_lite0", "EfficientNet-Lite0", 1280
@@ -108,7 +99,7 @@ class EfficientNetLite0(FeatureNet):
         super().__init__(
             network=fold_batch_norms(network).to(memory_format=torch.channels_last),
             preprocessing=f"levels, bilinear antialiased to {input_size}, (x - 127) / 128, batch norms folded",
-            weights_digest=_file_digest(weights_file),
+            weights_digest=file_digest(weights_file),
         )
         self.input_size = input_size
 
@@ -134,7 +125,7 @@ class CleanInception(FeatureNet):
         from cleanfid.inception_torchscript import InceptionV3W
 
         network = InceptionV3W(str(weights_file.parent), download=False, resize_inside=False)
-        super().__init__(network, "levels, clean-fid resizing to 299", _file_digest(weights_file))
+        super().__init__(network, "levels, clean-fid resizing to 299", file_digest(weights_file))
 
     def _features(self, levels: Tensor) -> Tensor:
         from cleanfid.resize import build_resizer
@@ -152,8 +143,8 @@ def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.d
         device: where it runs.
 
     Raises:
-        ValueError: an unknown name, or a file of weights that is another one by its checksum.
-        FileNotFoundError: the Inception weights are not in place; the message says where they belong.
+        ValueError: an unknown name, or a weights file with another checksum.
+        FileNotFoundError: the Inception weights are missing; the message says where they belong.
         ImportError: a package with the network or its weights is missing.
     """
     if name not in FEATURE_NETWORKS:
@@ -167,10 +158,13 @@ def extract(
 ) -> NDArray[np.float32]:
     """Return the features of images, computed batch by batch.
 
+    Floats are first rounded to the 256 levels that they would have in a file, and values a little outside [0, 1] are
+    clamped, so that decoded and stored images are measured alike.
+
     Args:
-        network: maps float images `(B, 3, H, W)` in [0, 1] to features `(B, F)`.
-        images: a tensor `(N, 3, H, W)`, uint8 or float in [0, 1]; a data set whose items are such `(3, H, W)`; or any
-            iterable of batches `(B, 3, H, W)`, such as `pivq.inference.decoded_batches`, never held as a whole.
+        network: maps uint8 images `(B, 3, H, W)` to features `(B, F)`.
+        images: a tensor `(N, 3, H, W)`, uint8 or float in [0, 1]; a data set of such items `(3, H, W)`; or an iterable
+            of such batches `(B, 3, H, W)`, for example `pivq.inference.decode_levels`, never held as a whole.
         batch_size: images at a time; an iterable of batches has its own.
         progress: show a progress bar.
 
@@ -178,13 +172,14 @@ def extract(
         float32 `(N, F)`.
 
     Raises:
-        ValueError: no images, images that the network refuses, or a feature that is not finite.
+        ValueError: no images, floats that are not in [0, 1], images that the network refuses, or a feature that is not
+            finite.
     """
     features: list[NDArray] = []
     total = len(images) if _is_indexed(images) else None
     with tqdm(total=total, desc="features", unit="img", disable=not progress) as bar:
-        for batch in _batches(images, batch_size):
-            rows = network(from_uint8(batch) if batch.dtype == torch.uint8 else batch).cpu().numpy()
+        for levels in map(_levels, _batches(images, batch_size)):
+            rows = network(levels).cpu().numpy()
             bad = np.nonzero(~np.isfinite(rows).all(axis=1))[0]
             if len(bad):
                 raise ValueError(f"the features of image {sum(map(len, features)) + bad[0]} are not finite")
@@ -203,19 +198,19 @@ def cached_features(
     progress: bool = True,
     identity: str | None = None,
 ) -> NDArray[np.float32]:
-    """Return the features of images, out of `cache_dir` if exactly these were extracted before.
+    """Return the features of images, from `cache_dir` if exactly these were extracted before.
 
-    The key holds network, weights, preprocessing and the content of the images, so neither another network nor
-    changed images ever meet old features. A damaged file is reported and made again.
+    The key holds network, weights, preprocessing and the content of the images, so the features of another network or
+    of other images are never returned. A damaged file causes a warning and is made again.
 
     Args:
         network: see `extract`.
         images: see `extract`; without `identity`, a tensor or data set, which can be read more than once.
         cache_dir: folder of the cache, created if missing.
-        batch_size: see `extract`; features differ in the last bits with it, so it is part of the key.
+        batch_size: see `extract`; it changes the last bits of features, so it is part of the key.
         progress: show a progress bar while extracting.
-        identity: what is equal only where the images are, such as a data set's fingerprint, or a digest of codes and
-            of the model that decodes them; saves reading the images for their digest.
+        identity: a text that is equal only for equal images, such as a data set's fingerprint, or a digest of codes and
+            of the model that decodes them. It saves reading the images for their digest.
 
     Returns:
         float32 `(N, F)`.
@@ -236,35 +231,23 @@ def cached_features(
         }
     )
     path = Path(cache_dir) / f"features-{network.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    if path.exists():
-        try:
-            return _read_features(path, key)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            warnings.warn(f"{path} is damaged ({error}); its features are extracted again", stacklevel=2)
-    features = extract(network, images, batch_size, progress)
-    with atomic_write(path) as temporary:
-        np.savez(temporary, features=features, key=key, sha256=hashlib.sha256(features).hexdigest())
-    return features
+    return kept_arrays(
+        path,
+        {"key": key},
+        lambda: {"features": extract(network, images, batch_size, progress)},
+        "the features",
+        digest=lambda arrays: hashlib.sha256(np.ascontiguousarray(arrays["features"])).hexdigest(),
+        compress=False,
+    )["features"]
 
 
 def images_digest(images: Tensor | Iterable[Tensor]) -> str:
-    """Return a SHA-256 over the shape and the 8-bit levels of images; see `extract` for what these may be."""
+    """Return the SHA-256 of the shape and the uint8 levels of images, which are as in `extract`."""
     digest = hashlib.sha256()
-    for batch in _batches(images, 256):
-        digest.update(str(tuple(batch.shape[1:])).encode())
-        levels = batch if batch.dtype == torch.uint8 else to_uint8(batch)
+    for levels in map(_levels, _batches(images, 256)):
+        digest.update(str(tuple(levels.shape[1:])).encode())
         digest.update(levels.contiguous().cpu().numpy())
     return digest.hexdigest()
-
-
-def _read_features(path: Path, key: str) -> NDArray[np.float32]:
-    with np.load(path, allow_pickle=False) as file:
-        features, stored_key, digest = file["features"], str(file["key"]), str(file["sha256"])
-    if stored_key != key:
-        raise ValueError("it holds the features of other images")
-    if hashlib.sha256(np.ascontiguousarray(features)).hexdigest() != digest:
-        raise ValueError("its checksum does not match")
-    return features
 
 
 def _is_indexed(images: Tensor | Iterable[Tensor]) -> bool:
@@ -285,6 +268,11 @@ def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Ten
             yield torch.stack([images[i] for i in range(start, min(start + batch_size, len(images)))])
 
 
-def _file_digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _levels(images: Tensor) -> Tensor:
+    """Return images, uint8 or float in [0, 1], as uint8."""
+    if images.dtype == torch.uint8:
+        return images
+    low, high = (bound.item() for bound in images.aminmax())
+    if not (low >= -0.5 and high <= 1.5):  # false for NaN too
+        raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
+    return to_uint8(images)

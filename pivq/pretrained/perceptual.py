@@ -19,7 +19,7 @@ class EfficientNetStages(nn.Module):
 
     def __init__(self):
         super().__init__()
-        # The argument fixes the padding of strided convolutions only, the same for every multiple of 32.
+        # The argument only fixes the padding of strided convolutions, which is the same for every multiple of 32.
         network = fold_batch_norms(efficientnet_lite0(64)[0]).to(memory_format=torch.channels_last)
         self.stem, self.activation = network._conv_stem, network._swish
         self.blocks = network._blocks[: LITE_STAGES[-1] + 1]
@@ -46,7 +46,7 @@ class LpipsVgg(nn.Module):
         import lpips
 
         super().__init__()
-        self.lpips = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random, so that it downloads nothing
+        self.lpips = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # random weights: no download
         state = torch.load(weights_file, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for part in self.lpips.net.children():  # slices of VGG16, whose layers keep their numbers
@@ -55,13 +55,13 @@ class LpipsVgg(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LpipsVgg":
-        """Stay in evaluation mode: the network is a fixed ruler."""
+        """Stay in evaluation mode: the network is never trained."""
         return super().train(False)
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return the distance `(B,)` of images to targets, both `(B, 3, H, W)` in [0, 1].
 
-        LPIPS wants [-1, 1]; the base code gave it [0, 1].
+        LPIPS expects [-1, 1]; the base code passed [0, 1].
         """
         return self.lpips(2 * images - 1, 2 * targets - 1).flatten()
 
@@ -76,9 +76,9 @@ def load_perceptual(name: str) -> PerceptualLoss:
     """Return the perceptual distance of a network by name, a module; nothing is downloaded.
 
     Raises:
-        ValueError: for an unknown name, or a file with other weights than expected.
-        FileNotFoundError: the weights are not in place; the message says where they belong.
-        ImportError: when the packages that bring the network are missing.
+        ValueError: an unknown name, or a weights file with another checksum.
+        FileNotFoundError: the weights are missing; the message says where they belong.
+        ImportError: a package with the network is missing.
     """
     if name not in PERCEPTUAL_NETWORKS:
         raise ValueError(f"unknown perceptual network {name!r}{suggestion(name, list(PERCEPTUAL_NETWORKS))}")

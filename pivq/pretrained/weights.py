@@ -1,24 +1,25 @@
-"""Files with the weights of networks from outside: found on this computer and checked, never downloaded."""
+"""Weights files of published networks: found on this computer and checked, never downloaded."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pivq.storage.writing import file_digest
+
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A published file of weights.
+    """A published weights file.
 
     Attributes:
-        name: its file name.
+        name: file name.
         url: where it is published.
         sha256: of its contents.
         variable: environment variable that may name the file or its folder.
-        needed_for: what cannot be done without it.
-        instead: what to ask for where it cannot be had.
+        needed_for: what needs it, for messages.
+        instead: a sentence that says what works without it.
     """
 
     name: str
@@ -29,7 +30,7 @@ class WeightsFile:
     instead: str
 
     def places(self) -> list[Path]:
-        """Return where the file is looked for: where `variable` says, else in torch's cache and clean-fid's."""
+        """Return where the file may be: where `variable` says if it is set, else the caches of torch and clean-fid."""
         given = os.environ.get(self.variable)
         if given:
             place = Path(given).expanduser()
@@ -42,26 +43,25 @@ class WeightsFile:
         """Return the file's path.
 
         Raises:
-            FileNotFoundError: it is in none of the places; the message says what to put where.
-            ValueError: a file of that name has other contents, such as half a download or a web page.
+            FileNotFoundError: it is in none of these places; the message says what to put where.
+            ValueError: the file has other contents, such as half a download or a web page.
         """
         for path in self.places():
             if path.is_file():
                 self._check(path)
                 return path
         raise FileNotFoundError(
-            f"{self.needed_for} needs {self.name} (SHA-256 {self.sha256[:16]}…), which is not at "
-            f"{' or '.join(map(str, self.places()))}. Fetch it from {self.url} and put it at the first of these "
-            f"places, or name its folder in the environment variable {self.variable}. {self.instead}"
+            f"the weights for {self.needed_for} are missing: no {self.name} (SHA-256 {self.sha256[:16]}…) at "
+            f"{' or '.join(map(str, self.places()))}. Download it from {self.url} and put it at the first of these "
+            f"places, or set the environment variable {self.variable} to its folder. {self.instead}"
         )
 
     def _check(self, path: Path) -> None:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
         if digest != self.sha256:
             raise ValueError(
                 f"{path} is not the published {self.name}: its {path.stat().st_size:,} bytes have SHA-256 "
-                f"{digest[:16]}…, expected {self.sha256[:16]}…. Fetch it again from {self.url}"
+                f"{digest[:16]}…, expected {self.sha256[:16]}…. Download it again from {self.url}"
             )
 
 
@@ -79,19 +79,19 @@ INCEPTION = WeightsFile(
     sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
     variable="PIVQ_INCEPTION",
     needed_for="the Inception features of FID",
-    instead="Or ask for the features efficientnet_lite0, which need no download (--features efficientnet_lite0).",
+    instead="The features efficientnet_lite0 need no download (--features efficientnet_lite0).",
 )
 WEIGHTS = {"lpips_vgg": VGG16, "inception": INCEPTION}  # by the name of the network in the settings
 
 
 def check_weights(networks: Iterable[str]) -> None:
-    """See that the weights of all these networks are in place, before any work is done.
+    """Check that the weights files of networks are in place, before any work is done.
 
     Args:
-        networks: names of perceptual or feature networks; those that need no file are passed over.
+        networks: names of perceptual or feature networks; some need no file.
 
     Raises:
-        FileNotFoundError: naming every file that is missing, and where to put it.
+        FileNotFoundError: names every file that is missing, and where to put it.
         ValueError: a file has other contents.
     """
     missing = []

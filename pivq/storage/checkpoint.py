@@ -15,7 +15,7 @@ from torch import Tensor
 
 import pivq
 from pivq.storage.model_card import model_card
-from pivq.storage.writing import atomic_write
+from pivq.storage.writing import atomic_write, read_json
 
 CHECKPOINT = "checkpoint.pt"  # in the folder of a run
 WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "README.md")  # in an exported folder
@@ -25,7 +25,7 @@ RESULTS = ("heldout_l1", "heldout_psnr", "codes_in_use", "mean_codes_per_image",
 
 
 class Stored(NamedTuple):
-    """A model as it lies on disk.
+    """A model as stored on disk.
 
     Attributes:
         source: the file that holds the weights, for messages.
@@ -46,7 +46,7 @@ class Stored(NamedTuple):
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `Trainer.state_dict()` to `path` atomically: an interruption leaves the previous checkpoint."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        torch.save(state, file)  # into an open file, for the system's own words when the disk is full
+        torch.save(state, file)  # an open file: a full disk then gives the system's own message
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     with open(path, "rb") as file:
         try:
-            if broken := zipfile.ZipFile(file).testzip():  # torch would load it: it does not check checksums
+            if broken := zipfile.ZipFile(file).testzip():  # torch does not check checksums
                 raise zipfile.BadZipFile(f"bad checksum of {broken}")
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can make torch raise nearly anything
-            raise ValueError(f"{path} is damaged or no checkpoint; delete it to train this run again") from error
+            raise ValueError(f"{path} is damaged or not a checkpoint; delete it to train this run again") from error
 
 
 def load_stored(path: Path) -> Stored:
@@ -85,12 +85,12 @@ def load_stored(path: Path) -> Stored:
 def save_export(folder: Path, stored: Stored) -> None:
     """Write a model as a folder to share: `model.safetensors`, `config.json` and the model card `README.md`.
 
-    The files are made beside the folder and moved into place. `config.json` holds the checksum of the weights, so that
-    neither a half-written folder nor a mixture of two exports is ever taken for a model. An earlier export is replaced;
-    other files in its folder stay.
+    The files are written next to the folder and then moved into place. `config.json` holds the checksum of the weights,
+    so that a half-written folder or a mixture of two exports is never accepted as a model. An earlier export is
+    replaced; other files in its folder stay.
 
     Raises:
-        FileExistsError: `folder` is a file, or holds something that is no exported model.
+        FileExistsError: `folder` is a file, or holds files but no exported model.
     """
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
@@ -128,22 +128,22 @@ def save_export(folder: Path, stored: Stored) -> None:
 def is_export(folder: Path) -> bool:
     """Tell an exported folder from any other by its `config.json`."""
     try:
-        return _read_json(folder / SETTINGS).get("format") == FORMAT
+        return read_json(folder / SETTINGS).get("format") == FORMAT
     except (OSError, ValueError):
         return False
 
 
 def _read_run(file: Path) -> Stored:
-    """Read a checkpoint, and the summary beside it if that is of the same step."""
+    """Read a checkpoint, and the summary next to it if that belongs to the same step."""
     state = load_checkpoint(file)
     lacking = [key for key in ("config", "quantizer", "step", "ema") if not isinstance(state, dict) or key not in state]
     if lacking:
-        raise ValueError(f"{file} is no checkpoint of a PI-VQ run: it has no {', '.join(lacking)}")
+        raise ValueError(f"{file} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}")
     config = state["config"]
     facts = {name: config[name] for name in ("profile", "dataset", "seed")}
     facts |= {"steps": state["step"], "planned_steps": config["train"]["steps"]}
     summary = file.with_name("summary.json")
-    if summary.exists() and (figures := _read_json(summary)).get("steps") == state["step"]:
+    if summary.exists() and (figures := read_json(summary)).get("steps") == state["step"]:
         facts |= {name: figures[name] for name in RESULTS if name in figures}
     return Stored(file, config["model"], state["quantizer"], state["ema"], facts)
 
@@ -151,34 +151,23 @@ def _read_run(file: Path) -> Stored:
 def _read_export(folder: Path) -> Stored:
     file, settings_file = folder / WEIGHTS, folder / SETTINGS
     if not settings_file.is_file():
-        raise FileNotFoundError(f"{folder} is no whole model: {SETTINGS} is missing beside {WEIGHTS}")
-    settings = _read_json(settings_file)
+        raise FileNotFoundError(f"{folder} is not a complete model: {SETTINGS} is missing next to {WEIGHTS}")
+    settings = read_json(settings_file)
     if settings.get("format") != FORMAT:
-        raise ValueError(f"{settings_file} is not of a PI-VQ model: its format is {settings.get('format')!r}")
-    if settings.get("format_version") != FORMAT_VERSION:
-        version = settings.get("format_version")
-        raise ValueError(f"{settings_file} has format version {version}, this pivq reads {FORMAT_VERSION}: upgrade it")
+        raise ValueError(f"{settings_file} does not describe a PI-VQ model: its format is {settings.get('format')!r}")
+    version = settings.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{settings_file} has format version {version}, pivq reads {FORMAT_VERSION}: upgrade pivq")
     for problem, names in (("lacks", set(KEYS) - settings.keys()), ("has unknown", settings.keys() - set(KEYS))):
         if names:
             raise ValueError(f"{settings_file} {problem} {', '.join(sorted(names))}")
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != settings["weights_sha256"]:
         raise ValueError(
-            f"{file} is damaged, or not the file that {SETTINGS} beside it was written with: "
-            "export or download the model again"
+            f"{file} is damaged, or does not belong to the {SETTINGS} next to it: export or download the model again"
         )
     try:
         weights = safetensors.torch.load(content)
     except SafetensorError as error:
-        raise ValueError(f"{file} is no safetensors file: {error}") from error
+        raise ValueError(f"{file} is not a safetensors file: {error}") from error
     return Stored(file, settings["model"], settings["quantizer"], weights, settings["run"])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged or no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} is damaged: it should hold names and values")
-    return values

@@ -7,7 +7,7 @@ DATA = {
     "avatars": ("faces drawn from python_avatars parts", "drawn by code under the MIT licence"),
     "celeba": ("CelebA photographs", "for non-commercial research only, by the terms of CelebA"),
     "celebahq": ("CelebA-HQ photographs", "for non-commercial research only, by the terms of CelebA"),
-    "ffhq": ("FFHQ photographs", "for non-commercial use, CC BY-NC-SA 4.0, the photographers' licences beside it"),
+    "ffhq": ("FFHQ photographs", "for non-commercial use, CC BY-NC-SA 4.0, in addition to the photographers' licences"),
     "folder": ("a folder of images of the trainer's own", "whose terms only those who trained the model know"),
 }
 FRONT_MATTER = """\
@@ -29,7 +29,7 @@ def model_card(sizes: dict[str, Any], quantizer: str, facts: dict[str, Any]) -> 
     Args:
         sizes: the settings of `pivq.config.ModelConfig` by name.
         quantizer: "matching" or "nearest".
-        facts: what is known of the run, see `pivq.storage.checkpoint.Stored`; what is missing is left out of the card.
+        facts: of the run, see `pivq.storage.checkpoint.Stored`; the card leaves out what is missing.
 
     Example:
         >>> card = model_card({"image_size": 64, "codebook_size": 512, "num_codes": 32}, "matching", {"steps": 100})
@@ -59,34 +59,34 @@ from pivq.model import PIVQ
 
 model = PIVQ.from_pretrained("path/to/this/folder")  # or, from the Hub, "owner/name"
 codes = model.encode(torch.rand(1, 3, {size}, {size}))  # images in [0, 1] to (1, {sizes["num_codes"]}) whole numbers
-image = model.decode(codes)  # the order of the codes has no influence
+image = model.decode(codes)  # the order of the codes does not matter
 ```
 
-The weights are the exponential moving average of the training's.
+The weights are the exponential moving average over the training.
 
 ## What it is not for
 
-- Images other than aligned ones like those it was trained on, {images}: they are reconstructed badly.
-- Telling who somebody is, or deciding anything about a person: codes go with attributes of the training images only.
-- Passing off what it makes as photographs of people.
+- Images unlike the aligned ones it was trained on, {images}: it reconstructs them badly.
+- Identifying people or deciding anything about them: codes are related to attributes of the training images only.
+- Presenting its images as photographs of people.
 - Judging the paper, unless the table above says that the model was trained at the paper's scale.
 
 ## Licence
 
-Code and weights: MIT. The training images: {images}, {terms}. Where terms limit the use of images, they may limit that
-of a model trained on them too.
+Code and weights: MIT. The training images: {images}, {terms}. Terms that limit the use of
+images may also limit the use of a model trained on them.
 """
 
 
 def _rows(sizes: dict[str, Any], quantizer: str, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the table's rows: names and values, those that are known."""
+    """Return the rows of the table, name and value, without unknown values."""
     steps, planned = facts.get("steps"), facts.get("planned_steps")
     unfinished = f" of {planned:,}: unfinished" if planned and steps is not None and steps < planned else ""
     size, codebook_size = sizes["image_size"], sizes["codebook_size"]
     rows = [
         ("quantizer", quantizer),
         ("images", f"{size}×{size}, RGB in [0, 1]"),
-        ("codes", f"{sizes['num_codes']} an image, out of {codebook_size}"),
+        ("codes", f"{sizes['num_codes']} per image, out of {codebook_size}"),
         ("parameters", _shown(facts, "parameters", "{:,}")),
         ("data set", _shown(facts, "dataset", "{}")),
         ("profile", _shown(facts, "profile", "{}")),
@@ -95,7 +95,7 @@ def _rows(sizes: dict[str, Any], quantizer: str, facts: dict[str, Any]) -> list[
         ("held-out L1", _shown(facts, "heldout_l1", "{:.4f} on the [0, 1] scale")),
         ("held-out PSNR", _shown(facts, "heldout_psnr", "{:.2f} dB")),
         ("codes in use", _shown(facts, "codes_in_use", f"{{}} of {codebook_size}")),
-        ("distinct codes an image", _shown(facts, "mean_codes_per_image", "{:.2f}")),
+        ("distinct codes per image", _shown(facts, "mean_codes_per_image", "{:.2f}")),
     ]
     return [(name, value) for name, value in rows if value]
 

@@ -101,7 +101,7 @@ def test_a_raising_cell_stops_the_run_and_keeps_the_output(run, write_notebook, 
 
 @pytest.mark.parametrize(
     "leave, reason",
-    [("import sys; sys.exit(0)", "SystemExit: 0"), ("import os; os._exit(0)", "Kernel died (most often")],
+    [("import sys; sys.exit(0)", "SystemExit: 0"), ("import os; os._exit(0)", "Kernel died (usually out of memory)")],
 )
 def test_leaving_early_is_no_success(run, write_notebook, leave, reason):
     write_notebook("00_leaves", leave, "print('after')")
@@ -120,7 +120,7 @@ def test_a_cell_without_execution_count_did_not_run(write_notebook):
     assert _find_failure(path, path, None) is None  # an empty cell never runs
     notebook["cells"][3]["execution_count"] = None
     path.write_text(json.dumps(notebook))
-    assert _find_failure(path, path, None) == "cell 4 (2)\ndid not run: the cell before it ends the kernel"
+    assert _find_failure(path, path, None) == "cell 4 (2)\ndid not run: the cell before it ended the kernel"
 
 
 def test_a_kernel_that_cannot_start_is_said(run, write_notebook, monkeypatch):
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_written_is_named(run, write_notebook, tmp_path,
     (tmp_path / taken).write_text("a file where a folder must go")
     status, said = run()
     assert status == 1
-    assert f"cannot write in {tmp_path / taken / 'smoke'}" in said and "Nothing was started" in said
+    assert f"cannot write to {tmp_path / taken / 'smoke'}" in said and "Nothing has been run" in said
 
 
 def test_too_little_space_is_said(run, write_notebook, monkeypatch):
@@ -164,11 +164,11 @@ def test_too_little_space_is_said(run, write_notebook, monkeypatch):
 
 
 def test_a_disk_that_fills_up_is_said(run, write_notebook, monkeypatch):
-    def full(path):
+    def full(path, text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     write_notebook("00_first")
-    monkeypatch.setattr(run_all, "atomic_write", full)
+    monkeypatch.setattr(run_all, "write_text", full)
     status, said = run()
     assert status == 1
     assert "No space left on device" in said and "00_first.html" in said
@@ -194,6 +194,6 @@ def test_ctrl_c_keeps_what_is_finished(write_notebook, tmp_path, checkout):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate()
     assert process.returncode == 130, said
-    assert "give the same command again" in said and "Traceback" not in said
+    assert "Run the same command again to resume" in said and "Traceback" not in said
     assert executed(tmp_path, "00_first", "quick")[0] == "finished\n"
     assert executed(tmp_path, "01_waits", "quick")[0].startswith("kept\n")

@@ -13,8 +13,9 @@ from pivq.commands.run_all_arguments import parse
 @pytest.fixture
 def folder(write_notebook):
     write_notebook("00_first")
-    write_notebook("04_capacity", parameters='profile = "quick"\nseed = 0\nforce = False\ndevice = "auto"\nscale = 1.0')
-    write_notebook("07_probing", parameters='profile = "quick"\nseed = 0\nforce = False\ndata = ""\nchosen = None')
+    usual = 'profile = "quick"\nseed = 0\nforce = False\n'
+    write_notebook("04_capacity", parameters=usual + 'device = "auto"\nscale = 1.0')
+    write_notebook("07_probing", parameters=usual + 'data = ""\nfeatures = ""\nchosen = None')
     return write_notebook("explore")
 
 
@@ -82,6 +83,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--only", "00,"], "unknown notebook ''"),
         (["--only", "explore"], "'explore' is interactive: open it in JupyterLab"),
         (["--profile", "quik"], "unknown profile 'quik'; did you mean quick?"),
+        (["--features", "inceptoin"], "unknown feature network 'inceptoin'; did you mean inception?"),
         (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "got 4294967296"),
@@ -104,9 +106,9 @@ def test_refused(refused, argv, said):
     "change, said",
     [
         ({"kernel": "julia-1.10"}, "02_odd.ipynb asks for the kernel 'julia-1.10'"),
-        ({"parameters": "seed = 1 + 1j * 2"}, "must hold `name = literal` lines alone"),
-        ({"parameters": "import os"}, "must hold `name = literal` lines alone"),
-        ({"parameters": "seed = profile = 1"}, "must hold `name = literal` lines alone"),
+        ({"parameters": "seed = 1 + 1j * 2"}, "may hold only lines `name = literal`"),
+        ({"parameters": "import os"}, "may hold only lines `name = literal`"),
+        ({"parameters": "seed = profile = 1"}, "may hold only lines `name = literal`"),
     ],
 )
 def test_a_notebook_that_cannot_run_is_refused(write_notebook, refused, change, said):

@@ -95,7 +95,7 @@ def test_matching_draws_each_latent_to_its_code_and_counts_repeats():
 def test_matching_refuses_points_outside_a_plane_and_codes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"\(3, 4\)"):
         draw_matching(np.zeros((3, 4)), np.zeros((5, 2)), {"nearest": [0, 0, 0]})
-    with pytest.raises(ValueError, match="nearest: 3 codes needed"):
+    with pytest.raises(ValueError, match="nearest: expected 3 codes, one per latent"):
         draw_matching(np.zeros((3, 2)), np.zeros((5, 2)), {"nearest": [0, 0]})
 
 

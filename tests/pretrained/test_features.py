@@ -1,5 +1,6 @@
 """Feature networks: the right features, streaming, and a cache that never meets another's features."""
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -25,7 +26,7 @@ from pivq.pretrained.weights import INCEPTION
 
 
 class CountingNet(FeatureNet):
-    """Three features an image, the mean of each channel's levels; counts the images it sees."""
+    """Three features per image, the mean level of each channel; counts the images it sees."""
 
     name, label, distance_name, num_features = "counting", "Counting", "FD (Counting)", 3
 
@@ -72,7 +73,7 @@ def test_photographs_are_recognised():
     squares = [temple[:, 106:533], dahlia[:, 106:533], officer[: officer.shape[1]]]
     batch = torch.stack([torch.from_numpy(np.array(Image.fromarray(s).resize((224, 224)))) for s in squares])
     classifier = efficientnet_lite0(224)[0]._fc
-    features = EfficientNetLite0(input_size=224)(from_uint8(batch.permute(0, 3, 1, 2)))
+    features = EfficientNetLite0(input_size=224)(batch.permute(0, 3, 1, 2))
     with torch.no_grad():
         assert classifier(features).argmax(dim=1).tolist() == [698, 985, 652]  # palace, daisy, military uniform
 
@@ -82,7 +83,7 @@ def test_features_are_those_of_the_network_with_its_batch_norms(lite, images):
     resized = F.interpolate(images.float(), size=(96, 96), mode="bilinear", antialias=True)
     with torch.no_grad():
         expected = network.extract_features((resized - 127) / 128).mean(dim=(2, 3))
-    features = lite(from_uint8(images))
+    features = lite(images)
     assert features.shape == (10, lite.num_features) == (10, 1280) and features.dtype == torch.float32
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
     assert features.std(dim=0).max() > 0.1
@@ -96,8 +97,7 @@ def test_features_do_not_depend_on_the_batch(lite, images):
 def test_network_is_frozen(lite):
     before = {name: value.clone() for name, value in lite.state_dict().items()}
     lite.train()
-    images = torch.rand(2, 3, 64, 64, requires_grad=True)
-    assert not lite(images).requires_grad
+    assert not lite(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).requires_grad
     assert not any(module.training for module in lite.modules())
     assert not any(parameter.requires_grad for parameter in lite.parameters())
     assert all(torch.equal(value, before[name]) for name, value in lite.state_dict().items())
@@ -118,27 +118,37 @@ def test_input_size_must_suit_the_strides(input_size):
 # Images in
 
 
-def test_decoded_images_are_measured_as_if_stored(images):
-    network = CountingNet()
+def test_decoded_images_are_measured_as_if_stored(lite, images):
+    """Bit for bit: floats are rounded to the levels that they would have in a file."""
     stored = from_uint8(images)
     overshoot = torch.where(stored == 0, -0.05, torch.where(stored == 1, 1.05, stored + 0.001))
-    assert torch.equal(network(overshoot), network(stored))
+    for network in (CountingNet(), lite):
+        expected = extract(network, images, progress=False)
+        for floats in (stored, overshoot):
+            assert np.array_equal(extract(network, floats, progress=False), expected)
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(2, 3, 8, 8) - 1, r"must lie in \[0, 1\], got values from -1 to -1"),
-        (torch.full((2, 3, 8, 8), 255.0), r"must lie in \[0, 1\], got values from 255 to 255"),
-        (torch.full((2, 3, 8, 8), torch.nan), r"must lie in \[0, 1\], got values from nan"),
-        (torch.zeros(2, 1, 8, 8), r"must be float \(B, 3, H, W\), got torch.float32 \(2, 1, 8, 8\)"),
-        (torch.zeros(3, 8, 8), r"must be float \(B, 3, H, W\), got torch.float32 \(3, 8, 8\)"),
-        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"must be float \(B, 3, H, W\), got torch.uint8"),
+        (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), r"must be uint8 \(B, 3, H, W\), got torch.uint8 \(2, 1, 8, 8\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"must be uint8 \(B, 3, H, W\), got torch.uint8 \(3, 8, 8\)"),
+        (torch.zeros(2, 3, 8, 8), r"must be uint8 \(B, 3, H, W\), got torch.float32"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.int64), r"must be uint8 \(B, 3, H, W\), got torch.int64"),
     ],
 )
-def test_other_images_are_refused(images, message):
+def test_the_network_refuses_other_images(images, message):
     with pytest.raises(ValueError, match=message):
         CountingNet()(images)
+
+
+@pytest.mark.parametrize("value", [-1.0, 255.0, torch.nan])
+def test_floats_outside_the_range_are_refused(tmp_path, value):
+    images, message = torch.full((2, 3, 8, 8), value), rf"must lie in \[0, 1\], got values from {value:g} to {value:g}"
+    with pytest.raises(ValueError, match=message):
+        extract(CountingNet(), images, progress=False)
+    with pytest.raises(ValueError, match=message):
+        cached_features(CountingNet(), images, tmp_path, progress=False)
 
 
 def test_tensors_data_sets_and_streams_give_the_same_features(images):
@@ -175,7 +185,7 @@ def test_extraction_without_a_result_is_refused(images):
     with pytest.raises(ValueError, match="features of image 1 are not finite"):
         extract(broken, images, progress=False)
     with pytest.raises(ValueError, match="features of image 5 are not finite"):
-        extract(lambda batch: broken(batch) if batch[0, 0, 0, 0] == from_uint8(images)[4, 0, 0, 0]
+        extract(lambda batch: broken(batch) if batch[0, 0, 0, 0] == images[4, 0, 0, 0]
                 else torch.zeros(len(batch), 1), images, batch_size=2, progress=False)  # fmt: skip
 
 
@@ -192,6 +202,16 @@ def test_cache_is_read_the_second_time(images, tmp_path):
     # The same images in another shape of source are the same images.
     cached_features(network, Faces(images), tmp_path / "cache", progress=False)
     assert network.seen == 10
+
+
+def test_keys_are_those_of_earlier_versions(tmp_path):
+    """Features that were cached before are found again."""
+    images = (torch.arange(10 * 3 * 8 * 8) * 7 % 256).to(torch.uint8).reshape(10, 3, 8, 8)
+    for source in (images, from_uint8(images)):
+        cached_features(CountingNet(), source, tmp_path, progress=False)
+        assert [path.name for path in tmp_path.iterdir()] == ["features-counting-15b17d531f61ee77.npz"]
+    cached_features(CountingNet(), images, tmp_path, progress=False, identity="x")
+    assert (tmp_path / "features-counting-6cf7ca2267bc99f2.npz").is_file()
 
 
 def test_everything_that_matters_is_in_the_key(images, tmp_path):
@@ -240,13 +260,23 @@ def test_a_damaged_cache_is_reported_and_made_again(images, tmp_path):
     for damage in damages:
         damage()
         network = CountingNet()
-        with pytest.warns(UserWarning, match="is damaged .* extracted again"):
+        with pytest.warns(UserWarning, match="is damaged .* the features are made again"):
             features = cached_features(network, images, tmp_path, progress=False)
         assert network.seen == 10 and np.array_equal(features, expected)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert np.array_equal(cached_features(network, images, tmp_path, progress=False), expected)
         assert network.seen == 10, "the file is whole again"
+
+
+def test_a_file_of_an_earlier_version_is_read(images, tmp_path):
+    cached_features(CountingNet(), images, tmp_path, progress=False)
+    (path,) = tmp_path.iterdir()
+    with np.load(path) as file:
+        key, features = str(file["key"]), file["features"] + 1
+    np.savez(path, features=features, key=key, sha256=hashlib.sha256(features.tobytes()).hexdigest())
+    network = CountingNet()
+    assert np.array_equal(cached_features(network, images, tmp_path, progress=False), features) and network.seen == 0
 
 
 def test_an_interrupted_extraction_leaves_no_file(images, tmp_path):
@@ -283,7 +313,7 @@ def test_unknown_networks_are_refused_with_a_suggestion(name, suggestion):
 
 def test_absent_inception_weights_are_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PIVQ_INCEPTION", str(tmp_path / "mine"))
-    with pytest.raises(FileNotFoundError, match="Inception features of FID needs inception-2015-12-05.pt.*mine"):
+    with pytest.raises(FileNotFoundError, match="Inception features of FID are missing: no inception-2015-12-05.*mine"):
         load_feature_network("inception")
 
 
@@ -305,7 +335,7 @@ def test_inception_goes_through_clean_fid(tmp_path):
 
     torch.jit.script(Base()).save(str(tmp_path / INCEPTION.name))
     network = pivq.pretrained.features.CleanInception(tmp_path / INCEPTION.name)
-    flat = torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1).expand(2, 3, 16, 16)
+    flat = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, 16, 16)
     features = network(flat)
     assert features.shape == (2, network.num_features)
-    assert features[1, :3].tolist() == pytest.approx([-1.0, 0.0, 127 / 128])  # levels 0, 128 and 255
+    assert features[1, :3].tolist() == pytest.approx([-1.0, 0.0, 127 / 128])

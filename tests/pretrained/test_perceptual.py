@@ -85,5 +85,5 @@ def test_lpips_is_frozen_and_finite_at_equal_images(vgg_file):
 
 def test_lpips_without_its_weights_says_what_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setenv("PIVQ_VGG16", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="LPIPS .* needs vgg16-397923af.pth .*download.pytorch.org"):
+    with pytest.raises(FileNotFoundError, match="LPIPS .* are missing: no vgg16-397923af.pth .*download.pytorch.org"):
         load_perceptual("lpips_vgg")

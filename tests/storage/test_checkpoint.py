@@ -61,7 +61,7 @@ def test_loading_runs_no_code(tmp_path):
             return os.mkdir, (str(tmp_path / "owned"),)
 
     torch.save({"step": Payload()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="damaged or no checkpoint"):
+    with pytest.raises(ValueError, match="damaged or not a checkpoint"):
         load_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "owned").exists()
 
@@ -90,14 +90,14 @@ def test_a_changed_byte_anywhere_is_never_read_as_something_else(path):
 @pytest.mark.parametrize("content", [b"<!doctype html><html>", b"P" * 100, pickle.dumps({"step": 1}), bytes(3000)])
 def test_another_kind_of_file_is_named(path, content):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="checkpoint.pt is damaged or no checkpoint"):
+    with pytest.raises(ValueError, match="checkpoint.pt is damaged or not a checkpoint"):
         load_checkpoint(path)
 
 
 @pytest.mark.parametrize("content, lacking", [({"ema": {}}, "config, quantizer, step"), ([1], "config, quantizer")])
 def test_a_checkpoint_of_something_else_is_named(tmp_path, content, lacking):
     torch.save(content, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match=f"checkpoint.pt is no checkpoint of a PI-VQ run: it has no {lacking}"):
+    with pytest.raises(ValueError, match=f"checkpoint.pt is not a checkpoint of a PI-VQ run: it has no {lacking}"):
         PIVQ.from_pretrained(tmp_path)
 
 
@@ -151,7 +151,7 @@ def replace_weights(folder, weights):
 
 def test_export_holds_the_averaged_model_and_its_facts(exported, state):
     assert sorted(os.listdir(exported)) == ["README.md", "config.json", "model.safetensors"]
-    assert os.listdir(exported.parent) == ["model"], "nothing is left beside it"
+    assert os.listdir(exported.parent) == ["model"], "nothing is left next to it"
     values, config = settings(exported), state["config"]
     assert (values["format"], values["format_version"], values["quantizer"]) == ("pivq", 1, "nearest")
     assert values["model"] == json.loads(json.dumps(config["model"]))
@@ -178,7 +178,7 @@ def test_figures_come_from_a_summary_of_the_same_step(path, state):
     (path.parent / "summary.json").write_text(json.dumps({"steps": 8, "heldout_l1": 0.25}))
     assert "heldout_l1" not in load_stored(path).facts
     (path.parent / "summary.json").write_text("{")
-    with pytest.raises(ValueError, match="summary.json is damaged or no JSON"):
+    with pytest.raises(ValueError, match="summary.json is damaged or not JSON"):
         load_stored(path)
 
 
@@ -236,7 +236,7 @@ def test_an_interrupted_export_is_never_taken_for_a_model(exported, tmp_path, ti
     if call == 0:
         assert torch.equal(PIVQ.from_pretrained(exported).quantizer.codebook, before.quantizer.codebook)
     else:
-        with pytest.raises(ValueError, match="model.safetensors is damaged, or not the file that config.json"):
+        with pytest.raises(ValueError, match="model.safetensors is damaged, or does not belong to the config.json"):
             PIVQ.from_pretrained(exported)
     PIVQ(tiny_config().model).save_pretrained(exported)
     PIVQ.from_pretrained(exported)
@@ -256,19 +256,19 @@ def test_damaged_weights_are_named(exported):
     for content in (b"", whole[:-1], whole[:100], whole[:-1] + bytes([whole[-1] ^ 1])):
         file.write_bytes(content)
         with pytest.raises(
-            ValueError, match="model.safetensors is damaged, or not the file .* download the model again"
+            ValueError, match="model.safetensors is damaged, or does not belong .* download the model again"
         ):
             PIVQ.from_pretrained(exported)
     file.write_bytes(b"<!doctype html>")
     change(exported, weights_sha256=hashlib.sha256(b"<!doctype html>").hexdigest())
-    with pytest.raises(ValueError, match="model.safetensors is no safetensors file"):
+    with pytest.raises(ValueError, match="model.safetensors is not a safetensors file"):
         PIVQ.from_pretrained(exported)
 
 
 def test_a_missing_file_is_named(exported, tmp_path):
     shutil.copytree(exported, tmp_path / "half")
     (tmp_path / "half" / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match="half is no whole model: config.json is missing beside model.safetens"):
+    with pytest.raises(FileNotFoundError, match="half is not a complete model: config.json is missing next to model"):
         PIVQ.from_pretrained(tmp_path / "half")
     (exported / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither checkpoint.pt .* nor model.safetensors"):
@@ -278,8 +278,8 @@ def test_a_missing_file_is_named(exported, tmp_path):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"format": "other"}, "is not of a PI-VQ model: its format is 'other'"),
-        ({"format_version": 2}, "has format version 2, this pivq reads 1: upgrade it"),
+        ({"format": "other"}, "does not describe a PI-VQ model: its format is 'other'"),
+        ({"format_version": 2}, "has format version 2, pivq reads 1: upgrade pivq"),
         ({"quantizer": None, "run": None}, "lacks quantizer, run"),
         ({"extra": 1}, "has unknown extra"),
         ({"quantizer": "greedy"}, "unknown quantizer 'greedy'"),
@@ -315,7 +315,7 @@ def test_weights_that_do_not_fit_are_named(exported, state):
         (state["ema"] | {"extra.bias": torch.zeros(1)}, "extra.bias is unknown"),
         (
             weights | {"quantizer.codebook": codebook[:5].clone()},
-            r"quantizer.codebook is \(5, 16\) in place of \(12, 16\)",
+            r"quantizer.codebook is \(5, 16\), expected \(12, 16\)",
         ),
         ({}, "encoder.positions is missing; .* and [0-9]+ more"),
     ):

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import HfApi, errors, snapshot_download
 
 from pivq.model import PIVQ
 from pivq.storage import hub
@@ -118,27 +119,15 @@ def test_offline_is_said(fake_hub, monkeypatch, capsys):
     assert "looking for it on the Hugging Face Hub" in capsys.readouterr().out, "said before the network is used"
 
 
-def test_without_the_extra_it_is_named(monkeypatch, run):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r'ada/faces is no file or folder here.*pip install "pivq\[hub\]"'):
-        PIVQ.from_pretrained("ada/faces")
-    with pytest.raises(ImportError, match=r'to push ada/faces .*pip install "pivq\[hub\]"'):
-        hub.push(run, "ada/faces")
-    assert PIVQ.from_pretrained(run).facts["seed"] == 0, "all else needs no extra"
-
-
 def test_the_stand_in_is_like_the_real_client():
-    client = pytest.importorskip("huggingface_hub")
-    assert {"repo_id", "allow_patterns"} <= signature(client.snapshot_download).parameters.keys()
-    assert {"repo_id", "private", "exist_ok"} <= signature(client.HfApi.create_repo).parameters.keys()
-    assert {"repo_id", "folder_path", "allow_patterns"} <= signature(client.HfApi.upload_folder).parameters.keys()
-    errors = client.errors
+    assert {"repo_id", "allow_patterns"} <= signature(snapshot_download).parameters.keys()
+    assert {"repo_id", "private", "exist_ok"} <= signature(HfApi.create_repo).parameters.keys()
+    assert {"repo_id", "folder_path", "allow_patterns"} <= signature(HfApi.upload_folder).parameters.keys()
     assert issubclass(errors.OfflineModeIsEnabled, OSError) and issubclass(errors.LocalEntryNotFoundError, OSError)
     assert issubclass(errors.RepositoryNotFoundError, OSError) and issubclass(errors.HFValidationError, Exception)
 
 
 def test_the_real_client_offline(monkeypatch, tmp_path):
-    pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConnectionError, match="the Hub cannot be reached"):

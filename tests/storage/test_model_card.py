@@ -27,7 +27,7 @@ def test_the_table_holds_the_facts():
     assert rows(model_card(SIZES, "matching", FACTS)) == {
         "quantizer": "matching",
         "images": "64×64, RGB in [0, 1]",
-        "codes": "32 an image, out of 512",
+        "codes": "32 per image, out of 512",
         "parameters": "1,295,904",
         "data set": "avatars",
         "profile": "quick",
@@ -36,7 +36,7 @@ def test_the_table_holds_the_facts():
         "held-out L1": "0.0363 on the [0, 1] scale",
         "held-out PSNR": "23.64 dB",
         "codes in use": "509 of 512",
-        "distinct codes an image": "32.00",
+        "distinct codes per image": "32.00",
     }
 
 

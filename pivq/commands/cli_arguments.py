@@ -1,0 +1,236 @@
+"""The command line of `pivq`: its commands and their arguments, parsed and checked.
+
+This module needs only the standard library, so that `--help` and a wrong argument are answered at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pivq
+from pivq.commands.run_all_arguments import DEVICES, parse_literal
+from pivq.commands.settings_table import settings_text
+from pivq.config import load_config, suggestion
+from pivq.profiles import FEATURE_NETWORKS, PROFILES
+
+QUANTIZERS = ["matching", "nearest", "both"]
+Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse and check a command line; load and do nothing yet.
+
+    Raises:
+        SystemExit: with status 2 and a message for a bad argument; with 0 after `--help`.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser, commands = _build_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    if not argv[0].startswith("-") and argv[0] not in commands:
+        parser.error(f"unknown command {argv[0]!r}{suggestion(argv[0], list(commands))}")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "train":
+        try:
+            overrides = parse_settings(arguments.profile, arguments.set)
+            arguments.config = load_config(arguments.profile, arguments.seed, arguments.data or "", **overrides)
+        except ValueError as error:
+            commands["train"].error(str(error))
+    return arguments
+
+
+def parse_settings(profile: str, entries: Sequence[str]) -> dict[str, Any]:
+    """Return settings given as `train.steps=100`, by name as `pivq.config.load_config` takes them.
+
+    Raises:
+        ValueError: no `=`, an unknown setting (with a suggestion), one given twice, or a value of another type.
+    """
+    values: dict[str, Any] = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        if not equals:
+            raise ValueError(f"--set {entry}: expected NAME=VALUE, such as train.steps=100")
+        if name not in PROFILES[profile]:
+            raise ValueError(f"unknown setting {name!r}{suggestion(name, list(PROFILES[profile]))}")
+        key = name.replace(".", "__")
+        if key in values:
+            raise ValueError(f"setting {name!r} is given twice")
+        values[key] = _parse_value(name, text, usual=PROFILES[profile][name][0])
+    return values
+
+
+def _parse_value(name: str, text: str, usual: Any) -> Any:
+    """Return the value of a setting in the type of its usual one."""
+    value = parse_literal(text)
+    if isinstance(usual, float) and type(value) is int:
+        value = float(value)
+    if isinstance(usual, tuple) and not isinstance(value, str):
+        value = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if isinstance(usual, str) and not isinstance(value, str):
+        value = text
+    if type(value) is not type(usual):
+        raise ValueError(f"{name}={text}: expected {type(usual).__name__}, such as {usual}")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests the right spelling of an option, even if a required argument is missing."""
+
+    flags: tuple[str, ...] = ()
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        self.flags += tuple(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **settings)
+
+    def parse_known_args(self, args=None, namespace=None):
+        for word in args or []:
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and flag not in ("--", *self.flags):
+                self.error(f"unknown option {flag!r}{suggestion(flag, list(self.flags))}")
+        return super().parse_known_args(args, namespace)
+
+
+def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser and those of its commands."""
+    parser = argparse.ArgumentParser(
+        prog="pivq",
+        description="PI-VQ without a notebook: train a model, turn images into codes, codes into images.",
+        epilog="`pivq COMMAND --help` explains a command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pivq {pivq.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for add_command in (_add_train, _add_encode, _add_sample, _add_evaluate, _add_reconstruct):
+        add_command(commands)
+    return parser, commands.choices
+
+
+def _add_command(commands: Any, name: str, description: str, epilog: str | None = None) -> Add:
+    """Add a command with the options that all commands have; return the function that adds its own."""
+    parser = commands.add_parser(
+        name, help=description, description=description, epilog=epilog, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--device", type=_known("device", DEVICES), default="auto",
+        help="auto, cpu or cuda (default: auto, a GPU if there is one)")  # fmt: skip
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return add
+
+
+def _add_model_and_images(add: Add) -> None:
+    add("model", metavar="RUN_OR_MODEL", help="folder of a run, exported model, or Hub id owner/name")
+    add("images", type=_images, metavar="IMAGES", help="folder or zip of aligned images")
+
+
+def _add_on_error(add: Add) -> None:
+    add("--on-error", type=_known("choice", ["raise", "skip"]), default="raise", metavar="raise|skip",
+        help="what to do with files that cannot be read (default: raise)")  # fmt: skip
+
+
+def _add_train(commands: Any) -> None:
+    epilog = "Settings of the profile quick, each with its source; --show-settings shows those of other profiles.\n\n"
+    epilog += settings_text(load_config("quick"))
+    add = _add_command(commands, "train", "Train a model, or resume an interrupted training.", epilog)
+    add("--profile", type=_known("profile", list(PROFILES)), default="quick", metavar="NAME",
+        help=f"settings: {', '.join(PROFILES)} (default: quick)")  # fmt: skip
+    add("--quantizer", type=_known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
+        help="matching, nearest or both (default: matching, the paper's)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="seed of every random choice (default: 0)")
+    add("--data", type=_images, metavar="DIR",
+        help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
+    add("--set", action="append", default=[], metavar="NAME=VALUE",
+        help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip
+    add("--show-settings", action="store_true",
+        help="print each setting with its value and source (paper, base code, assumption); train nothing")  # fmt: skip
+
+
+def _add_encode(commands: Any) -> None:
+    add = _add_command(commands, "encode", "Write the codes of a folder of images to a file.")
+    _add_model_and_images(add)
+    add("--out", type=_npz, required=True, metavar="FILE.npz", help="file to write: codes (N, L) and ids (N,)")
+    add("--batch-size", type=_at_least(1), default=64, metavar="N", help="images at a time (default: 64)")
+    _add_on_error(add)
+
+
+def _add_sample(commands: Any) -> None:
+    add = _add_command(commands, "sample", "Write new images, each from the codes of two training images.")
+    add("run_folder", type=_folder, metavar="RUN", help="folder of a finished run")
+    add("--count", type=_at_least(1), required=True, metavar="N", help="number of images")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
+    add("--seed", type=_at_least(0), metavar="N", help="seed of the samples (default: the run's)")
+    add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
+
+
+def _add_evaluate(commands: Any) -> None:
+    add = _add_command(commands, "evaluate", "Compare images with real ones: the five metrics of Table 3.")
+    add("real", type=_images, metavar="REAL", help="folder or zip of real images")
+    add("fake", type=_images, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
+    add("--features", type=_known("feature network", FEATURE_NETWORKS), default="efficientnet_lite0", metavar="NAME",
+        help=f"{' or '.join(FEATURE_NETWORKS)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
+    add("--k", type=_at_least(1), nargs="+", default=[3, 5], metavar="K",
+        help="neighbours of precision, recall, density, coverage (default: 3 5)")  # fmt: skip
+    add("--count", type=_at_least(1), metavar="N", help="of a run: samples to draw (default: as in its profile)")
+    add("--seed", type=_at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
+    add("--image-size", type=_at_least(1), metavar="PIXELS",
+        help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
+    add("--json", type=Path, metavar="FILE.json", help="also write the numbers and the protocol to this file")
+    _add_on_error(add)
+
+
+def _add_reconstruct(commands: Any) -> None:
+    add = _add_command(commands, "reconstruct", "Show images next to their reconstructions.")
+    _add_model_and_images(add)
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
+    add("--count", type=_at_least(1), default=64, metavar="N",
+        help="number of images, from the start of the folder (default: 64)")  # fmt: skip
+    _add_on_error(add)
+
+
+# --- Types of arguments -----------------------------------------------------------------------------------------------
+
+
+def _known(what: str, names: list[str]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            hint = suggestion(name, names) if len(name) > 3 else f"; known: {', '.join(names)}"  # gpu is not cpu
+            raise argparse.ArgumentTypeError(f"unknown {what} {name!r}{hint}")
+        return name
+
+    return check
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"no such folder: {text!r}")
+    return path
+
+
+def _images(text: str) -> Path:
+    path = Path(text).expanduser().resolve()  # kept in a run's settings, which are used from other folders too
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r}")
+    return path
+
+
+def _npz(text: str) -> Path:
+    if not text.endswith(".npz"):
+        raise argparse.ArgumentTypeError(f"the file's name must end in .npz, got {text!r}")
+    return Path(text).expanduser()
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        return value
+
+    return check

@@ -1,0 +1,146 @@
+"""Charts about codes: capacity (Fig. 4), how a codebook is used, which learned token uses which code.
+
+A function that draws one panel takes the `axes` to draw in, or makes a figure.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pivq.figures.style import GREY, LEGEND_ABOVE, PALE, WIDTH, colour_of
+
+
+def plot_capacity(
+    lengths: Sequence[int],
+    curves: Mapping[str, Sequence[float]],
+    measured: Sequence[tuple[str, int, float]] = (),
+    title: str = "",
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw information capacity in bits against representation length L (Fig. 4).
+
+    Args:
+        lengths: values of L.
+        curves: bits at each length, by label; written at the end of its line, in the colour of what it names.
+        measured: points (label, L, bits).
+        title: above the panel.
+        axes: to draw in.
+    """
+    if axes is None:
+        _, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    colours = [colour_of(label, position) for position, label in enumerate(curves)]
+    panels = [axes]
+    longest = max((length for _, length, _ in measured), default=0)
+    if 0 < longest < 0.2 * max(lengths):
+        panels.append(_zoom(axes, 2 * longest, lengths, curves))
+    for panel in panels:
+        for bits, colour in zip(curves.values(), colours, strict=True):
+            panel.plot(lengths, bits, color=colour, linewidth=2.2)
+    top = max([max(bits) for bits in curves.values()] + [bits for _, _, bits in measured])
+    ends = [(bits[-1], label, colour) for (label, bits), colour in zip(curves.items(), colours, strict=True)]
+    _end_labels(axes, ends, top)
+    for position, (label, length, bits) in enumerate(measured):
+        style = {"color": colour_of(label, position), "edgecolor": "white", "linewidth": 1.2, "zorder": 4, "s": 80}
+        for panel in panels:
+            panel.scatter([length], [bits], marker="Do^s"[position % 4], label=f"{label}: {bits:,.0f} bits", **style)
+    axes.set(xlabel="representation length L", ylabel="capacity (bits)", xlim=(0, max(lengths)), ylim=(0, 1.05 * top))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_title(title, loc="left")
+    if measured:
+        axes.legend(**LEGEND_ABOVE, ncols=2, handletextpad=0.2)
+    return axes.figure
+
+
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], top: float) -> None:
+    """Write the label of each line at its right end, moved up where lines end close together.
+
+    Args:
+        axes: gets the labels, to the right of its panel.
+        ends: height of the line's end, label, colour.
+        top: the greatest height in the panel.
+    """
+    lowest = 0.0  # free from here on
+    for height, label, colour in sorted(ends, key=lambda end: end[0]):
+        text = label if "\n" in label else textwrap.fill(label, 22)
+        half = 0.055 * top * (1 + text.count("\n")) / 2
+        middle = max(height, lowest + half)
+        axes.annotate(text, (1.02, middle), xycoords=("axes fraction", "data"), va="center", color=colour,
+                      fontsize=9.5, annotation_clip=False)  # fmt: skip
+        lowest = middle + half + 0.02 * top
+
+
+def _zoom(axes: Axes, longest: int, lengths: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Axes:
+    """Return an inset in the corner above the curves; it enlarges the lengths up to `longest`."""
+    inset = axes.inset_axes((0.08, 0.5, 0.36, 0.41))
+    highest = max(bits for curve in curves.values() for n, bits in zip(lengths, curve, strict=True) if n <= longest)
+    inset.set(xlim=(0, longest), ylim=(0, 1.05 * highest))
+    inset.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    inset.yaxis.set_major_locator(MaxNLocator(4))
+    inset.tick_params(labelsize=8)
+    inset.set_title("small L, enlarged", fontsize=9, loc="left", color=GREY)
+    return inset
+
+
+def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Figure:
+    """Draw how each model uses its codebook: codes by frequency, and distinct codes per image.
+
+    Args:
+        codes: `(N, L)` whole numbers in 0 … K − 1, by name of the model.
+        codebook_size: K.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    width = 0.8 / len(codes)
+    for position, (name, rows) in enumerate(codes.items()):
+        rows, colour = np.asarray(rows), colour_of(name, position)
+        uses = np.sort(np.bincount(rows.ravel(), minlength=codebook_size))[::-1] / len(rows)
+        in_use = f"{np.count_nonzero(uses):,} of {codebook_size:,}"
+        style = {"color": colour, "linestyle": ["-", "--"][position % 2]}
+        left.plot(np.arange(1, codebook_size + 1), uses, label=f"{name}: {in_use} codes in use", **style)
+        distinct = 1 + (np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1)
+        values, times = np.unique(distinct, return_counts=True)
+        offset = (position - (len(codes) - 1) / 2) * width
+        label = f"{name}: {distinct.mean():.2f} on average"
+        right.bar(values + offset, times / len(rows), width, color=colour, label=label)
+    left.set(xlabel="codes, most used first", ylabel="uses an image", xlim=(0, codebook_size), ylim=(0, None))
+    right.set(xlabel="distinct codes an image", ylabel="share of images", ylim=(0, None))
+    low, high = right.get_xlim()
+    if high - low < 4:  # all images alike: whole numbers on both sides
+        right.set_xlim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)
+    right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    right.yaxis.set_major_formatter(PercentFormatter(1))
+    for axes in (left, right):
+        axes.legend(**LEGEND_ABOVE)
+    return figure
+
+
+def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) -> Figure:
+    """Draw which learned token (slot) uses which code: a column per code in use, sorted by the slot that uses it most.
+
+    Args:
+        counts: `(L, K)`, how often slot l takes code k.
+        title: written before the share of uses that fall to their code's main slot.
+        axes: to draw in.
+    """
+    counts = np.asarray(counts)
+    if axes is None:
+        _, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    used = counts[:, counts.sum(axis=0) > 0]
+    shares = used / used.sum(axis=0)
+    shares = shares[:, np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))]
+    picture = axes.imshow(shares, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    main = used.max(axis=0).sum() / used.sum()
+    heading = f"{title}: " if title else ""
+    axes.set_title(f"{heading}{main:.1%} of all uses fall to their code's main token", loc="left")
+    axes.set(xlabel=f"the {used.shape[1]:,} codes in use", ylabel="learned token")
+    axes.grid(False)
+    axes.set_facecolor(PALE)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    bar = axes.figure.colorbar(picture, ax=axes, pad=0.01, aspect=18, format=PercentFormatter(1))
+    bar.set_label("share of the code's uses")
+    bar.outline.set_visible(False)
+    return axes.figure

@@ -1,0 +1,101 @@
+"""The arguments of `pivq`: what is wrong is refused with a suggestion, and what the documentation shows is accepted."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pivq
+from pivq.commands.cli_arguments import parse, parse_settings
+from pivq.config import load_config
+from pivq.runs.run import run_dir
+
+COMMANDS = ["train", "encode", "sample", "evaluate", "reconstruct"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+def test_help_needs_no_installed_package(words):
+    command = [sys.executable, "-S", "-m", "pivq", *words]  # -S: no torch, so it comes at once
+    environment = os.environ | {"PYTHONPATH": str(Path(pivq.__file__).parent.parent)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    if words == ["--help"]:
+        assert all(name in result.stdout for name in COMMANDS)
+    if words == ["train", "--help"]:
+        assert "(default: quick)" in result.stdout and "--show-settings" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("", "usage: pivq"),
+        ("trian", "unknown command 'trian'; did you mean train?"),
+        ("train --profil quick", "unknown option '--profil'; did you mean --profile?"),
+        ("train --profile quik", "unknown profile 'quik'; did you mean quick?"),
+        ("train --quantizer matchin", "unknown quantizer 'matchin'; did you mean matching?"),
+        ("train --device gpu", "unknown device 'gpu'; known: auto, cpu, cuda"),
+        ("train --set train.stepz=3", "unknown setting 'train.stepz'; did you mean train.steps?"),
+        ("train --set train.steps", "--set train.steps: expected NAME=VALUE"),
+        ("train --set train.steps=many", "train.steps=many: expected int, such as 3000"),
+        ("train --set train.steps=10 --set train.steps=20", "'train.steps' is given twice"),
+        ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
+        ("train --seed -1", "seed must be a whole number from 0"),
+        ("train --profile folder", "needs a folder of images: --data DIR"),
+        ("train --data nowhere", "no such folder or zip: 'nowhere'"),
+        ("train more", "unrecognized arguments: more"),
+        ("encode run .", "required: --out"),
+        ("encode run . --ouut codes.npz", "unknown option '--ouut'; did you mean --out?"),
+        ("encode run . --out codes.npy", "must end in .npz, got 'codes.npy'"),
+        ("encode run nowhere --out codes.npz", "no such folder or zip: 'nowhere'"),
+        ("encode run . --out codes.npz --on-error skipp", "unknown choice 'skipp'; did you mean skip?"),
+        ("encode run . --out codes.npz --batch-size 0", "a whole number of at least 1, got '0'"),
+        ("sample nowhere --count 3 --out made", "no such folder: 'nowhere'"),
+        ("sample . --count 3 --out made --seed x", "a whole number of at least 0, got 'x'"),
+        ("evaluate . . --features inceptoin", "unknown feature network 'inceptoin'; did you mean inception?"),
+        ("evaluate . . --k 3 0", "a whole number of at least 1, got '0'"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_says_what_was_meant(line, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(shlex.split(line))
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_are_read_in_the_type_of_the_usual_value():
+    entries = ["train.steps=1_500", "train.learning_rate=1", "model.attention_sizes=8", "train.adam_betas=0.5,0.9",
+               "evaluation.features=inception", "model.channel_multipliers=[1, 2]"]  # fmt: skip
+    values = parse_settings("quick", entries)
+    assert values == {
+        "train__steps": 1500, "train__learning_rate": 1.0, "model__attention_sizes": (8,),
+        "train__adam_betas": (0.5, 0.9), "evaluation__features": "inception", "model__channel_multipliers": (1, 2),
+    }  # fmt: skip
+    assert type(values["train__learning_rate"]) is float
+    for wrong in ("train.steps=1.5", "train.learning_rate=fast", "model.attention_sizes=all", "train.steps=True"):
+        with pytest.raises(ValueError, match="expected (int|float|tuple), such as"):
+            parse_settings("quick", [wrong])
+
+
+@pytest.mark.parametrize("name", ["command_line", "sharing"])
+def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path, monkeypatch):
+    text = (checkout / "docs" / f"{name}.md").read_text()
+    blocks = re.findall(r"^```bash\n(.*?)^```", text.replace("\\\n", " "), re.M | re.S)
+    commands = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    made_by_the_default_run = f"results/quick/{run_dir(load_config('quick'), 'matching').name}"
+    assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
+    for folder in ("photos", "samples", made_by_the_default_run):
+        Path(folder).mkdir(parents=True)
+    seen = set()
+    for words in map(shlex.split, filter(None, commands)):
+        if words[:3] == ["python", "-m", "pivq"]:
+            words = words[2:]
+        if words[0] == "pivq":
+            seen.add(parse(words[1:]).command)
+        else:
+            assert words[:2] in (["pip", "install"], ["hf", "auth"]), words
+    assert seen == set(COMMANDS) or name == "sharing"
