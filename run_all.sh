@@ -9,5 +9,5 @@ for argument in "$@"; do
   case $argument in -h | --help) exec "$python" -m pivq.commands.run_all --help ;; esac
 done
 "$python" -m pivq.commands.run_all --check-only "$@"
-set_up_environment
+set_up_environment notebooks
 exec "$python" -m pivq.commands.run_all "$@"

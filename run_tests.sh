@@ -4,6 +4,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 
 find_python
-set_up_environment test
+set_up_environment notebooks test
 cd "$root"
 exec "$python" -m pytest "$@"

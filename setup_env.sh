@@ -1,11 +1,11 @@
 # The one set-up, sourced by run_all.sh and run_tests.sh: it leaves the interpreter to use in $python. An active
-# environment that has what the package needs is used as it is; else .venv is made, in this folder and nowhere else.
+# environment that has what is needed is used as it is; otherwise .venv is made, in this folder and nowhere else.
 # shellcheck shell=bash
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 venv="$root/.venv"
 log="$venv/install.log"
-stamp="$venv/installed" # written last, so that an interrupted installation is gone on with
+stamp="$venv/installed" # written last, so that an interrupted installation is resumed
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 
 fail() {
@@ -72,5 +72,5 @@ pip_install() {
     fail "no space left while installing: about 6 GB are needed at $venv, and some in the temporary folder."
   fi
   fail "pip install $* failed; is there a network connection?" "$(grep '^ERROR' "$log" | tail -n 3)" \
-    "The whole log is $log. The same command goes on from there."
+    "The whole log is $log. Run the same command again to resume."
 }

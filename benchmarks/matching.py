@@ -1,13 +1,13 @@
-"""Time of the matching of a batch, against a loop over scipy's solver and against the same in threads.
+"""Time to match a batch, compared with a loop over scipy's solver and with the same solver in threads.
 
     python benchmarks/matching.py --repeats 7
 
-All three are run in turn, and agree on the least total. The latents are: near distinct codes, as a trained model's; the
-same with a code in fifty wanted twice; random; in sixty clusters; and all near one code, as in early training.
+All three run in turn and agree on the least total. The latents are near distinct codes, as those of a trained model;
+the same, with one code in fifty nearest to two latents; random; in sixty clusters; or all near one code, as in early
+training.
 
-The last column says how the images came to their codes: by their nearest, as these are distinct (n); as a crowd that
-agrees about the codes near by (c); by augmenting paths (a); or by scipy's solver on all distances, where nothing proved
-the answer (x).
+The last column counts the images by the step that solved them: distinct nearest codes (n), a crowd that agrees about
+the codes near by (c), augmenting paths (a), or scipy's solver on all distances, where nothing proved the answer (x).
 """
 
 import argparse
@@ -35,7 +35,7 @@ CASES = ("trained", "a few shared", "random", "60 clusters", "one code")
 
 
 def latents(case: str, codebook: torch.Tensor, batch: int, num_codes: int, generator: torch.Generator) -> torch.Tensor:
-    """Return latents `(B, L, d)` of a case."""
+    """Return the latents `(B, L, d)` of a case."""
     noise = torch.randn(batch, num_codes, DIM, generator=generator)
     if case in ("trained", "a few shared"):
         chosen = torch.stack([torch.randperm(len(codebook), generator=generator)[:num_codes] for _ in range(batch)])
@@ -52,17 +52,17 @@ def latents(case: str, codebook: torch.Tensor, batch: int, num_codes: int, gener
 
 
 def loop(distances: torch.Tensor) -> torch.Tensor:
-    """Solve image after image."""
+    """Solve one image after another with scipy."""
     return torch.from_numpy(np.stack([linear_sum_assignment(image)[1] for image in distances.numpy()]))
 
 
 def threads(distances: torch.Tensor, pool: ThreadPoolExecutor) -> torch.Tensor:
-    """Solve the images in threads; scipy's solver releases the lock of the interpreter."""
+    """Solve the images in threads; scipy's solver releases the interpreter's lock."""
     return torch.from_numpy(np.stack(list(pool.map(lambda image: linear_sum_assignment(image)[1], distances.numpy()))))
 
 
-def ways(distances: torch.Tensor) -> str:
-    """Return how the images of a batch come to their codes, such as "3 n, 1 x"; see the head of this file."""
+def solved_by(distances: torch.Tensor) -> str:
+    """Count the images of a batch by the step that solves them, such as "3 n, 1 x" (see the head of this file)."""
     counts = Counter()
     for image in distances:
         with (
@@ -72,22 +72,21 @@ def ways(distances: torch.Tensor) -> str:
         ):
             match(image)
         on_all = any(call.args[0].shape == image.shape for call in solver.call_args_list)
-        by_paths = any(len(call.args[2]) for call in paths.call_args_list)
-        counts["x" if on_all else "a" if by_paths else "c" if crowd.called else "n"] += 1
-    return ", ".join(f"{count} {way}" for way, count in sorted(counts.items()))
+        counts["x" if on_all else "a" if paths.called else "c" if crowd.called else "n"] += 1
+    return ", ".join(f"{count} {step}" for step, count in sorted(counts.items()))
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="of which the median is shown (default: 5)")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="of the latents (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs; the median is shown (default: 5)")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, help="kinds of latents (default: all)")
     arguments = parser.parse_args()
     pool = ThreadPoolExecutor(os.cpu_count())
     print(
         f"{platform.machine()}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} torch threads, "
         f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}; medians of {arguments.repeats}, milliseconds a batch\n"
+        f"scipy {scipy.__version__}; medians of {arguments.repeats}, milliseconds per batch\n"
     )
     print("| B | L | K | latents | loop | threads | `match` | loop / `match` | threads / `match` | images |")
     print("|---:|---:|---:|---|---:|---:|---:|---:|---:|---|", flush=True)
@@ -103,14 +102,14 @@ def main() -> None:
                 for name, solve in solvers.items():
                     start = time.perf_counter()
                     codes = solve(distances)
-                    if repeat:  # the first one warms up
+                    if repeat:  # the first run is a warm-up
                         seconds[name].append(time.perf_counter() - start)
                     totals[name] = distances.gather(2, codes[:, :, None]).sum(dim=(1, 2))
             for total in totals.values():
                 torch.testing.assert_close(total, totals["loop"], rtol=1e-12, atol=0)
             ms = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
             row = [batch, num_codes, codebook_size, case, *(f"{ms[name]:.2f}" for name in solvers)]
-            row += [f"{ms['loop'] / ms['match']:.1f}×", f"{ms['threads'] / ms['match']:.1f}×", ways(distances)]
+            row += [f"{ms['loop'] / ms['match']:.1f}×", f"{ms['threads'] / ms['match']:.1f}×", solved_by(distances)]
             print("|", " | ".join(map(str, row)), "|", flush=True)
 
 

@@ -1,13 +1,15 @@
 """Write each notebook from its source: `notebooks/py/NN_name.py` → `notebooks/NN_name.ipynb`.
 
 Edit the percent-format source, then run `python notebooks/sync.py`. The same source always gives the same bytes,
-without outputs. With `--check` nothing is written: the notebooks that differ from their source are listed, and the exit
-status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
-`jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`.
+without outputs. A source says REPOSITORY where the notebook gets the project's `owner/name` on GitHub, which stands in
+`pyproject.toml` alone. With `--check` nothing is written: the notebooks that differ from their source are listed, and
+the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
+`jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 """
 
 import argparse
 import sys
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -20,9 +22,16 @@ METADATA = {
 }
 
 
+def repository() -> str:
+    """Return the project's repository on GitHub, `owner/name`."""
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].removeprefix("https://github.com/")
+
+
 def to_notebook(source: Path) -> str:
     """Return the notebook of a percent-format source as the text of its file."""
-    notebook = jupytext.read(source, fmt="py:percent")
+    text = source.read_text(encoding="utf-8").replace("REPOSITORY", repository())
+    notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = nbformat.from_dict(METADATA)
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"  # not random, so that an unchanged source makes no difference

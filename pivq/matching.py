@@ -1,19 +1,18 @@
-"""Matching quantization's assignment problem, Eq. (3): exact, and fast however the latents lie.
+"""Matching quantization's assignment problem, Eq. (3): exact, and fast wherever the latents lie.
 
-An assignment is proved optimal by prices. Let every code have a price `v_k <= 0` and every latent a best offer
-`u_l <= D_lk - v_k` over all codes. Then no assignment costs less than `sum u + sum v`: its pairs cost `u_l + v_k` or
-more, and the codes that it leaves out only lower the bound. An assignment that costs no more than that is optimal.
+Dual prices prove that an assignment is optimal. Let every code have a price `v_k <= 0` and every latent a price `u_l`
+with `u_l + v_k <= D_lk` for all codes. Then no assignment costs less than `sum u + sum v`: its pairs cost `u_l + v_k`
+or more, and the codes that it leaves out only lower the bound. An assignment that costs no more than that is optimal.
 
-1. Where the nearest codes of an image are distinct they are the answer (`v = 0`, `u` the nearest distances).
-2. Where the latents crowd around a few codes and agree about the codes near by, as when quantization starts, only
-   these codes are looked at, by scipy's solver, with the distances common to all latents taken off.
-3. Else shortest augmenting paths start from the nearest codes (`pivq/solvers/augmenting.py`).
-
-Prices prove the answers of 2 and 3. Where they do not, scipy's solver on all distances has the last word.
+1. Where the nearest codes of an image are distinct, they are the answer (`v = 0`, `u` the nearest distances).
+2. Where the latents crowd around a few codes and agree about the codes near by, as when quantization starts, scipy's
+   solver sees only these codes, with the distances common to all latents taken off (`pivq/solvers/crowd.py`).
+3. Otherwise shortest augmenting paths start from the nearest codes (`pivq/solvers/augmenting.py`).
+4. Where prices do not prove the answer of 2 or 3, scipy's solver is given all distances.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -25,10 +24,10 @@ from torch import Tensor
 from pivq.solvers.augmenting import assign_each
 from pivq.solvers.crowd import match_crowd
 
-# What follows decides the time only; measured on two cores.
-CROWDED = 64  # latents to a distinct nearest code from which on a crowd is looked for
-BLOCK = 1 << 17  # distances looked at together, so that they stay in the processor's cache
-THREADS = 1 << 19  # distances of a batch, times the crowding where that matters, from which on threads pay
+# Tuning constants: they affect speed, not results; measured on two cores.
+CROWDED = 64  # latents per distinct nearest code from which a crowd is tried
+BLOCK = 1 << 17  # distances read at a time, so that they stay in the processor's cache
+THREADS = 1 << 19  # distances of a batch (times the crowding, for the solvers) from which threads are used
 
 
 def match(distances: Tensor) -> Tensor:
@@ -43,8 +42,9 @@ def match(distances: Tensor) -> Tensor:
         twice in a row, with the least possible sum of distances. Equal inputs give equal answers, ties included.
 
     Raises:
-        ValueError: for another number of dimensions, L > K, or a distance that is NaN or infinite (the message
-            names the image by its position in the batch).
+        TypeError: for anything but a tensor.
+        ValueError: for another number of dimensions, L > K, numbers of another kind, or a distance that is NaN or
+            infinite (the message names the image by its position in the batch).
 
     Example:
         Both latents are nearest to code 0; the total is less if the first leaves it to the second:
@@ -52,8 +52,67 @@ def match(distances: Tensor) -> Tensor:
         >>> match(torch.tensor([[0.1, 0.9], [0.2, 3.0]]))
         tensor([1, 0])
     """
-    if distances.ndim == 2:
+    if isinstance(distances, Tensor) and distances.ndim == 2:
         return match(distances[None])[0]
+    costs, codes = _checked(distances)
+    crowding = codes.shape[1] / (1 + np.count_nonzero(np.diff(np.sort(codes, axis=1), axis=1), axis=1))
+    contended = np.flatnonzero(crowding > 1)  # in the other images the nearest codes are distinct: the answer
+    if len(contended):
+        if costs.device.type == "cpu":
+            table, images = costs.numpy(), contended
+        else:  # the distances of the other images stay on the device
+            table, images = costs[torch.from_numpy(contended).to(costs.device)].cpu().numpy(), np.arange(len(contended))
+        codes[contended] = _solve(table, images, codes[contended], crowding[contended])
+    return torch.from_numpy(codes).to(distances.device)
+
+
+def greedy(distances: Tensor, cheapest_first: bool = False) -> Tensor:
+    """Give every latent a code of its own greedily, for comparison with `match`: the total can be far from the least.
+
+    Takes O(L K) operations per image, or O(L² K) with `cheapest_first`.
+
+    Args:
+        distances: as for `match`.
+        cheapest_first: always take the closest pair of a free latent and a free code. Otherwise first come, first
+            served: the latents in their order each take the nearest free code.
+
+    Returns:
+        `(B, L)` or `(L,)` int64 on the device of `distances`: the code of each latent, in latent order, no code twice
+        in a row. Of equal distances the first counts, in latent order, then in code order.
+
+    Raises:
+        TypeError, ValueError: as for `match`.
+
+    Example:
+        The first latent takes code 0, which is much nearer to the second; the totals are 4.9 and 3.1:
+
+        >>> distances = torch.tensor([[0.9, 3.0], [0.1, 4.0]])
+        >>> greedy(distances), greedy(distances, cheapest_first=True)
+        (tensor([0, 1]), tensor([1, 0]))
+    """
+    if isinstance(distances, Tensor) and distances.ndim == 2:
+        return greedy(distances[None], cheapest_first)[0]
+    costs, codes = _checked(distances)
+    (batch, num_codes, codebook_size), images = costs.shape, np.arange(len(costs))
+    free = costs.cpu().numpy().copy()  # infinite where the latent or the code is taken
+    for latent in range(num_codes):
+        if cheapest_first:
+            closest = free.reshape(batch, num_codes * codebook_size).argmin(axis=1)
+            latent, code = np.divmod(closest, codebook_size)
+        else:
+            code = free[:, latent].argmin(axis=1)
+        codes[images, latent] = code
+        free[images, latent], free[images, :, code] = np.inf, np.inf
+    return torch.from_numpy(codes).to(distances.device)
+
+
+def _checked(distances: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Return distances `(B, L, K)` in float64 and the nearest codes `(B, L)`; raise an error for bad distances."""
+    if not isinstance(distances, Tensor):
+        raise TypeError(f"distances must be a tensor (B, L, K) or (L, K), got {type(distances).__name__}")
+    exact = distances.dtype.itemsize > 1 or not distances.is_floating_point()
+    if not exact or distances.is_complex() or distances.layout != torch.strided:
+        raise ValueError(f"distances must be real numbers in a dense tensor, got {distances.dtype} {distances.layout}")
     if distances.ndim != 3:
         raise ValueError(f"distances must be (B, L, K) or (L, K), got shape {tuple(distances.shape)}")
     _, num_codes, codebook_size = distances.shape
@@ -61,45 +120,70 @@ def match(distances: Tensor) -> Tensor:
         raise ValueError(
             f"{num_codes} latents cannot each have a code of their own among {codebook_size}: L <= K is needed"
         )
-    if distances.numel() == 0:
-        return torch.zeros(distances.shape[:2], dtype=torch.int64, device=distances.device)
     costs = distances.detach().double().contiguous()
+    if costs.numel() == 0:
+        return costs, np.zeros(costs.shape[:2], dtype=np.int64)
     nearest, finite = _nearest(costs)
     if not finite.all():
         raise ValueError(f"distances of image {int(finite.int().argmin())} of the batch are not finite")
-    codes = nearest.cpu().numpy()
-    crowding = num_codes / (1 + np.count_nonzero(np.diff(np.sort(codes, axis=1), axis=1), axis=1))
-    contended = np.flatnonzero(crowding > 1)
-    if costs.device.type == "cpu":
-        _solve(costs.numpy(), codes, contended, crowding)
-    else:  # the others' distances stay on the device
-        table, part = costs[torch.from_numpy(contended).to(costs.device)].cpu().numpy(), codes[contended]
-        _solve(table, part, np.arange(len(contended)), crowding[contended])
-        codes[contended] = part
-    return torch.from_numpy(codes).to(distances.device)
+    return costs, nearest.cpu().numpy()
 
 
-def _solve(distances: np.ndarray, codes: np.ndarray, images: np.ndarray, crowding: np.ndarray) -> None:
-    """Turn nearest codes `(B, L)` into assignments of least cost for some images of a table `(B, L, K)`.
+def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nearest codes `(B, L)` and whether all distances are finite `(B,)`."""
+    if costs.device.type != "cpu":
+        return costs.argmin(dim=2), costs.isfinite().all(dim=2).all(dim=1)
+    rows, step = costs.flatten(0, 1).numpy(), max(1, BLOCK // costs.shape[2])
+
+    def look(part: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        # numpy's argmin takes a third of the time of torch's, and a block is read from memory once for both.
+        blocks = np.split(part, range(step, len(part), step))
+        return [(block.argmin(axis=1), block.max(axis=1)) for block in blocks]
+
+    looks = [block for part in _each(look, _parts(rows, costs.numel()), costs.numel()) for block in part]
+    nearest, highest = (np.concatenate(found) for found in zip(*looks, strict=True))
+    lowest = rows[np.arange(len(rows)), nearest]  # NaN if there is one, as is the highest
+    finite = torch.from_numpy(np.isfinite(lowest) & np.isfinite(highest))
+    return torch.from_numpy(nearest).view(costs.shape[:2]), finite.view(costs.shape[:2]).all(dim=1)
+
+
+def _solve(table: np.ndarray, images: np.ndarray, nearest: np.ndarray, crowding: np.ndarray) -> np.ndarray:
+    """Return assignments of least cost `(n, L)` for some images `(n,)` of a table of distances `(B, L, K)`.
+
+    Each solver gets the images that are not solved yet, and returns codes and whether they are proved optimal.
 
     Args:
-        crowding: `(B,)`, latents to a distinct nearest code.
+        nearest: `(n, L)`, their nearest codes.
+        crowding: `(n,)`, latents per distinct nearest code.
     """
-    if len(images) == 0:
-        return  # and nothing is compiled
-    solved = np.ones(len(codes), dtype=bool)
-    solved[images] = False
-    spread = _map(distances.size * crowding.max())
-    crowds = images[crowding[images] >= CROWDED]
-    for image, crowd in zip(crowds, spread(match_crowd, [distances[image] for image in crowds]), strict=True):
-        if crowd is not None:
-            codes[image], solved[image] = crowd, True
-    left = np.flatnonzero(~solved)
-    parts = np.array_split(left, min(len(left), 2 * torch.get_num_threads())) if len(left) else []
-    list(spread(lambda part: assign_each(distances, codes, part, solved), parts))
-    for image in np.flatnonzero(~solved):
-        exponent = np.frexp(np.abs(distances[image]).max())[1]  # sums of numbers at the end of float64 would overflow
-        codes[image] = linear_sum_assignment(np.ldexp(distances[image], -exponent))[1]
+    codes, solved = nearest.copy(), np.zeros(len(images), dtype=bool)
+    work = table.size * crowding.max()
+    for solver, suitable in ((_by_crowd, crowding >= CROWDED), (_by_paths, True), (_by_scipy, True)):
+        left = np.flatnonzero(suitable & ~solved)
+        if len(left):
+            codes[left], solved[left] = solver(table, images[left], nearest[left], work)
+    return codes
+
+
+def _by_crowd(table: np.ndarray, images: np.ndarray, nearest: np.ndarray, work: float) -> tuple[list, list]:
+    found = _each(match_crowd, [table[image] for image in images], work)
+    codes = [near if crowd is None else crowd for near, crowd in zip(nearest, found, strict=True)]
+    return codes, [crowd is not None for crowd in found]
+
+
+def _by_paths(table: np.ndarray, images: np.ndarray, nearest: np.ndarray, work: float) -> tuple[np.ndarray, np.ndarray]:
+    parts = _parts(np.arange(len(images)), work)
+    found = _each(lambda part: assign_each(table, nearest[part], images[part]), parts, work)
+    codes, solved = zip(*found, strict=True)
+    return np.concatenate(codes), np.concatenate(solved)
+
+
+def _by_scipy(table: np.ndarray, images: np.ndarray, nearest: np.ndarray, work: float) -> tuple[np.ndarray, bool]:
+    codes = np.empty_like(nearest)
+    for at, image in enumerate(images):
+        exponent = np.frexp(np.abs(table[image]).max())[1]  # sums of numbers at the end of float64 would overflow
+        codes[at] = linear_sum_assignment(np.ldexp(table[image], -exponent))[1]
+    return codes, True
 
 
 @cache
@@ -111,25 +195,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of its parent's threads
 
 
-def _map(work: float) -> Callable:
-    """Return the `map` for so much work: in threads if it is worth them, as most of it needs no interpreter's lock."""
-    return _threads().map if work >= THREADS else map
+def _parts(rows: np.ndarray, work: float) -> list[np.ndarray]:
+    """Split an array for `_each`."""
+    return np.array_split(rows, min(len(rows), 2 * torch.get_num_threads())) if work >= THREADS else [rows]
 
 
-def _nearest(costs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the nearest codes `(B, L)` and whether all distances are finite `(B,)`."""
-    if costs.device.type != "cpu":
-        return costs.argmin(dim=2), costs.isfinite().all(dim=2).all(dim=1)
-    rows, step = costs.flatten(0, 1).numpy(), max(1, BLOCK // costs.shape[2])
-
-    def look(part: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        # numpy's argmin takes a third of the time of torch's, and a block is fetched from memory once for both.
-        blocks = np.split(part, range(step, len(part), step))
-        return [(block.argmin(axis=1), block.max(axis=1)) for block in blocks]
-
-    parts = np.array_split(rows, 2 * torch.get_num_threads() if costs.numel() >= THREADS else 1)
-    looks = [block for part in _map(costs.numel())(look, parts) for block in part]
-    nearest, highest = (np.concatenate(found) for found in zip(*looks, strict=True))
-    lowest = rows[np.arange(len(rows)), nearest]  # NaN if there is one, as is the highest
-    finite = torch.from_numpy(np.isfinite(lowest) & np.isfinite(highest))
-    return torch.from_numpy(nearest).view(costs.shape[:2]), finite.view(costs.shape[:2]).all(dim=1)
+def _each(function: Callable, items: Iterable, work: float) -> list:
+    """Return the function's results; in threads if `work` is worth them, as most of it runs without Python's lock."""
+    return list(_threads().map(function, items) if work >= THREADS else map(function, items))

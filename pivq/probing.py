@@ -1,49 +1,23 @@
-"""Probing codes for attributes: one logistic regression an attribute on the presence of each code (Section 3.8)."""
+"""Probing codes for attributes: one logistic regression per attribute on the presence of each code (Section 3.8)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from pivq.usage import presence
+
+BLOCK_CODES = 512  # codes whose correlations are computed together
 
 # Source: assumption; the paper names neither. liblinear fits these sparse binary inputs 20 times as fast as lbfgs.
 SOLVER, INVERSE_REGULARISATION, MAX_ITERATIONS = "liblinear", 1.0, 1000
 
 COLUMNS = ("attribute", "accuracy", "std", "baseline", "baseline_std", "positives", "used", "significant", "note")
-
-
-def presence(codes: ArrayLike, codebook_size: int) -> csr_matrix:
-    """Return the presence of each code in each image as sparse binary inputs.
-
-    Args:
-        codes: integers `(N, L)` in 0 … K - 1; a code that an image repeats counts once.
-        codebook_size: K.
-
-    Returns:
-        float64 `(N, K)` holding ones.
-
-    Raises:
-        ValueError: codes that are not `(N, L)` integers, or out of range.
-
-    Example:
-        >>> presence([[0, 2], [1, 1]], codebook_size=3).toarray()
-        array([[1., 0., 1.],
-               [0., 1., 0.]])
-    """
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind not in "iu":
-        raise ValueError(f"codes must be integers (N, L), got {codes.dtype} {codes.shape}")
-    if codes.min() < 0 or codes.max() >= codebook_size:
-        raise ValueError(f"codes must lie in 0 … {codebook_size - 1}, got {codes.min()} … {codes.max()}")
-    num_images, num_codes = codes.shape
-    rows = np.repeat(np.arange(num_images), num_codes)
-    inputs = csr_matrix((np.ones(codes.size), (rows, codes.ravel())), shape=(num_images, codebook_size))
-    inputs.sum_duplicates()
-    inputs.data[:] = 1.0
-    return inputs
 
 
 def probe(
@@ -55,30 +29,37 @@ def probe(
     frequent among a fold's training labels, and is scored on the same folds.
 
     Args:
-        codes: integers `(N, L)` in 0 … K - 1, of one encoded image a row.
+        codes: integers `(N, L)` in 0 … K - 1, one encoded image per row.
         attributes: N rows, in the order of `codes`; columns of 0, 1 and missing.
         codebook_size: K.
         folds: cross-validation folds, at least 2.
         seed: of the assignment to folds.
 
     Returns:
-        A frame with one row an attribute, in the order given:
+        A frame with one row per attribute, in the order given:
         `attribute`; `accuracy`, the mean over folds; `std`, the sample standard deviation (n - 1) over folds, drawn as
         error bar; `baseline` and `baseline_std`, the same of the baseline; `positives` and `used`, labels that are 1
         and labels in all; `significant`, whether the error bars are apart: accuracy - std > baseline + baseline_std;
         `note`, empty, or why accuracy and baseline are missing (a class with fewer labels than there are folds).
 
     Raises:
-        ValueError: codes that `presence` refuses, another number of rows, values other than 0, 1 and missing, or
-            fewer than two folds.
+        TypeError: attributes that are no frame.
+        ValueError: codes that `presence` refuses, another number of rows, no or equally named attributes, values other
+            than 0, 1 and missing, fewer than two folds, or a seed that is no whole number from 0 to 2^32 − 1.
     """
     if attributes is None:
         raise ValueError("this data set has no attributes to probe for")
+    if not isinstance(attributes, pd.DataFrame):
+        raise TypeError(f"attributes must be a data frame, got {type(attributes).__name__}")
+    if not len(attributes.columns) or attributes.columns.has_duplicates:
+        raise ValueError(f"attributes must have columns of distinct names, got {list(attributes.columns)}")
     inputs = presence(codes, codebook_size)
     if len(attributes) != inputs.shape[0]:
         raise ValueError(f"{inputs.shape[0]} rows of codes, but {len(attributes)} of attributes: rows must correspond")
-    if folds < 2:
-        raise ValueError(f"cross-validation needs at least 2 folds, got {folds}")
+    if not isinstance(folds, int | np.integer) or folds < 2:
+        raise ValueError(f"cross-validation needs at least 2 folds, got {folds!r}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed!r}")
     rows = []
     for name, column in attributes.items():
         known, labels = _labels(name, column)
@@ -89,7 +70,7 @@ def probe(
             kind = "positives" if positives <= used - positives else "negatives"
             row["note"] = f"too few {kind}: {rarer} for {folds} folds"
         else:
-            scores = np.array(list(_fold_scores(inputs[known], labels, folds, seed)))
+            scores = _fold_scores(inputs[known], labels, folds, seed)
             row["accuracy"], row["baseline"] = scores.mean(axis=0)
             row["std"], row["baseline_std"] = scores.std(axis=0, ddof=1)
         # NaN, where nothing was scored, compares as False.
@@ -102,20 +83,67 @@ def top_attributes(frame: pd.DataFrame, count: int = 15) -> pd.DataFrame:
     """Return the `count` most predictable attributes: most accuracy gained over the baseline first.
 
     The paper shows "the top 15 most predictable" and does not say by which measure. Accuracy itself would put rare
-    attributes first, whatever the codes hold. Attributes without an accuracy are left out.
+    attributes first, even for codes that say nothing. Attributes without an accuracy are left out.
 
     Args:
         frame: what `probe` returned.
-        count: rows at most.
+        count: rows at most, at least 1.
     """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
     scored = frame.dropna(subset="accuracy")
     order = (scored["accuracy"] - scored["baseline"]).sort_values(ascending=False, kind="stable").index
     return scored.loc[order[:count]].reset_index(drop=True)
 
 
+def correlate_codes(codes: ArrayLike, labels: pd.Series, codebook_size: int) -> pd.DataFrame:
+    """Return how closely the presence of each code goes with one attribute.
+
+    An image whose label is missing is left out.
+
+    Args:
+        codes: integers `(N, L)` in 0 … K - 1.
+        labels: N values 0, 1 or missing, in the order of `codes`.
+        codebook_size: K.
+
+    Returns:
+        A frame with one row per code: `share` of the images that have it; `correlation` of presence and attribute, two
+        binary variables, in -1 … 1, and 0 where either never varies; `with_code` and `without_code`, the share of
+        positives among the images that have the code and among those that do not, NaN where there are none.
+
+    Raises:
+        ValueError: codes that `presence` refuses, another number of labels, values other than 0, 1 and missing, or
+            no known label.
+
+    Example:
+        >>> frame = correlate_codes([[0, 1], [0, 2], [1, 2]], pd.Series([1, 1, 0]), codebook_size=3)
+        >>> frame.loc[0, ["correlation", "with_code", "without_code"]].round(2).tolist()
+        [1.0, 1.0, 0.0]
+    """
+    inputs = presence(codes, codebook_size)
+    if len(labels) != inputs.shape[0]:
+        raise ValueError(f"{inputs.shape[0]} rows of codes, but {len(labels)} labels: rows must correspond")
+    known, positive = _labels(str(labels.name), labels)
+    if not len(known):
+        raise ValueError(f"attribute {str(labels.name)!r} has no known label")
+    inputs, centred = inputs[known], positive - positive.mean()
+    parts = []
+    for start in range(0, codebook_size, BLOCK_CODES):
+        has = inputs[:, start : start + BLOCK_CODES].toarray()
+        spread = has.std(axis=0) * centred.std()
+        correlation = np.divide(centred @ has / len(has), spread, out=np.zeros(has.shape[1]), where=spread > 0)
+        images, positives = has.sum(axis=0), positive @ has
+        with np.errstate(invalid="ignore"):  # 0 / 0 where no image, or every image, has the code
+            shares = positives / images, (positive.sum() - positives) / (len(has) - images)
+        parts.append([images / len(has), correlation, *shares])
+    return pd.DataFrame(np.concatenate(parts, axis=1).T, columns=["share", "correlation", "with_code", "without_code"])
+
+
 def _labels(name: str, column: pd.Series) -> tuple[NDArray, NDArray]:
     """Return the positions of known labels and these labels, 0 or 1."""
     known = np.flatnonzero(column.notna())
+    if words := [value for value in column.iloc[known] if isinstance(value, str)]:
+        raise ValueError(f"attribute {name!r} holds {words[0]!r}: labels must be 0, 1 or missing")
     labels = column.iloc[known].to_numpy(dtype=np.float64)
     other = labels[(labels != 0) & (labels != 1)]
     if len(other):
@@ -123,25 +151,23 @@ def _labels(name: str, column: pd.Series) -> tuple[NDArray, NDArray]:
     return known, labels.astype(np.int64)
 
 
-def _fold_scores(inputs: csr_matrix, labels: NDArray, folds: int, seed: int) -> Iterator[tuple[float, float]]:
-    """Yield (accuracy, accuracy of the majority class) on each fold's held-out images."""
+def _fold_scores(inputs: csr_matrix, labels: NDArray, folds: int, seed: int) -> NDArray:
+    """Return the accuracies of the probe and of the majority class on each fold's held-out images, `(folds, 2)`."""
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for train, test in splitter.split(inputs, labels):
-        model = LogisticRegression(solver=SOLVER, C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS)
-        model.fit(inputs[train], labels[train])
-        majority = int(labels[train].mean() > 0.5)
-        yield model.score(inputs[test], labels[test]), float((labels[test] == majority).mean())
+    model = LogisticRegression(solver=SOLVER, C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS)
+    predictors = (model, DummyClassifier(strategy="most_frequent"))
+    return np.stack([cross_val_score(predictor, inputs, labels, cv=splitter) for predictor in predictors], axis=1)
 
 
 def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFrame:
-    """Return what the pixels themselves say of images, to be probed where nobody has labelled them.
+    """Return simple properties of pixels, to be probed for images that have no labels.
 
     Args:
-        images: `(N, 3, H, W)`.
+        images: `(N, 3, H, W)` uint8, N >= 1, H and W >= 4.
         ids: N names.
 
     Returns:
-        A frame of floats, one row an id: brightness, contrast, and which part or colour stands out by how much.
+        A frame of floats, one row per id: brightness, contrast, and which part or colour stands out by how much.
 
     Example:
         >>> images = np.zeros((1, 3, 8, 8), np.uint8)
@@ -149,6 +175,11 @@ def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFr
         >>> pixel_statistics(images, ["half"])[["bright", "brighter_top_than_bottom"]].values.tolist()
         [[0.5, 1.0]]
     """
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 4 or len(images) != len(ids) or not len(ids):
+        raise ValueError(f"images must be (N, 3, H, W) of 4 pixels a side or more, one per id of {len(ids)}, got "
+                         f"{tuple(images.shape)}")  # fmt: skip
+    if str(images.dtype).removeprefix("torch.") != "uint8":
+        raise ValueError(f"images must be uint8 levels, got {images.dtype}")
     height, width = images.shape[2:]
     halves = {"top": np.s_[:, : height // 2], "bottom": np.s_[:, height // 2 :], "left": np.s_[:, :, : width // 2],
               "right": np.s_[:, :, width // 2 :],

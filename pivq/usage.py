@@ -1,8 +1,19 @@
-"""How a data set uses the codebook: codes in use, codes per image, and which learned token uses which code."""
+"""How a data set uses the codebook: codes in use, codes per image, and which learned token uses which code.
+
+Codes are whole numbers `(N, L)` in 0 … K − 1, one encoded image per row. Every function here raises TypeError or
+ValueError for another shape or type, for no codes, and for a code out of range; see `pivq.quantizers.as_codes`.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from pivq.quantizers import as_codes
+
+BLOCK_ELEMENTS = 1 << 22  # overlaps held at once by best_overlap: 32 MiB
 
 
 class CodeUsage(NamedTuple):
@@ -15,7 +26,7 @@ class CodeUsage(NamedTuple):
         mean_codes_per_image: distinct codes in an image, averaged over images.
     """
 
-    counts: np.ndarray
+    counts: NDArray
     codes_in_use: int
     max_codes_per_image: int
     mean_codes_per_image: float
@@ -31,31 +42,21 @@ class SlotUsage(NamedTuple):
         codes_per_slot: distinct codes a slot takes, averaged over slots.
         bits: log2 of the number of sets in which each slot takes one of the codes that it dominates: the capacity
             in bits that remains when slots do not share codes.
+        entropy_bits: sum over slots of the entropy of their codes: the capacity in bits that the data use at most.
     """
 
-    counts: np.ndarray
+    counts: NDArray
     dominant_share: float
     codes_per_slot: float
     bits: float
+    entropy_bits: float
 
 
-def _checked(codes: np.ndarray, codebook_size: int) -> np.ndarray:
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer) or not codes.size:
-        raise ValueError(f"codes must be whole numbers (N, L), at least one, got {codes.dtype} {codes.shape}")
-    if codes.min() < 0 or codes.max() >= codebook_size:
-        raise ValueError(f"codes must lie in 0 … {codebook_size - 1}, got {codes.min()} … {codes.max()}")
-    return codes.astype(np.int64)
-
-
-def code_usage(codes: np.ndarray, codebook_size: int) -> CodeUsage:
-    """Count the use of `codes` `(N, L)`, whole numbers in 0 … K − 1.
-
-    Raises:
-        ValueError: for another shape or type, no codes, or codes out of range.
+def code_usage(codes: ArrayLike, codebook_size: int) -> CodeUsage:
+    """Count the use of `codes` `(N, L)`.
 
     Example:
-        >>> usage = code_usage(np.array([[0, 1], [1, 1]]), codebook_size=4)
+        >>> usage = code_usage([[0, 1], [1, 1]], codebook_size=4)
         >>> usage.codes_in_use, usage.max_codes_per_image, usage.mean_codes_per_image
         (2, 2, 1.5)
     """
@@ -65,18 +66,15 @@ def code_usage(codes: np.ndarray, codebook_size: int) -> CodeUsage:
     return CodeUsage(counts, int((counts > 0).sum()), int(distinct.max()), float(distinct.mean()))
 
 
-def slot_usage(codes: np.ndarray, codebook_size: int) -> SlotUsage:
+def slot_usage(codes: ArrayLike, codebook_size: int) -> SlotUsage:
     """Count which slot (position in the encoder's output) takes which code, over `codes` `(N, L)`.
-
-    Raises:
-        ValueError: see `code_usage`.
 
     Example:
         Two slots, each with two codes of its own: 2 × 2 sets, 2 bits.
 
-        >>> slots = slot_usage(np.array([[0, 2], [1, 3], [0, 3]]), codebook_size=4)
-        >>> slots.dominant_share, slots.codes_per_slot, slots.bits
-        (1.0, 2.0, 2.0)
+        >>> slots = slot_usage([[0, 2], [1, 3], [0, 3], [1, 2]], codebook_size=4)
+        >>> slots.dominant_share, slots.codes_per_slot, slots.bits, slots.entropy_bits
+        (1.0, 2.0, 2.0, 2.0)
     """
     codes = _checked(codes, codebook_size)
     num_codes = codes.shape[1]
@@ -84,9 +82,105 @@ def slot_usage(codes: np.ndarray, codebook_size: int) -> SlotUsage:
     counts = np.bincount(flat.ravel(), minlength=num_codes * codebook_size).reshape(num_codes, codebook_size)
     used = counts.sum(axis=0) > 0
     owned = np.bincount(counts.argmax(axis=0)[used], minlength=num_codes)
+    shares = counts / counts.sum(axis=1, keepdims=True)
     return SlotUsage(
         counts=counts,
         dominant_share=float(counts.max(axis=0).sum() / counts.sum()),
         codes_per_slot=float((counts > 0).sum(axis=1).mean()),
         bits=float(np.log2(np.maximum(owned, 1)).sum()),
+        entropy_bits=float(-(shares * np.log2(np.where(shares > 0, shares, 1))).sum()),
     )
+
+
+def presence(codes: ArrayLike, codebook_size: int) -> csr_matrix:
+    """Return the presence of each code in each image as sparse binary inputs, float64 `(N, K)` holding ones.
+
+    A code that an image repeats counts once.
+
+    Example:
+        >>> presence([[0, 2], [1, 1]], codebook_size=3).toarray()
+        array([[1., 0., 1.],
+               [0., 1., 0.]])
+    """
+    codes = _checked(codes, codebook_size)
+    binarizer = MultiLabelBinarizer(classes=np.arange(codebook_size), sparse_output=True)
+    return binarizer.fit_transform(codes).astype(np.float64)
+
+
+def best_overlap(
+    codes: ArrayLike, reference: ArrayLike, codebook_size: int, excluded: ArrayLike | None = None
+) -> NDArray[np.int64]:
+    """Return how many distinct codes each image has in common with the most similar image of a reference set.
+
+    Args:
+        codes: `(M, L)`.
+        reference: `(N, L)`.
+        codebook_size: K.
+        excluded: `(M, E)`, for each image the rows of the reference set that do not count, such as its parents.
+
+    Returns:
+        int64 `(M,)`, from 0 to L.
+
+    Example:
+        >>> best_overlap([[0, 1, 2]], [[0, 1, 2], [2, 1, 3]], codebook_size=4, excluded=[[0]])
+        array([2])
+    """
+    rows, columns = presence(codes, codebook_size), presence(reference, codebook_size).T
+    best = np.empty(rows.shape[0], dtype=np.int64)
+    step = max(1, BLOCK_ELEMENTS // columns.shape[1])
+    for start in range(0, len(best), step):
+        common = (rows[start : start + step] @ columns).toarray()
+        if excluded is not None:
+            np.put_along_axis(common, np.asarray(excluded)[start : start + step], 0, axis=1)
+        best[start : start + step] = common.max(axis=1)
+    return best
+
+
+def pack_codes(codes: ArrayLike, codebook_size: int) -> NDArray[np.uint8]:
+    """Write each image's codes to bytes, ⌈log2 K⌉ bits per code; `unpack_codes` reads them back.
+
+    Args:
+        codes: `(N, L)`; their order is kept.
+        codebook_size: K.
+
+    Returns:
+        uint8 `(N, ⌈L ⌈log2 K⌉ / 8⌉)`.
+
+    Example:
+        >>> packed = pack_codes([[5, 0, 7]], codebook_size=8)
+        >>> packed.shape, unpack_codes(packed, num_codes=3, codebook_size=8).tolist()
+        ((1, 2), [[5, 0, 7]])
+    """
+    codes = _checked(codes, codebook_size)
+    bits = codes[:, :, None] >> np.arange(_bits_per_code(codebook_size)) & 1
+    return np.packbits(bits.reshape(len(codes), -1), axis=1)
+
+
+def unpack_codes(packed: NDArray[np.uint8], num_codes: int, codebook_size: int) -> NDArray[np.int64]:
+    """Return the codes `(N, L)` int64 that `pack_codes` wrote.
+
+    Args:
+        packed: uint8 `(N, bytes)`.
+        num_codes: L.
+        codebook_size: K.
+
+    Raises:
+        ValueError: another number of bytes than L codes take, or a code of K or more.
+    """
+    width = _bits_per_code(codebook_size)
+    expected = -(-num_codes * width // 8)
+    if packed.ndim != 2 or packed.shape[1] != expected:
+        raise ValueError(f"{num_codes} codes of {codebook_size} take {expected} bytes, got {packed.shape}")
+    bits = np.unpackbits(packed, axis=1, count=num_codes * width).reshape(-1, num_codes, width)
+    return _checked(bits @ (1 << np.arange(width)), codebook_size)
+
+
+def _bits_per_code(codebook_size: int) -> int:
+    return max(1, (codebook_size - 1).bit_length())
+
+
+def _checked(codes: ArrayLike, codebook_size: int) -> NDArray[np.int64]:
+    checked = as_codes(codes, codebook_size).cpu().numpy()
+    if not len(checked):
+        raise ValueError(f"codes must not be empty, got {checked.shape}: there are no images")
+    return checked

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -10,7 +11,7 @@ from stand_ins import KINDS, assert_least, least_total, total
 
 import pivq.matching
 import pivq.solvers.crowd
-from pivq.matching import match
+from pivq.matching import greedy, match
 from pivq.solvers.augmenting import assign
 from pivq.solvers.crowd import match_crowd
 
@@ -89,7 +90,7 @@ def test_permuting_the_codebook_renames_the_codes():
     assert torch.equal(order[match(distances[:, order])], match(distances))
 
 
-def test_identical_latents_share_out_the_nearest_codes():
+def test_identical_latents_take_the_nearest_codes():
     row = torch.rand(512, generator=torch.Generator().manual_seed(3))
     distances = row.repeat(32, 1)
     codes = match(distances)
@@ -107,36 +108,36 @@ def test_distinct_nearest_codes_are_the_matching_and_nothing_is_solved(solved, m
     images = []
     assign_each = pivq.matching.assign_each
 
-    def spy(distances, codes, contended, found):
+    def spy(distances, nearest, contended):
         images.extend(contended.tolist())
-        assign_each(distances, codes, contended, found)
+        return assign_each(distances, nearest, contended)
 
     monkeypatch.setattr(pivq.matching, "assign_each", spy)
     codes = match(distances)
     assert images == [3], "that image alone"
     assert torch.equal(codes[[0, 1, 2, 4]], distances.argmin(dim=2)[[0, 1, 2, 4]])
-    assert solved == [], "and not by scipy"
+    assert solved == [], "not by scipy"
 
 
 SHAPES = [(1, 1), (1, 9), (2, 2), (2, 3), (7, 7), (9, 14), (24, 25), (32, 512), (64, 300), (150, 240)]
 
 
-@pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as it comes"])
+@pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as usual"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_codes, codebook_size", SHAPES)
-def test_as_little_as_scipys_solver_on_all_distances(monkeypatch, crowded, kind, num_codes, codebook_size):
+def test_same_total_as_scipys_solver_on_all_distances(monkeypatch, crowded, kind, num_codes, codebook_size):
     monkeypatch.setattr(pivq.matching, "CROWDED", crowded)
     generator = torch.Generator().manual_seed(num_codes + codebook_size)
     distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
     codes = match(distances)
     assert_least(distances, codes)
     assert torch.equal(codes, match(distances.clone())), "equal inputs, equal answers"
-    assert torch.equal(codes, match(distances.T.contiguous().T)), "whatever the order in memory"
+    assert torch.equal(codes, match(distances.T.contiguous().T)), "in any memory order"
     if len(set(distances.argmin(dim=1).tolist())) == num_codes:
         assert torch.equal(codes, distances.argmin(dim=1))
 
 
-@pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as it comes"])
+@pytest.mark.parametrize("crowded", [1, pivq.matching.CROWDED], ids=["as a crowd", "as usual"])
 @pytest.mark.parametrize("largest", [1e308, 1.7e308, 5e-324])
 def test_to_the_ends_of_float64(monkeypatch, largest, crowded):
     monkeypatch.setattr(pivq.matching, "CROWDED", crowded)
@@ -152,7 +153,7 @@ def test_to_the_ends_of_float64(monkeypatch, largest, crowded):
 @pytest.mark.parametrize(
     "clusters, spread", [(1, 1e-3), (1, 0.1), (3, 0.1), (12, 0.1), (40, 0.3), (200, 0.3), (None, 1)]
 )
-def test_each_crowd_is_certified_without_all_distances(solved, clusters, spread):
+def test_each_crowd_is_proved_without_all_distances(solved, clusters, spread):
     generator = torch.Generator().manual_seed(7)
     codebook = torch.randn(1024, 16, generator=generator)
     centres = torch.randn(200, 16, generator=generator) if clusters is None else codebook[:clusters]
@@ -176,7 +177,7 @@ def test_a_crowd_of_distances_of_all_magnitudes(far):
         assert total(distances, codes) == pytest.approx(best, rel=1e-12)
 
 
-def test_where_sums_overflow_the_answer_is_right_and_not_proved():
+def test_where_sums_overflow_the_answer_is_right_but_not_proved():
     base = 1 - 1e-3 * torch.rand(64, 80, generator=torch.Generator().manual_seed(16), dtype=torch.float64)[:1]
     distances = (1e308 * base).expand(64, 80).contiguous()
     assert not assign(distances.numpy(), distances.argmin(dim=1).numpy())
@@ -206,7 +207,7 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     codes = match(distances)
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # ends it should it wait for its parent's threads
+        signal.alarm(20)  # ends the child if it waits for its parent's threads
         os._exit(0 if torch.equal(match(distances), codes) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -218,7 +219,7 @@ def test_scipy_on_all_distances_has_the_last_word(monkeypatch, solved, spread):
     distances = torch.cdist(latents, torch.randn(1000, 8, generator=generator, dtype=torch.float64))
     rows, best = linear_sum_assignment(distances.numpy())
     monkeypatch.setattr(pivq.solvers.crowd, "is_optimal", lambda *_: False)
-    monkeypatch.setattr(pivq.matching, "assign_each", lambda distances, codes, images, solved: None)
+    monkeypatch.setattr(pivq.matching, "assign_each", lambda distances, codes, images: (codes, np.zeros(len(images))))
     codes = match(distances)
     assert total(distances, codes) == pytest.approx(float(distances[rows, best].sum()), rel=1e-12)
     assert solved[-1] == (150, 1000)
@@ -230,7 +231,7 @@ def test_every_float_type(dtype):
     assert match(distances).tolist() == [0, 1]
 
 
-def test_input_stays_as_it_is_and_may_hold_a_graph():
+def test_input_is_not_changed_and_may_have_a_graph():
     distances = torch.rand(2, 3, 4, requires_grad=True)
     before = distances.detach().clone()
     assert not match(distances * 1).requires_grad
@@ -247,18 +248,80 @@ def test_on_a_gpu_the_same_codes():
     assert torch.equal(codes.cpu(), match(distances))
 
 
+ASSIGNMENTS = [match, greedy, lambda distances: greedy(distances, cheapest_first=True)]
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_refuses_what_is_not_finite_naming_the_image(bad):
+def test_refuses_distances_that_are_not_finite_and_names_the_image(bad, assignment):
     distances = torch.rand(3, 2, 4)
     distances[1, 1, 2] = bad
     with pytest.raises(ValueError, match="image 1 of the batch"):
-        match(distances)
+        assignment(distances)
 
 
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
 @pytest.mark.parametrize(
     "shape, message",
     [((3, 2), "3 latents .* among 2"), ((1, 3, 2), "3 latents"), ((4,), r"\(4,\)"), ((1, 1, 2, 2), "got shape")],
 )
-def test_refuses_shapes_that_cannot_be(shape, message):
+def test_refuses_impossible_shapes(shape, message, assignment):
     with pytest.raises(ValueError, match=message):
-        match(torch.zeros(shape))
+        assignment(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "distances, first_come, first_total, cheapest, cheapest_total",
+    [
+        ([[0.9, 3.0], [0.1, 4.0]], [0, 1], 4.9, [1, 0], 3.1),
+        ([[0.2, 0.3, 9.0], [0.1, 0.5, 9.0], [0.4, 0.2, 0.6]], [0, 1, 2], 1.3, [2, 0, 1], 9.3),  # the least: 1.0
+        ([[5.0, 2.0, 7.0]], [1], 2.0, [1], 2.0),
+        ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [0, 1], 2.0, [0, 1], 2.0),
+    ],
+)
+def test_greedy_by_hand(distances, first_come, first_total, cheapest, cheapest_total):
+    distances = torch.tensor(distances)
+    assert greedy(distances).tolist() == first_come
+    assert total(distances, greedy(distances)) == pytest.approx(first_total)
+    assert greedy(distances, cheapest_first=True).tolist() == cheapest
+    assert total(distances, greedy(distances, cheapest_first=True)) == pytest.approx(cheapest_total)
+
+
+def greedy_pair_by_pair(table: np.ndarray, cheapest_first: bool) -> list[int]:
+    """Return the greedy codes of one image's distances `(L, K)`."""
+    free, codes = table.copy(), np.full(len(table), -1)
+    for latent in range(len(table)):
+        if cheapest_first:
+            latent, code = np.unravel_index(free.argmin(), free.shape)
+        else:
+            code = free[latent].argmin()
+        codes[latent], free[latent], free[:, code] = code, np.inf, np.inf
+    return codes.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cheapest_first", [False, True])
+def test_greedy_is_greedy_and_never_below_the_optimum(cheapest_first, kind):
+    generator = torch.Generator().manual_seed(19)
+    for num_codes, codebook_size in [(1, 1), (2, 5), (6, 6), (16, 32)]:
+        distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
+        batch = torch.stack([distances, distances.flip(0), distances.flip(1)])
+        codes = greedy(batch, cheapest_first)
+        assert codes.dtype == torch.int64
+        assert codes.tolist() == [greedy_pair_by_pair(image.numpy(), cheapest_first) for image in batch]
+        assert torch.equal(codes[1], greedy(batch[1], cheapest_first))
+        for image, assigned in zip(batch, codes, strict=True):
+            assert len(set(assigned.tolist())) == num_codes
+            least = total(image, match(image))
+            assert total(image, assigned) >= least - 1e-12 * float(image.abs().sum())
+
+
+@pytest.mark.parametrize("cheapest_first", [False, True])
+def test_greedy_keeps_its_input_and_takes_every_float_type_and_empty_batches(cheapest_first):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        distances = torch.tensor([[2.0, 1.0, 4.0], [8.0, 1.0, 16.0]], dtype=dtype, requires_grad=True)
+        before = distances.detach().clone()
+        assert greedy(distances, cheapest_first).tolist() == [1, 0]
+        assert torch.equal(distances.detach(), before)
+    for shape in ((0, 5, 9), (2, 0, 9), (2, 0, 0)):
+        assert greedy(torch.empty(shape), cheapest_first).shape == shape[:2]

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from pivq.probing import pixel_statistics, presence, probe, top_attributes
+from pivq import probing
+from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 
 N, L, K = 200, 6, 20
 
@@ -44,38 +44,6 @@ def attributes(codes):
 @pytest.fixture(scope="module")
 def frame(codes, attributes):
     return probe(codes, attributes, K).set_index("attribute")
-
-
-# Inputs
-
-
-def test_presence_by_hand():
-    inputs = presence([[0, 3, 0], [2, 1, 3]], codebook_size=5)
-    assert inputs.toarray().tolist() == [[1, 0, 0, 1, 0], [0, 1, 1, 1, 0]]
-    assert inputs.nnz == 5 and inputs.format == "csr"
-
-
-def test_presence_ignores_order_and_takes_tensors(codes):
-    expected = presence(codes, K).toarray()
-    assert (presence(codes[:, ::-1], K).toarray() == expected).all()
-    assert (presence(torch.tensor(codes), K).toarray() == expected).all()
-    assert (presence(codes.astype(np.int16), K).toarray() == expected).all()
-    assert (expected.sum(axis=1) == L).all()
-
-
-@pytest.mark.parametrize(
-    ("codes", "message"),
-    [
-        ([[0, 5]], "codes must lie in 0 … 4, got 0 … 5"),
-        ([[0, -1]], "codes must lie in 0 … 4, got -1 … 0"),
-        ([0, 1], r"codes must be integers \(N, L\), got int64 \(2,\)"),
-        ([[0.0, 1.0]], r"codes must be integers \(N, L\), got float64"),
-        (np.zeros((0, 3), int), r"codes must be integers \(N, L\), got int64 \(0, 3\)"),
-    ],
-)
-def test_presence_refuses_other_codes(codes, message):
-    with pytest.raises(ValueError, match=message):
-        presence(codes, codebook_size=5)
 
 
 # Accuracies
@@ -235,6 +203,56 @@ def test_top_attributes_by_gain_over_the_baseline():
     assert top_attributes(frame, 3)["attribute"].tolist() == ["best", "common", "tied"]
     assert top_attributes(frame)["attribute"].tolist() == ["best", "common", "tied", "rare"]
     assert top_attributes(frame, 2).index.tolist() == [0, 1]
+
+
+# Codes and one attribute
+
+
+def test_correlations_by_hand():
+    codes = [[0, 1], [0, 2], [1, 2], [0, 3], [2, 3]]
+    frame = correlate_codes(codes, pd.Series([1, 1, 0, 0, pd.NA], dtype="Int8"), codebook_size=5)  # the last left out
+    assert frame.columns.tolist() == ["share", "correlation", "with_code", "without_code"]
+    assert frame.index.tolist() == [0, 1, 2, 3, 4]
+    assert frame["share"].tolist() == [0.75, 0.5, 0.5, 0.25, 0]
+    assert frame["with_code"].tolist()[:4] == pytest.approx([2 / 3, 0.5, 0.5, 0])
+    assert frame["without_code"].tolist() == pytest.approx([0, 0.5, 0.5, 2 / 3, 0.5])
+    # phi = (n11 n00 - n10 n01) / sqrt(product of the four margins)
+    phi = (2 * 1 - 0 * 1) / np.sqrt(2 * 2 * 3 * 1)
+    assert frame["correlation"].tolist() == pytest.approx([phi, 0, 0, -phi, 0])
+    assert np.isnan(frame.loc[4, "with_code"])
+
+
+def test_correlations_are_numpy_s_and_do_not_depend_on_blocks(codes, attributes, monkeypatch):
+    labels = attributes["noisy"]
+    expected = correlate_codes(codes, labels, K)
+    for code in range(K):
+        has = (codes == code).any(axis=1)
+        assert expected.loc[code, "correlation"] == pytest.approx(np.corrcoef(has, labels.astype(int))[0, 1])
+        assert expected.loc[code, "with_code"] == pytest.approx(labels[has].mean())
+        assert expected.loc[code, "without_code"] == pytest.approx(labels[~has].mean())
+    monkeypatch.setattr(probing, "BLOCK_CODES", 7)
+    pd.testing.assert_frame_equal(correlate_codes(codes, labels, K), expected)
+
+
+def test_an_attribute_that_never_varies_correlates_with_nothing(codes, attributes):
+    frame = correlate_codes(codes, attributes["always"], K)
+    assert (frame["correlation"] == 0).all() and (frame["with_code"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (pd.Series([1, 0], name="hat"), "1 rows of codes, but 2 labels: rows must correspond"),
+        (pd.Series([2], name="hat"), "attribute 'hat' holds 2: labels must be 0, 1 or missing"),
+        (pd.Series([pd.NA], name="hat", dtype="Int8"), "attribute 'hat' has no known label"),
+    ],
+)
+def test_correlations_refuse_bad_labels(labels, message):
+    with pytest.raises(ValueError, match=message):
+        correlate_codes([[0, 1]], labels, codebook_size=2)
+
+
+# Pixels
 
 
 def test_pixel_statistics_by_hand():

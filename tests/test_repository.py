@@ -25,7 +25,7 @@ from pivq.figures.artefacts import ARTEFACTS
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict"]  # fmt: skip
-# Who may import whom: rooms (folders) and single files. "paper" are the files at the top, named as the paper's sections.
+# Who may import whom: rooms (folders) and single files; "paper" are the files at the top.
 MAY_IMPORT = {
     "solvers": [],
     "storage": [],
@@ -52,6 +52,13 @@ def tracked() -> list[str]:
 
 def project() -> dict:
     return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+
+
+def needs(*extras: str) -> list[Requirement]:
+    """Return what the package needs, and what some of its extras need."""
+    optional = project()["optional-dependencies"]
+    lines = project()["dependencies"] + [line for extra in extras for line in optional[extra]]
+    return [Requirement(line) for line in lines]
 
 
 def requirements() -> dict[str, Requirement]:
@@ -175,17 +182,17 @@ def test_modules_can_be_read_in_one_sitting():
 
 
 def test_every_import_is_a_declared_dependency():
-    lines = project()["dependencies"] + project()["optional-dependencies"]["hub"]
-    declared = {canonicalize_name(Requirement(line).name) for line in lines}
-    extra = {canonicalize_name(Requirement(line).name) for line in project()["optional-dependencies"]["test"]}
+    """The package needs no extra; the notebooks and the command that runs them need `notebooks`, tests also `test`."""
     owners = packages_distributions()
-    sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *CHECKOUT.rglob("tests/**/*.py")]}
+    sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *(CHECKOUT / "tests").rglob("*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
     ours = {"pivq", *(path.stem for folder in ("tests", "benchmarks") for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
+        extras = ["notebooks"] if path.suffix == ".ipynb" or path == modules()["commands.run_all"] else []
+        extras = ["notebooks", "test"] if CHECKOUT / "tests" in path.parents else extras
+        allowed = {canonicalize_name(need.name) for need in needs(*extras)}
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
             owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}
-            allowed = declared | extra if CHECKOUT / "tests" in path.parents else declared
             assert owner & allowed, f"{path.name} imports {name}, of {owner}: not in pyproject.toml"
 
 
@@ -206,8 +213,7 @@ def test_lock_pins_exact_versions_from_no_particular_place():
 
 
 def test_lock_satisfies_the_lower_bounds():
-    for line in project()["dependencies"] + project()["optional-dependencies"]["test"]:
-        need = Requirement(line)
+    for need in needs("notebooks", "test"):
         (pin,) = requirements()[canonicalize_name(need.name)].specifier
         assert need.specifier.contains(pin.version), f"{need}: {pin}"
         assert all(specifier.operator == ">=" for specifier in need.specifier), f"{need}: a lower bound, and no other"
@@ -268,7 +274,7 @@ def test_notebook_keeps_the_rules(name):
     assert content["metadata"]["kernelspec"]["name"] == "python3"
     first = "".join(cells[0]["source"])
     assert cells[0]["cell_type"] == "markdown" and first.startswith("# "), "the first cell holds the title"
-    assert "cost" in first.lower(), "the first cell says what the notebook costs"
+    assert "| needs |" in first and "| makes |" in first, "the first cell says what the notebook needs and makes"
 
     before = cells[0]
     for cell in cells:
@@ -300,13 +306,28 @@ def test_notebook_keeps_the_rules(name):
 def test_notebooks_begin_alike_and_their_badges_open_themselves():
     """The cell that finds or fetches the project has to stand in each notebook; it must not differ between them."""
     cells = {name: json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())["cells"] for name in NOTEBOOKS}
-    first = "".join(cells[NOTEBOOKS[0]][2]["source"])
-    repository = re.search(r'"https://github.com/([\w-]+/[\w-]+)"', first)[1]
+    first, address = cells[NOTEBOOKS[0]], project()["urls"]["Repository"]
+    assert f'"{address}"' in "".join(first[2]["source"])
+    linked = re.search(rf"{re.escape(address)}/blob/main/(docs/colab\.md)", "".join(first[1]["source"]))
+    assert linked and (CHECKOUT / linked[1]).is_file()
     for name, content in cells.items():
-        assert "".join(content[2]["source"]) == first, name
-        assert content[1]["source"] == cells[NOTEBOOKS[0]][1]["source"], name
+        assert [cell["source"] for cell in content[1:3]] == [cell["source"] for cell in first[1:3]], name
+        repository = address.removeprefix("https://github.com/")
         target = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb"
         assert f"({target})" in "".join(content[0]["source"])
+
+
+def test_the_repository_s_address_stands_in_one_place():
+    address = project()["urls"]["Repository"].removeprefix("https://")
+    holders = []
+    for file in tracked():
+        try:
+            text = (CHECKOUT / file).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+        if address in text:
+            holders.append(file)
+    assert sorted(holders) == [*(f"notebooks/{name}.ipynb" for name in NOTEBOOKS), "pyproject.toml"]
 
 
 def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
@@ -314,8 +335,10 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     (folder / "py").mkdir(parents=True)
     script = folder / "sync.py"
     script.write_text((CHECKOUT / "notebooks" / "sync.py").read_text())
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/some/where"\n')
     source = folder / "py" / "00_first.py"
-    source.write_text('# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nseed = 0\n\n# %%\nseed + 1\n')
+    title = "# %% [markdown]\n# # Title\n# (https://github.com/REPOSITORY/blob)\n\n"
+    source.write_text(f'{title}# %% tags=["parameters"]\nseed = 0\n\n# %%\nseed + 1\n')
 
     def sync(*options: str) -> int:
         return subprocess.run([sys.executable, script, *options], capture_output=True).returncode
@@ -325,7 +348,7 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     assert sync() == 0
     cells = json.loads(made.read_text())["cells"]
     assert [(cell["cell_type"], "".join(cell["source"])) for cell in cells] == [
-        ("markdown", "# Title"),
+        ("markdown", "# Title\n(https://github.com/some/where/blob)"),
         ("code", "seed = 0"),
         ("code", "seed + 1"),
     ]
@@ -405,8 +428,9 @@ def test_readme_shows_the_committed_results():
     table = [line for line in (CHECKOUT / "figures/quick/results.md").read_text().splitlines() if line.startswith("|")]
     assert len(table) == 4 and "\n".join(table) in readme
     count = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())["judgements"]
-    for judgement in ("reproduced", "differs", "needs paper-scale data"):
-        assert f"{sum(row['judgement'] == judgement for row in count)} {judgement}" in readme
+    words = {"reproduced": "reproduced", "differs": "that differ", "needs paper-scale data": "that need paper-scale data"}
+    for judgement, said in words.items():
+        assert f"{sum(row['judgement'] == judgement for row in count)} {said}" in readme
 
 
 def test_readme_maps_every_artefact_to_its_notebook():

@@ -13,20 +13,17 @@
 # %% [markdown]
 # # 00 · Meet the faces
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/00_meet_the_faces.ipynb)
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/00_meet_the_faces.ipynb)
 #
-# **Claim that is prepared here.** The paper argues that sets of discrete codes suit *spatially aligned* images: they have many discrete attributes, and since eyes, mouth and hair are always in the same place, little needs to be said about position (Section 1). The paper uses photographs of faces. Nothing can be downloaded here, so this companion draws its own: portraits put together from parts, whose attributes are known exactly.
+# **Claim that is prepared here.** The paper argues that sets of discrete codes suit *spatially aligned* images: they have many discrete attributes, and since eyes, mouth and hair are always in the same place, little needs to be said about position (Section 1). The paper uses photographs of faces. The default profile downloads nothing: it draws portraits from parts, so their attributes are known exactly.
 #
 # | | |
 # |---|---|
-# | needs | nothing; the first start draws the faces and keeps them in `data/` |
+# | needs | nothing for drawn faces, which are drawn on the first start and kept in `data/`; the other profiles need their data set |
 # | makes | `faces`, `attributes` in `figures/<profile>/` |
-# | cost | about 1 minute on the first start, then 0.2 minutes; 1 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
-#
-# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
 import importlib.util
@@ -35,16 +32,16 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    clone = Path.cwd() / "companion"
-    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
-    if checkout == clone:
-        if not (clone / "pivq").is_dir():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
-        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# The parameters. There is nothing here that `force` could do again: faces that are drawn stay the same.
+# These are the parameters. `force` changes nothing here: drawn faces always stay the same.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -53,7 +50,7 @@ data = ""
 force = False
 
 # %% [markdown]
-# Imports, the configuration and the style of all figures.
+# The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
 import numpy as np
@@ -68,6 +65,7 @@ from pivq.figures.artefacts import save_figure, save_table
 from pivq.figures.charts import plot_attributes
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
+from pivq.losses import psnr
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
 
@@ -78,7 +76,7 @@ use_style()
 # %% [markdown]
 # ## The faces
 #
-# Two sets: one for training, one held out for every number that judges a model. If they are not in `data/` yet, they are drawn now.
+# There are two sets: one for training, and one held out for every number that judges a model. Drawn faces that are not in `data/` yet are drawn now.
 
 # %%
 train = load_split(config, "train")
@@ -86,17 +84,26 @@ heldout = load_split(config, "heldout")
 display(Markdown(f"`{train}`  \n`{heldout}`"))
 
 # %% [markdown]
-# A first look at the training set.
+# Here is a first look at the training set.
 
 # %%
 figure = plot_images(train.images[:48], columns=12)
 save_figure(figure, "faces", profile, caption(config, note="the first 48 faces of the training set"));
 
 # %% [markdown]
-# **What to look at.** Everything is where it is in every other picture: the face fills the frame, eyes and mouth share their height. What varies is *what* is there, and most of it is a choice from a short list: a colour of hair, glasses or none, a mouth. Hair and brows have one colour; some combinations (beards with long hair, blond hair with dark skin) are rare or absent, as among people. The pictures are far simpler than photographs: take results on them as a test of the method, not as a benchmark.
+# **What to look at.** Is everything in the same place in every picture? In aligned faces, eyes and mouth keep their height, and the face fills the frame. What varies is *what* is there.
+
+# %%
+if config.dataset == "avatars":
+    display(Markdown(
+        "In drawn faces, most of what varies is a choice from a short list: a hair colour, glasses or none, a mouth. "
+        "Hair and brows have one colour. Some combinations are rare or absent, as among people: beards with long hair, "
+        "blond hair with dark skin. The pictures are far simpler than photographs, so take results on them as a test "
+        "of the method, not as a benchmark."
+    ))
 
 # %% [markdown]
-# How strict the alignment is shows in the mean of many training faces. Beside it, how much each pixel varies over the set, scaled so that the greatest deviation is white.
+# The mean of many training faces shows how strict the alignment is. The second picture shows how much each pixel varies over the set, scaled so that the greatest deviation is white.
 
 # %%
 deviation, mean = torch.std_mean(from_uint8(train.images[:2000]), dim=0)
@@ -104,32 +111,32 @@ shown = np.stack([mean, deviation / deviation.max()])
 plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
 # %% [markdown]
-# The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better than this.
+# The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better.
 
 # %%
-rest = from_uint8(heldout.images[:2000]) - mean
-error, decibels = float(rest.abs().mean()), -10 * float(rest.square().mean().log10())
+images = from_uint8(heldout.images[:2000])
+error, decibels = float((images - mean).abs().mean()), float(psnr(images, mean).mean())
 display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."))
 
 # %% [markdown]
 # ## Their attributes
 #
-# The attributes of the drawn faces are not annotated and not predicted: they follow from the choices a face was drawn from. (CelebA's were annotated; FFHQ's are the predictions of a face API. A set without attributes passes over the cells below.) Six faces with what is true of them, at most six attributes of each:
+# The attributes of drawn faces are neither annotated nor predicted: they follow from the choices that a face was drawn from. CelebA's attributes were annotated, and FFHQ's are the predictions of a face API. For a set without attributes, the cells below show nothing. Here are six faces with at most six of the attributes that are true of each:
 
 # %%
 if train.attributes is not None:
-    names = [", ".join(row.index[(row == 1).to_numpy(bool, na_value=False)][:6]) for _, row in train.attributes[:6].iterrows()]
-    plot_images(train.images[:6], columns=6, titles=[name.replace("_", " ") for name in names])
+    traits = [row.index[(row == 1).to_numpy(bool, na_value=False)][:6] for _, row in train.attributes[:6].iterrows()]
+    plot_images(train.images[:6], columns=6, titles=[", ".join(names).replace("_", " ") for names in traits])
 
 # %% [markdown]
-# The parts and colours behind the same six faces:
+# A drawn face also has the parts and colours it was made from. Here are those of the same six faces:
 
 # %%
 if train.choices is not None:
     display(train.choices[:6])
 
 # %% [markdown]
-# All attributes, what a 1 means, and how frequent each is. An attribute that cannot be seen is *missing*, not false: the colour of hair under a hat, the eyes behind sunglasses.
+# The table lists all attributes, what a 1 means, and how frequent each is. An attribute that cannot be seen is *missing*, not false: the colour of hair under a hat, the eyes behind sunglasses.
 
 # %%
 if train.attributes is not None:
@@ -146,14 +153,14 @@ if train.attributes is not None:
     display(table.style.format({name: "{:.1%}" for name in ("training", "held out", "missing")}).hide(axis="index"))
 
 # %% [markdown]
-# In counts, for both sets: how many images a probe of an attribute can use, as positives and negatives, and how many are left out of it because the label is missing.
+# The next table has counts, for both sets together: how many positives and negatives a probe of an attribute can use, and how many images it leaves out because the label is missing.
 
 # %%
 if train.attributes is not None:
     display(label_counts(pd.concat([train.attributes, heldout.attributes])))
 
 # %% [markdown]
-# The same as a figure, most frequent first.
+# The figure shows the same, with the most frequent first.
 
 # %%
 if train.attributes is not None:
@@ -161,49 +168,54 @@ if train.attributes is not None:
     save_figure(figure, "attributes", profile, caption(config))
 
 # %% [markdown]
-# **What to look at.** Bars and dots agree, so the two sets are alike. No attribute is so rare, or so common, that a probe could not learn it from these many images:
+# **What to look at.** Where bars and dots agree, the two sets are alike. An attribute that is very rare, or very common, gives a probe little to learn from. The next cell names the rarest and the most common one.
 
 # %%
 if train.attributes is not None:
     shares = train.attributes.mean().astype(float)
+    rarest, commonest = shares.idxmin(), shares.idxmax()
     display(Markdown(
-        f"{len(shares)} attributes, from {shares.min():.1%} (`{shares.idxmin()}`) to {shares.max():.1%} (`{shares.idxmax()}`)."
+        f"{len(shares)} attributes, from {shares[rarest]:.1%} (`{rarest}`) to {shares[commonest]:.1%} (`{commonest}`)."
     ))
 
 # %% [markdown]
 # ## Two sets that share nothing
 #
-# Drawn faces with the same attributes all go to one side of the split, so the held-out set asks for *combinations* that training never showed. Ids and, of the drawn faces, pictures and combinations of attributes that occur in both sets are counted:
+# Drawn faces with the same attributes all go to one side of the split, so the held-out set asks for *combinations* that training never showed. The next cell counts what occurs in both sets: ids and, of drawn faces, pictures and combinations of attributes.
 
 # %%
 shared = {"ids": len(set(train.ids) & set(heldout.ids))}
 if train.choices is not None:
-    combinations = [set(map(tuple, split.attributes.astype("Int64").fillna(-1).to_numpy())) for split in (train, heldout)]
+    labels = [split.attributes.astype("Int64").fillna(-1).to_numpy() for split in (train, heldout)]
+    combinations = [set(map(tuple, rows)) for rows in labels]
     pictures = [{image.numpy().tobytes() for image in split.images} for split in (train, heldout)]
-    shared |= {"pictures": len(pictures[0] & pictures[1]), "combinations of attributes": len(combinations[0] & combinations[1])}
-    display(Markdown(f"Distinct combinations of attributes: {len(combinations[0]):,} in training, {len(combinations[1]):,} held out."))
+    shared["pictures"] = len(pictures[0] & pictures[1])
+    shared["combinations of attributes"] = len(combinations[0] & combinations[1])
+    training, held_out = map(len, combinations)
+    display(Markdown(f"Distinct combinations of attributes: {training:,} in training, {held_out:,} held out."))
 assert not any(shared.values()), f"training and held-out set share {shared}"
 display(Markdown(f"In common: {', '.join(f'{count} {name}' for name, count in shared.items())}."))
 
 # %% [markdown]
 # ## Attributes that go together
 #
-# Attributes are not independent, and a probe (notebook 07) may use one to guess another. The strongest correlations, among the images where both can be seen:
+# Attributes are not independent, and a probe (notebook 07) may use one to guess another. These are the strongest correlations, among the images where both attributes can be seen:
 
 # %%
 if train.attributes is not None:
     correlation = train.attributes.astype(float).corr()
     upper = correlation.where(np.triu(np.ones(correlation.shape, dtype=bool), k=1)).stack()
     strongest = upper.reindex(upper.abs().sort_values(ascending=False).index)[:8]
-    display(strongest.rename("correlation").rename_axis(["attribute", "and"]).reset_index().style.format({"correlation": "{:+.2f}"}).hide(axis="index"))
+    table = strongest.rename("correlation").rename_axis(["attribute", "and"]).reset_index()
+    display(table.style.format({"correlation": "{:+.2f}"}).hide(axis="index"))
 
 # %% [markdown]
-# **What to look at.** Some are matters of definition: a head cannot be bald and long-haired. Others follow the plausibility of the drawings, such as hair colours that go with skin tones. Keep them in mind when a probe finds, say, dark hair in the codes: skin may have told it.
+# **What to look at.** Some correlations follow from the definitions: a bald head has no long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
 
 # %% [markdown]
 # ## Provenance
 #
-# What made this notebook's figures.
+# The stamp says what made this notebook's figures.
 
 # %%
 display(stamp(config, faces=train.versions, fingerprints={"train": train.fingerprint, "heldout": heldout.fingerprint}))

@@ -13,20 +13,17 @@
 # %% [markdown]
 # # 02 · Matching quantization
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/02_matching_quantization.ipynb)
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/02_matching_quantization.ipynb)
 #
 # **Claim that is tested here.** Nearest-neighbour quantization, Eq. (1), may give several latents of an image the same code, and in a set a repeated code says little. Matching quantization, Eq. (3), "ensures that no two embedding vectors are mapped to the same codebook element in a given image" (Section 3.4, Fig. 3), at the least total distance.
 #
 # | | |
 # |---|---|
-# | needs | the faces (notebook 00); the trained matching model of notebook 03 for the last section, if there is one |
+# | needs | the faces (notebook 00); the last section also uses the trained matching model of notebook 03, if there is one |
 # | makes | `matching_example`, `fig3_matching`, `matching_totals` in `figures/<profile>/` |
-# | cost | 0.3 minutes; 1.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
-#
-# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
 import importlib.util
@@ -35,16 +32,16 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    clone = Path.cwd() / "companion"
-    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
-    if checkout == clone:
-        if not (clone / "pivq").is_dir():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
-        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# The parameters. Everything here is computed anew each time, so `force` changes nothing.
+# These are the parameters. Everything here is computed anew each time, so `force` changes nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -53,12 +50,11 @@ data = ""
 force = False
 
 # %% [markdown]
-# Imports, the configuration and the style of all figures.
+# The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
 from itertools import permutations
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -73,7 +69,7 @@ from pivq.figures.diagrams import draw_example, draw_matching
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
 from pivq.inference import latents_in_batches
-from pivq.matching import match
+from pivq.matching import greedy, match
 from pivq.model import PIVQ
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.run import find_run
@@ -86,7 +82,7 @@ use_style()
 # %% [markdown]
 # ## An example to follow by hand
 #
-# An image with two latents, $z_0 = 0$ and $z_1 = 1$, and a codebook of two codes, $e_0 = 0.9$ and $e_1 = -3$. All there is to know is the table of distances:
+# An image has two latents, $z_0 = 0$ and $z_1 = 1$, and the codebook has two codes, $e_0 = 0.9$ and $e_1 = -3$. All that matters is the table of distances:
 
 # %%
 latents = torch.tensor([[0.0], [1.0]])
@@ -102,15 +98,12 @@ nearest = distances.argmin(dim=1)
 display(Markdown(f"Nearest: codes {nearest.tolist()}, total distance {float(distances.min(dim=1).values.sum()):.1f}."))
 
 # %% [markdown]
-# So let no code be used twice. **Greedy** is the first idea: go through the latents in order, each takes the nearest code that is still free. The first latent is served well, and the last takes what is left.
+# So let no code be used twice. **Greedy** is the first idea: go through the latents in order, and each takes the nearest code that is still free. The first latent is served well, and the last takes what is left.
 
 # %%
-free = distances.clone()
-greedy = []
-for latent in range(len(latents)):
-    greedy.append(int(free[latent].argmin()))
-    free[:, greedy[-1]] = torch.inf
-display(Markdown(f"Greedy: codes {greedy}, total distance {sum(float(distances[i, k]) for i, k in enumerate(greedy)):.1f}."))
+first_come = greedy(distances)
+total = float(distances.gather(1, first_come[:, None]).sum())
+display(Markdown(f"Greedy: codes {first_come.tolist()}, total distance {total:.1f}."))
 
 # %% [markdown]
 # **Matching** looks at the whole table. Of all ways to give each latent a code of its own it takes the one with the least total:
@@ -123,7 +116,7 @@ ways = [
 ]
 display(pd.DataFrame(ways).style.format({"total distance": "{:.1f}"}).hide(axis="index"))
 matched = match(distances)
-display(Markdown(f"Matching: codes {matched.tolist()}. The first latent makes room for the second, and both together are better off."))
+display(Markdown(f"Matching: codes {matched.tolist()}. The first latent makes room for the second."))
 
 # %% [markdown]
 # With two latents there are two ways; with $L$ latents and $K$ codes there are $K!/(K-L)!$, far too many to list. The Hungarian algorithm finds the best without listing them.
@@ -132,12 +125,16 @@ display(Markdown(f"Matching: codes {matched.tolist()}. The first latent makes ro
 figure = draw_example(
     latents[:, 0].tolist(),
     codebook[:, 0].tolist(),
-    {"nearest, Eq. (1)": nearest.tolist(), "greedy, first come": greedy, "matching, Eq. (3)": matched.tolist()},
+    {
+        "nearest, Eq. (1)": nearest.tolist(),
+        "greedy, first come": first_come.tolist(),
+        "matching, Eq. (3)": matched.tolist(),
+    },
 )
 save_figure(figure, "matching_example", profile, "an example made up to be followed by hand");
 
 # %% [markdown]
-# Two more, to try on paper first. In one, nothing is in conflict, and matching is nearest; in the other, two latents are close together.
+# Here are two more examples, to try on paper first. In one there is no conflict, and matching gives the nearest codes. In the other, two latents are close together.
 
 # %%
 examples = {"no conflict": ([1.1, 4.9], [5.0, 0.0, 1.0]), "a conflict": ([0.1, 0.2], [0.0, 1.0, 10.0])}
@@ -145,22 +142,22 @@ rows = []
 for name, (points, centres) in examples.items():
     table = torch.cdist(torch.tensor(points)[:, None], torch.tensor(centres)[:, None])
     rows.append([name, points, centres, table.argmin(dim=1).tolist(), match(table).tolist()])
-display(pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(axis="index").format(
-    {name: lambda numbers: ", ".join(f"{number:g}" for number in numbers) for name in ("latents", "codebook", "nearest", "matching")}
-))
+table = pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(axis="index")
+display(table.format(lambda numbers: ", ".join(f"{number:g}" for number in numbers), subset=table.columns[1:]))
 
 # %% [markdown]
-# One more detail. The cost is the distance, **not its square**. For the nearest code that makes no difference; for the matching it can, because a square punishes one long way more than two middling ones:
+# One more detail: the cost is the distance, **not its square**. For the nearest code that makes no difference. For the matching it can, because a square counts one long distance more than two middling ones:
 
 # %%
 table = torch.tensor([[3.0, 2.0], [2.0, 0.9]])
 display(pd.DataFrame(table.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format("{:.1f}"))
-display(Markdown(f"Matching takes codes {match(table).tolist()}; with squared distances it would take {match(table**2).tolist()}."))
+squared = match(table**2).tolist()
+display(Markdown(f"Matching takes codes {match(table).tolist()}; with squared distances it would take {squared}."))
 
 # %% [markdown]
 # ## Real vectors in a plane (Fig. 3)
 #
-# To see the two quantizers at work, take latents that can be drawn: a face is cut into 16 patches, and each patch is described by two numbers, its position in the plane in which patches of all faces vary most (the first two principal components). The codebook is fitted as the paper fits it, by k-means with k-means++ seeding, to the patches of many faces. Nothing is hidden: the distances in the figure are the distances that count.
+# To show the two quantizers at work, take latents that can be drawn. A face is cut into 16 patches. Each patch is described by two numbers: its position in the plane in which patches of all faces vary most (the first two principal components). The codebook is fitted to the patches of many faces as the paper fits it, by k-means with k-means++ seeding. The distances in the figure are the distances that count.
 
 # %%
 train = load_split(config, "train")
@@ -171,10 +168,13 @@ patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(len(faces), 16, -1)
 plane = PCA(2, random_state=seed).fit(patches.flatten(0, 1).numpy())
 points = torch.tensor(plane.transform(patches.flatten(0, 1).numpy()), dtype=torch.float32).reshape(len(faces), 16, 2)
 codebook = fit_codebook(points.flatten(0, 1), codebook_size=32, seed=seed)
-display(Markdown(f"{len(faces):,} faces, 16 latents each, {len(codebook)} codes; the plane holds {plane.explained_variance_ratio_.sum():.0%} of the patches' variance."))
+held = plane.explained_variance_ratio_.sum()
+display(Markdown(
+    f"{len(faces):,} faces, 16 latents each, {len(codebook)} codes; the plane holds {held:.0%} of the variance."
+))
 
 # %% [markdown]
-# Quantize all of them both ways, and count the different codes of each face.
+# The next cell quantizes all of them both ways, and counts the different codes of each face.
 
 # %%
 distances = torch.cdist(points, codebook)
@@ -187,25 +187,27 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# One face, drawn: of those with the typical count, the one whose patches lie farthest apart, so that they can be told apart.
+# The figure shows one face. Of those with the typical count, it is the one whose patches lie farthest apart, so that they can be told apart.
 
 # %%
 typical = torch.nonzero(distinct == distinct.median()).squeeze(1)
 one = int(typical[points[typical].std(dim=1).sum(dim=1).argmax()])
 titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
 figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
-note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components; codes: k-means"
-save_figure(figure, "fig3_matching", profile, caption(config, note=note));
+note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components"
+save_figure(figure, "fig3_matching", profile, caption(config, note=f"{note}; codes: k-means"));
 
 # %% [markdown]
-# The face and its 16 patches, in the order of the latents:
+# Here are the face and its 16 patches, in the order of the latents:
 
 # %%
 plot_images(faces[one : one + 1], columns=1)
-plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=[f"nearest {a}, matching {b}" for a, b in zip(nearest[one].tolist(), matched[one].tolist(), strict=True)]);
+both = zip(nearest[one].tolist(), matched[one].tolist(), strict=True)
+titles = [f"nearest {a}, matching {b}" for a, b in both]
+plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=titles);
 
 # %% [markdown]
-# **What to look at.** Where latents crowd (patches of background, of hair, and those that mirror each other) nearest sends several to one code. Matching sends one of them there and its neighbours to the codes around: a little farther each, but every code of the set now says something, and crowded regions show in the set as *several* codes. What it costs is the longer lines.
+# **What to look at.** Where latents crowd, because patches look alike, nearest sends several to one code. Matching sends one of them there and its neighbours to the codes around. Each line is a little longer, but every code of the set now says something, and crowded regions show in the set as *several* codes. The next cell gives the cost of the longer lines.
 
 # %%
 paid = distances.gather(2, matched[..., None]).squeeze(2).sum(dim=1)
@@ -218,75 +220,58 @@ display(Markdown(
 # %% [markdown]
 # ## Why greedy is not enough
 #
-# Greedy never repeats a code either, and needs no Hungarian algorithm. Two ways to be greedy, over all these faces: *first come* (latents in order, as above), and *cheapest pair first* (always the closest pair of a free latent and a free code).
+# Greedy never repeats a code either, and needs no Hungarian algorithm. There are two ways to be greedy: *first come* (latents in order, as above), and *cheapest pair first* (always the closest pair of a free latent and a free code). The next cell applies both to all these faces.
 
 # %%
-first_come, cheapest_pair = [], []
-for table in distances.numpy():
-    free = table.copy()
-    total = 0.0
-    for latent in range(16):
-        code = free[latent].argmin()
-        total += table[latent, code]
-        free[:, code] = np.inf
-    first_come.append(total)
-    free = table.copy()
-    total = 0.0
-    for _ in range(16):
-        latent, code = np.unravel_index(free.argmin(), free.shape)
-        total += table[latent, code]
-        free[latent], free[:, code] = np.inf, np.inf
-    cheapest_pair.append(total)
-totals = {"greedy, first come": np.array(first_come), "greedy, cheapest pair first": np.array(cheapest_pair)}
+ways = {
+    "greedy, first come": greedy(distances),
+    "greedy, cheapest pair first": greedy(distances, cheapest_first=True),
+}
+totals = {}
+for name, codes in ways.items():
+    of_latents = distances.gather(2, codes[..., None]).squeeze(2).unbind(1)
+    totals[name] = sum(of_latents).numpy()
 optimal = paid.numpy()
 assert all((values >= optimal - 1e-4).all() for values in totals.values()), "nothing can be below the optimum"
 
 # %% [markdown]
-# How much more than the optimum each pays:
+# The figure shows how much more than the optimum each pays:
 
 # %%
 figure = plot_totals(optimal, totals)
 note = f"{len(faces):,} faces, 16 latents, {len(codebook)} codes"
 save_figure(figure, "matching_totals", profile, caption(config, note=note))
+totals["matching"] = optimal
 table = pd.DataFrame(
     {
-        "method": [*totals, "matching"],
-        "mean total distance": [float(values.mean()) for values in (*totals.values(), optimal)],
-        "mean excess": [f"{(values / optimal - 1).mean():.1%}" for values in (*totals.values(), optimal)],
-        "faces above the optimum": [f"{(values > optimal + 1e-4).mean():.0%}" for values in (*totals.values(), optimal)],
+        "method": list(totals),
+        "mean total distance": [float(values.mean()) for values in totals.values()],
+        "mean excess": [f"{(values / optimal - 1).mean():.1%}" for values in totals.values()],
+        "faces above the optimum": [f"{(values > optimal + 1e-4).mean():.0%}" for values in totals.values()],
     }
 )
 save_table(table, "matching_totals", profile, caption(config, note=note))
 display(table.style.format({"mean total distance": "{:.2f}"}).hide(axis="index"))
 
 # %% [markdown]
-# A longer way is one thing. Worse, *first come* depends on who comes first. Shuffle the latents, and greedy finds another **set** of codes for the same face; matching finds the same set, each latent keeping its code. A representation that is meant to be without order had better not depend on one.
+# A longer way is one thing. Worse, *first come* depends on which latent comes first. If the latents are shuffled, greedy finds another **set** of codes for the same face; matching finds the same set, and each latent keeps its code. A representation that is meant to have no order must not depend on one.
 
 # %%
 generator = torch.Generator().manual_seed(seed)
 order = torch.randperm(16, generator=generator)
-moved = 0
-for table, shuffled in zip(distances.numpy(), distances[:, order].numpy(), strict=True):
-    sets = []
-    for rows in (table, shuffled):
-        free = rows.copy()
-        taken = set()
-        for latent in range(16):
-            taken.add(int(free[latent].argmin()))
-            free[:, free[latent].argmin()] = np.inf
-        sets.append(taken)
-    moved += sets[0] != sets[1]
-rematched = match(distances[:, order])
-changed = (rematched.sort(dim=1).values != matched.sort(dim=1).values).any(dim=1)
+changed = {}
+for name, assign in {"greedy": greedy, "matching": match}.items():
+    sets, shuffled = (assign(table).sort(dim=1).values for table in (distances, distances[:, order]))
+    changed[name] = float((sets != shuffled).any(dim=1).float().mean())
 display(Markdown(
-    f"After shuffling the latents, greedy gives another set of codes to **{moved / len(distances):.0%}** of the faces; "
-    f"matching to {float(changed.float().mean()):.1%} (only exact ties could do that)."
+    f"After the shuffle, greedy gives another set of codes to **{changed['greedy']:.0%}** of the faces, "
+    f"matching to {changed['matching']:.1%} (only exact ties could do that)."
 ))
 
 # %% [markdown]
 # ## The latents of PI-VQ itself
 #
-# Patches repeat because faces have large plain regions. Do the latents of PI-VQ? Each comes from a learned token of its own. Here are those of the trained matching model if there is one; else of an untrained encoder, with a codebook fitted to them.
+# Patches repeat where an image has plain regions. Do the latents of PI-VQ repeat? Each comes from a learned token of its own. The next cell takes the latents of the trained matching model. If there is none, it takes those of an untrained encoder, with a codebook fitted to them.
 
 # %%
 run = find_run(config, "matching")
@@ -298,24 +283,25 @@ if not run:
 distances = model.quantizer.distances(latents)
 nearest, matched = distances.argmin(dim=2), match(distances)
 distinct = torch.tensor([len(set(row)) for row in nearest.tolist()], dtype=torch.float32)
+K, L = config.model.codebook_size, config.model.num_codes
 display(Markdown(
-    f"{'The trained model' if run else 'An untrained encoder'}, L = {config.model.num_codes}, K = {config.model.codebook_size}: "
-    f"nearest makes {distinct.mean():.2f} different codes of {config.model.num_codes} latents; "
+    f"{'The trained model' if run else 'An untrained encoder'}, L = {L}, K = {K}: "
+    f"nearest makes {distinct.mean():.2f} different codes of {L} latents; "
     f"in {float((nearest == matched).float().mean()):.1%} of all cases matching and nearest agree."
 ))
 
 # %% [markdown]
-# **What to look at.** If the first number is close to $L$, the two quantizers have little to disagree about: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
+# **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
 
 # %% [markdown]
 # ## What it costs
 #
-# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code nobody else wants is done; the others are sorted out among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and prices prove each answer optimal. For a trained model's latents what remains is the reading of the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` has the times beside scipy's solver, from latents of a trained model to latents that all want the same code, and how they grow with $K$ and $L$.
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code no other latent wants is done; the others are assigned among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and prices prove each answer optimal. For a trained model's latents the remaining work is to read the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` compares the times with scipy's solver, from latents of a trained model to latents that all want the same code, and shows how they grow with $K$ and $L$.
 
 # %% [markdown]
 # ## Provenance
 #
-# What made this notebook's figures. They use the faces alone; the last section, which saves nothing, also the model.
+# The stamp says what made this notebook's figures. They use the faces alone; only the last section, which saves nothing, also uses the model.
 
 # %%
 display(stamp(config, model=run.folder.name if run else "untrained"))

@@ -13,20 +13,17 @@
 # %% [markdown]
 # # 03 · Training: before T_q, at T_q, and after
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/03_train.ipynb)
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/03_train.ipynb)
 #
-# **Claims that are tested here.** "Applying vector-quantization from the beginning of the training run leads to a catastrophic failure in learning", and re-initialising the codebook "more than once over successive windows of length W […] leads to better codebook usage" (Section 3.7). The loss has three terms, L1, perceptual and adversarial (Section 3.6); what each is worth is measured.
+# **Claims that are tested here.** "Applying vector-quantization from the beginning of the training run leads to a catastrophic failure in learning", and re-initialising the codebook "more than once over successive windows of length W […] leads to better codebook usage" (Section 3.7). The loss has three terms, L1, perceptual and adversarial (Section 3.6), and this notebook measures what they are worth.
 #
 # | | |
 # |---|---|
 # | needs | the faces (notebook 00) |
 # | makes | the two runs that all later notebooks load, in `results/<profile>/`; `training_curves`, `reconstructions`, `at_tq`, `ablations`, `ablation_samples` in `figures/<profile>/` |
-# | cost | 8 minutes on two CPU cores in `quick`, seconds when the runs are there; 1.5 GB of memory, 5 GB where the two models part ways and train side by side |
 
 # %% [markdown]
-# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
-#
-# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
 import importlib.util
@@ -35,16 +32,16 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    clone = Path.cwd() / "companion"
-    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
-    if checkout == clone:
-        if not (clone / "pivq").is_dir():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
-        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# The parameters. `force` trains both models again; `rerun_ablations` trains the variations of the last section again instead of showing the stored ones.
+# These are the parameters. `force` trains both models again. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -56,7 +53,7 @@ features = ""
 rerun_ablations = False
 
 # %% [markdown]
-# Imports, the configuration and the style of all figures.
+# The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
 import json
@@ -89,7 +86,7 @@ use_style()
 # %% [markdown]
 # ## The two models
 #
-# They differ in nothing but the quantizer: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both. After it they stay the same for as long as the nearest codes of each image in the batch are distinct, for then they *are* a matching, and no matching costs less. All these steps are trained once, and both models branch where they end. That saves time, and it makes the comparison exact. From there on the two are trained side by side on a CPU, one on each half of the cores. A run that was cut off goes on from its last checkpoint; a finished one is loaded. Before a new one starts, a few of its dearest steps tell what it will cost.
+# They differ in the quantizer alone: matching (Eq. 3) or nearest (Eq. 1). Before T_q nothing is quantized, so these steps are the same for both. After T_q the steps stay the same as long as the nearest codes of each image in the batch are distinct: then they *are* a matching, and no matching costs less. All these steps are trained once, and the two models branch where they end. That saves time, and it makes the comparison exact. From there on, a CPU trains the two in parallel, each on half of the cores; in `quick` that takes up to 5 GB of memory. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before a new run starts, a few of its slowest steps are timed to estimate the cost.
 
 # %%
 quantizers = ("matching", "nearest")
@@ -101,42 +98,43 @@ if not all(run_dir(config, quantizer).exists() for quantizer in quantizers):
 runs = dict(zip(quantizers, train_together([(config, quantizer) for quantizer in quantizers], device), strict=True))
 
 # %% [markdown]
-# What came out, on the held-out faces, which no step has seen. L1 is on the scale from 0 to 1.
+# The table has the results on the held-out faces, which no step has seen. L1 is on the scale from 0 to 1.
 
 # %%
 summary = pd.DataFrame({name: run.summary for name, run in runs.items()}).T
 measures = {"heldout_l1": "held-out L1", "heldout_psnr": "PSNR (dB)", "heldout_perceptual": "perceptual distance"}
-measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes an image", "skipped_steps": "steps skipped"}
+measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes an image"}
+measures |= {"skipped_steps": "steps skipped"}
 table = summary[list(measures)].rename(columns=measures).astype(float)
 table.insert(0, "quantizer", table.index)
-save_table(table, "training", profile, caption(config, config.train.steps, f"{len(load_split(config, 'heldout')):,} held-out images"))
-seconds = {name: run.log().set_index("step")["seconds"].dropna() for name, run in runs.items()}
-shared = int(summary["shared_steps"].max())
-minutes = {name: passed[passed.index > shared].sum() / 60 for name, passed in seconds.items()}
-common = seconds["matching"][seconds["matching"].index <= shared].sum() / 60
-display(
-    Markdown(
-        f"Codebook of {config.model.codebook_size} codes, {config.model.num_codes} an image. {shared:,} of {config.train.steps:,} steps are the same for both models and were trained once, in {common:.1f} minutes."
-        + (f" The rest took {minutes['matching']:.1f} (matching) and {minutes['nearest']:.1f} minutes (nearest)." if shared < config.train.steps else "")
-    ),
-    table,
-)
+note = f"{len(load_split(config, 'heldout')):,} held-out images"
+save_table(table, "training", profile, caption(config, config.train.steps, note))
+display(table)
 
 # %% [markdown]
-# Are the two models different at all? Before T_q they are one; after it they stay one for as long as no two latents of an image have the same nearest code, for then matching has nothing to decide.
+# The table has the steps and minutes that both models share, and those of each model alone.
+
+# %%
+shared = int(summary["shared_steps"].max())
+seconds = [run.log().set_index("step")["seconds"].dropna() for run in runs.values()]
+alone = [passed[passed.index > shared].sum() / 60 for passed in seconds]
+common = seconds[0][seconds[0].index <= shared].sum() / 60
+cost = {"steps": [shared] + len(runs) * [config.train.steps - shared], "minutes": [common, *alone]}
+display(pd.DataFrame(cost, ["both", *(f"{name} alone" for name in runs)]).round(1))
+
+# %% [markdown]
+# Are the two models different at all? If they share all steps, they are the same model, to the last digit: in no step did two latents of an image compete for a code, so matching had nothing to decide. Notebook 04 shows when that happens; notebook 02 shows latents that do compete.
 
 # %%
 first, second = (run.codes("heldout") for run in runs.values())
-same = float((first == second).mean())
-text = f"The two models give the same code for {same:.1%} of the latents of held-out faces."
-if same == 1 and table["held-out L1"].nunique() == 1:
-    text += " **They are the same model, to the last digit**: in no step of training did two latents of an image compete for a code. Notebook 04 shows why; notebook 02 shows latents that do compete."
-display(Markdown(text))
+display(Markdown(
+    f"The two models give the same code for {float((first == second).mean()):.1%} of the latents of held-out faces."
+))
 
 # %% [markdown]
 # ## Training curves
 #
-# The losses of the training batches, and the same measurements on held-out faces with the averaged (EMA) model.
+# The figure shows the losses of the training batches, and the same measurements on held-out faces with the averaged (EMA) model.
 
 # %%
 marks = {"T_q": config.train.quantize_from_step, "codebook fitted again": initialisation_steps(config.train)[1:]}
@@ -147,11 +145,11 @@ figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
 save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
 
 # %% [markdown]
-# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes and the loss jumps. From the second fit of the codebook on there is no jump left: by then latents and codes have moved towards each other through the straight-through gradient and the commitment loss, and a new fit costs nothing at once and helps afterwards. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it falls as the discriminator grows sure of itself, so that neither side takes over. The codes in use are those of a few held-out images, so they stay a little below those of the whole set.
+# **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes: does the loss jump? After T_q, latents and codes move towards each other through the straight-through gradient and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it should fall when the discriminator's gradient grows, so that neither side takes over. The codes in use are those of a few held-out images, so there are fewer than in the whole set.
 #
 # ## What happens at T_q, in pictures
 #
-# Reconstructions of the same held-out faces by the averaged model: just before T_q, at the first validation after it, and at the end.
+# The figure shows reconstructions of the same held-out faces by the averaged model: just before T_q, one step after each fit of the codebook, and at the end.
 
 # %%
 pictures = runs["matching"].pictures()
@@ -162,7 +160,7 @@ figure = plot_reconstructions(pictures[before][:8], {f"step {step:,}": pictures[
 save_figure(figure, "at_tq", profile, caption(config, config.train.steps, f"matching, T_q = {fitted[0]:,}"));
 
 # %% [markdown]
-# The same in numbers: what the model measures on held-out faces one step before, and one step after, each fit of the codebook.
+# The table has the same in numbers, measured on held-out faces at these steps.
 
 # %%
 validations = runs["matching"].log().dropna(subset="heldout_l1").set_index("step")
@@ -171,7 +169,7 @@ display(validations.loc[chosen, ["heldout_l1", "heldout_psnr", "codes_in_use"]].
 # %% [markdown]
 # ## Reconstructions
 #
-# Held-out faces, and what each model makes of their codes alone.
+# The figure shows held-out faces, and what each model makes of their codes alone.
 
 # %%
 heldout = load_split(config, "heldout").images[:10]
@@ -185,7 +183,7 @@ save_figure(figure, "reconstructions", profile, caption(config, config.train.ste
 # %% [markdown]
 # ## What each part is worth
 #
-# The matching model again, with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, and quantized from the first step. These runs take longer than the two models themselves, so the default run shows the results stored from one, and says so; `--rerun-ablations` trains them here.
+# The matching model is trained again with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, and quantized from the first step. These runs take longer than the two models themselves, so the default run shows stored results. `--rerun-ablations` trains them here. The first table says where the results come from.
 
 # %%
 stored = figures_dir(profile) / "ablations.json"
@@ -202,39 +200,34 @@ if trained_here:
     save_json({"rows": table.to_dict("records")} | facts, "ablations", profile)
 stored = ablations_file(profile)
 ablations = json.loads(stored.read_text())
-origin = "trained in this run" if trained_here else "stored from an earlier run"
-if ablations["digest"] != config.digest("matching"):
-    origin += ", which had other settings or another seed than this one"
-display(Markdown(f"**{origin}**: profile {ablations['profile']}, {ablations['steps']:,} steps, seed {ablations['seed']}; {ablations['protocol']}."))
-display(pd.DataFrame(ablations["rows"]))
+origin = {name: ablations[name] for name in ("profile", "dataset", "steps", "seed", "protocol")}
+origin["trained in this run"] = trained_here
+origin["with this run's settings"] = ablations["digest"] == config.digest("matching")
+display(pd.DataFrame([origin]).style.hide(axis="index"), pd.DataFrame(ablations["rows"]))
 
 # %% [markdown]
-# Each variation's samples of Algorithm 1; a column has the same parents everywhere.
+# **What to look at.** Compare each row with *as trained*. Of *L1 only* and *base code's weights*, compare the held-out L1 and the distance of the samples in the last column. Of *one initialisation*, compare the codes in use. Of *quantized from the start*, compare the PSNR. The perceptual loss and the Fréchet distance use the same network, which favours models trained with it: trust the pictures as much as the numbers.
+#
+# The pictures show each variation's samples of Algorithm 1. All samples of a column have the same parents.
 
 # %%
 display(Image(stored.with_name("ablation_samples.png")), Image(stored.with_name("ablations.png")))
 
 # %% [markdown]
-# The comparisons that the claims are about, from that table.
+# L1 alone averages over what it cannot know. The perceptual loss asks for the right *kind* of texture, and the adversarial loss for patches like real ones. With a random codebook, all latents are nearest to the few codes that happen to lie near them: the decoder gets hardly any information, and the encoder does not learn what to change.
 
 # %%
-rows = {row["variation"]: row for row in ablations["rows"]}
-usual, l1_only = rows["as trained"], rows["L1 only"]
-once, at_once = rows["one initialisation"], rows["quantized from the start"]
-distance = list(usual)[-1]
-display(
-    Markdown(
-        f"""- **Perceptual and adversarial loss**: {distance} of the samples {usual[distance]:.2f} with them, {l1_only[distance]:.2f} with L1 alone; held-out L1 {usual["held-out L1"]:.4f} against {l1_only["held-out L1"]:.4f}.
-- **Base code's weights** for both in so short a training: {distance} {rows["base code's weights"][distance]:.2f}, PSNR {rows["base code's weights"]["PSNR (dB)"]:.2f} dB against {usual["PSNR (dB)"]:.2f} dB.
-- **Repeated initialisation**: {usual["codes in use"]} of {config.model.codebook_size} codes in use with {config.train.codebook_initialisations} fits of the codebook, {once["codes in use"]} with one.
-- **Quantizing from the first step**: PSNR {at_once["PSNR (dB)"]:.2f} dB against {usual["PSNR (dB)"]:.2f} dB, {at_once["codes in use"]} codes in use."""
-    )
-)
+if ablations["dataset"] == "avatars":
+    display(Markdown(
+        "On drawn faces, after minutes of training: with L1 alone, hair and skin of the samples break up into patches. "
+        "With the base code's weights, the other losses outweigh L1: the samples are smoother, but a reconstruction is "
+        "no longer the face that went in. Quantized from the start, the model learns nothing but a mean face."
+    ))
 
 # %% [markdown]
-# **What to look at.** The perceptual loss and the Fréchet distance look through the same network, which flatters models trained with it: trust the pictures as much as the numbers. L1 alone averages over what it cannot know: hair and skin of the samples break up into patches. The perceptual loss asks for the right *kind* of texture and the adversarial loss for patches like real ones. With the base code's weights they outweigh L1, which minutes of training cannot make up for: smoother samples, but no longer the face that went in. In the last row nothing was learnt but a mean face: with a random codebook every latent lands on one of the few codes that happen to lie near, the decoder gets hardly any information, and so the encoder never hears what to change.
+# ## Provenance
 #
-# Made by this run:
+# The stamp says what made this notebook's figures.
 
 # %%
-stamp(config, steps=config.train.steps)
+display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))

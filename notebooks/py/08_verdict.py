@@ -13,20 +13,17 @@
 # %% [markdown]
 # # 08 · The verdict
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/pi-vq/companion/blob/main/notebooks/08_verdict.ipynb)
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/08_verdict.ipynb)
 #
-# **What is tested here.** Every number and every claim of the paper that can be checked: the paper's value, ours, and a judgement with its reason. *Reproduced* means that the statement holds for what was computed or measured in this run; *differs* that it does not, and why; *needs paper-scale data* that this run cannot say, whatever it measured.
+# **What is tested here.** Every number and every claim of the paper that can be checked: the paper's value, ours, and a judgement with its reason. *Reproduced* means that the statement holds for what was computed or measured in this run; *differs* means that it does not, and says why; *needs paper-scale data* means that this run cannot say, whatever number it measured.
 #
 # | | |
 # |---|---|
 # | needs | the numbers that notebooks 03 to 07 left in `figures/<profile>/` |
 # | makes | `verdict.md`, `verdict.json`, `results` in `figures/<profile>/` |
-# | cost | seconds; 0.5 GB of memory |
 
 # %% [markdown]
-# So that `import pivq` works: a notebook opened in a checkout finds it there; one opened by itself, as on Colab, fetches the project and installs what is missing, leaving Colab's torch and numpy as they are. Nothing is mounted.
-#
-# *On Colab, to keep runs and checkpoints through a disconnect*, do this before the next cell: `from google.colab import drive; drive.mount("/content/drive"); import os; os.environ["PIVQ_ROOT"] = "/content/drive/MyDrive/pivq"`; a training then goes on from its last checkpoint. *To bring CelebA*, put `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt` into a folder there, and give it as `data`, with `profile = "celeba64"`, in the parameters below.
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
 import importlib.util
@@ -35,16 +32,16 @@ import sys
 from pathlib import Path
 
 if importlib.util.find_spec("pivq") is None:
-    clone = Path.cwd() / "companion"
-    checkout = next((folder for folder in (clone, *Path.cwd().parents) if (folder / "pivq").is_dir()), clone)
-    if checkout == clone:
-        if not (clone / "pivq").is_dir():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/pi-vq/companion", clone], check=True)
-        subprocess.run([sys.executable, clone / "notebooks" / "colab.py"], check=True)  # again, if it failed before
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# The parameters. The verdict is always drawn up anew from the numbers that are there, so `force` changes nothing.
+# These are the parameters. The verdict is always made anew from the saved numbers, so `force` changes nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -53,7 +50,7 @@ data = ""
 force = False
 
 # %% [markdown]
-# Imports and the configuration.
+# The next cell imports what is needed, and loads the configuration.
 
 # %%
 import pandas as pd
@@ -71,7 +68,7 @@ config = load_config(profile, seed, data)
 # %% [markdown]
 # ## Did the models learn?
 #
-# Before any claim is judged: what the two models reach on held-out faces. A model that reconstructs nothing would make every later number meaningless.
+# Before any claim is judged, the table shows what the two models reach on held-out faces. A model that reconstructs nothing would make every later number meaningless.
 
 # %%
 runs = {name: require_run(config, name) for name in ("matching", "nearest")}
@@ -86,26 +83,31 @@ for name, run in runs.items():
         "bits, Eq. (2) / (4)": round(facts["capacity"]["models"][name]["bits"], 1),
     })
 results = pd.DataFrame(rows)
-save_table(results, "results", profile, caption(config, config.train.steps, f"{facts['probing']['heldout']:,} held-out images"))
+note = f"{facts['probing']['heldout']:,} held-out images"
+save_table(results, "results", profile, caption(config, config.train.steps, note))
 display(Markdown(to_markdown(results)))
 
 # %% [markdown]
 # ## Claim by claim
+#
+# The next cell judges every claim from the saved numbers (`pivq/verdict.py` has the rules).
 
 # %%
 judgements = pd.DataFrame(judge(facts))
-count = judgements["judgement"].value_counts()
-display(Markdown("**" + ", ".join(f"{number} {name}" for name, number in count.items()) + "**"))
+counts = ", ".join(f"{number} {name}" for name, number in judgements["judgement"].value_counts().items())
+display(Markdown(f"**{counts}**"))
 shown = judgements.drop(columns="id")
-line = caption(config, config.train.steps, ", ".join(f"{number} {name}" for name, number in count.items()))
+line = caption(config, config.train.steps, counts)
 save_table(shown, "verdict", profile, line)
 save_json({"judgements": judgements.to_dict("records")} | stamp(config, config.train.steps), "verdict", profile)
 display(Markdown(to_markdown(shown)))
 
 # %% [markdown]
-# **How to read it.** Arithmetic claims are checked to the printed digit. Measured claims rest on one seed, small models and drawn faces: *reproduced* says that the effect is there at this scale, *differs* that it is not, and neither settles what happens at L = 512 on photographs. A judgement would have to be the same over several seeds (`--seed`) to be more than an observation.
+# **How to read it.** Arithmetic claims are checked to the printed digit. Measured claims rest on one seed and on the models and images of this profile: *reproduced* says that the effect is there at this scale, *differs* that it is not. Neither settles what happens at another scale or on other images. A judgement is more than an observation only if it is the same over several seeds (`--seed`).
 #
 # ## Provenance
+#
+# The stamp says what made this notebook's tables.
 
 # %%
 display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))

@@ -1,11 +1,12 @@
 """Shortest augmenting paths: one image's assignment problem, Eq. (3), solved exactly and with a proof.
 
 The algorithm is Jonker and Volgenant's (Computing 38, 1987), as in scipy's solver, with two changes for latents and a
-codebook: it starts from the nearest codes, and a latent sees a list of near codes only, which gets longer where a path
-may need it to. What it costs depends on how many latents contend for codes, not on all L times K distances.
+codebook. It starts from the nearest codes. Each latent sees only a list of near codes, which grows when a path may
+need a code beyond it. The time depends on how many latents contend for codes, not on all L times K distances.
 
-Codes have prices `v_k <= 0`, and latent l finds code k at `D_lk - v_k`. A latent without a code looks for the cheapest
-way to one that is free: it takes a code from another latent, that one takes the next best from a third, and so on.
+Codes have dual prices `v_k <= 0` and latents dual prices `u_l`, so that no reduced cost `D_lk - u_l - v_k` is negative.
+It is zero for a latent and its own code, so `u_l` is not stored. For each latent without a code the shortest augmenting
+path is found: the latent takes the code of a second latent, which takes the code of a third, and so on to a free code.
 """
 
 from collections.abc import Callable
@@ -14,62 +15,95 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-TOLERANCE = 1e-12  # an assignment is optimal if it costs this share more than the bound at most: rounding
-# What follows decides the time only; measured on two cores.
-LISTED = 32  # codes on a list at first, and as many more as there are latents with the same nearest code
-LONGER = 2  # times as many when a list is too short
-SAMPLED = 128  # codes that a list's reach is estimated from
+TOLERANCE = 1e-12  # an optimal cost may exceed the lower bound by this share, for rounding
+# Tuning constants: they affect speed, not results; measured on two cores.
+LISTED = 32  # codes on a latent's first list, plus one for each latent with the same nearest code
+LONGER = 2  # factor by which a list grows
+SAMPLED = 128  # codes from which the radius of a list is estimated
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile when first called, without the interpreter's lock; kept for later runs where numba can write files."""
+    """Compile at the first call, to run without the interpreter's lock; cache on disk where numba can write."""
     try:
         return njit(function, nogil=True, cache=True)
-    except RuntimeError:  # it can write neither beside this file nor in the home directory
+    except RuntimeError:  # neither this folder nor the home directory can be written to
         return njit(function, nogil=True)
 
 
+inner = njit(no_cpython_wrapper=True)  # for functions that Python does not call: less to compile
+inlined = njit(inline="always")  # for functions of the main loop: calls with many arrays are slow
+
+
 class Lists(NamedTuple):
-    """The near codes of each latent; row l is filled in when latent l is first visited.
+    """The near codes of each latent. A list is empty until the first search that visits its latent.
 
     Attributes:
-        codes: `(L, K)` uint32, of which `counts[l]` are listed. (Signed ones numba checks for being negative.)
-        distances: `(L, K)` float64, theirs.
+        codes: `(L, K)` uint32; the first `counts[l]` of row l are listed. (For signed integers numba would check
+            whether an index is negative.)
+        distances: `(L, K)` float64, of the listed codes.
         counts: `(L,)` int64.
-        lengths: `(L,)` int64, about how many were asked for: 0 before the first visit.
-        reaches: `(L,)` float64: every code that is not listed is farther than this.
+        sizes: `(L,)` int64, about how many codes to list.
+        radii: `(L,)` float64; no code is nearer than this unless it is listed.
     """
 
     codes: np.ndarray
     distances: np.ndarray
     counts: np.ndarray
-    lengths: np.ndarray
-    reaches: np.ndarray
+    sizes: np.ndarray
+    radii: np.ndarray
 
 
 class Search(NamedTuple):
-    """What is known of the codes.
+    """The dual prices and owners of the codes, and the state of the current search.
 
     Attributes:
-        prices: `(K,)` float64, not positive; those of free codes are 0.
-        owners: `(K,)` int64, the latent that has the code, -1 for a free one.
-        ways: `(K,)` float64, length of the shortest way found to it in this search; infinite without one, and minus
-            infinity once there is no shorter one.
-        takers: `(K,)` int64, the latent that takes it on that way.
-        reached: `(K,)` uint32, the codes with a way.
+        v: `(K,)` float64, dual prices, not positive; 0 for free codes.
+        owners: `(K,)` int64, the latent that has the code; -1 for a free code.
+        lengths: `(K,)` float64, of the shortest path found to the code; infinite without a path, minus infinity once
+            the code is scanned.
+        predecessors: `(K,)` int64, the latent before the code on that path.
+        reached: `(K,)` uint32, the codes with a path, scanned ones first.
     """
 
-    prices: np.ndarray
+    v: np.ndarray
     owners: np.ndarray
-    ways: np.ndarray
-    takers: np.ndarray
+    lengths: np.ndarray
+    predecessors: np.ndarray
     reached: np.ndarray
 
 
-@compiled
+class Tree(NamedTuple):
+    """The latents that the current search has visited: the one that it starts from, then the scanned codes' owners.
+
+    Attributes:
+        latents: `(L,)` int64.
+        lengths: `(L,)` float64, of the shortest path to the latent, through its own code.
+        shifted_u: `(L,)` float64, `u_l` of the latent minus that length.
+    """
+
+    latents: np.ndarray
+    lengths: np.ndarray
+    shifted_u: np.ndarray
+
+
+@inner
+def seed_owners(distances, codes, lists, search):
+    """Give each nearest code to the first latent that has it; set the sizes and radii of the empty lists."""
+    search.v[:], search.owners[:], search.lengths[:] = 0.0, -1, np.inf  # all codes are free
+    demand = np.zeros(len(search.owners), np.int64)
+    for latent, code in enumerate(codes):
+        demand[code] += 1
+        if search.owners[code] == -1:
+            search.owners[code] = latent
+    for latent, code in enumerate(codes):
+        lists.sizes[latent], lists.radii[latent] = LISTED + demand[code], distances[latent, code]
+
+
+@inner
 def smallest(values, count):
-    """Return the `count`-th smallest of the values, infinity if there are fewer; by insertion, for small counts."""
-    found = np.full(count, np.inf)
+    """Return the `count`-th smallest value, or infinity if there are fewer; by insertion, for small counts."""
+    found = np.empty(count)
+    found[:] = np.inf
     for value in values:
         at = count - 1
         if value < found[at]:
@@ -81,76 +115,168 @@ def smallest(values, count):
 
 
 @compiled
-def list_codes(row, lists, latent, length):
-    """List the codes up to about the `length`-th nearest, and all that tie with the last; of distances `(K,)`."""
-    every = max(1, len(row) // SAMPLED)
-    reach = smallest(row[::every], 1 + length // every) if length < len(row) else np.inf
+def list_codes(row, lists, latent):
+    """List about the `sizes[latent]` nearest codes, and all that tie with the last one.
+
+    Args:
+        row: `(K,)` float64, the latent's distances.
+    """
+    size, every = lists.sizes[latent], max(1, len(row) // SAMPLED)
+    radius = smallest(row[::every], 1 + size // every) if size < len(row) else np.inf
     codes, distances = lists.codes[latent], lists.distances[latent]
     count = 0
     for code in range(len(row)):
         codes[count], distances[count] = code, row[code]
-        count += row[code] <= reach
-    lists.counts[latent], lists.lengths[latent], lists.reaches[latent] = count, length, reach
+        count += row[code] <= radius
+    lists.counts[latent], lists.radii[latent] = count, radius
 
 
-@compiled
-def reach_codes(lists, search, latent, offset, count, bound):
-    """Note the ways through a latent to its listed codes where they are the shortest so far.
+@inner
+def relax(lists, search, latent, shifted_u, count, cutoff):
+    """Update the shortest paths to the codes on a latent's list with the paths through this latent.
+
+    The length of a path is the sum of its reduced costs; through latent l to code k it is `D_lk - v_k - shifted_u`.
 
     Args:
-        offset: length of the way to the latent less `D - v` of the code that it leaves; with `D - v` of another, the
-            length of the way to that one.
-        count: of the codes reached.
-        bound: length of the shortest way to a free code; a longer one is of no use.
+        count: number of reached codes.
+        cutoff: length of the shortest path to a free code; longer paths are ignored.
 
     Returns:
-        The new `count` and `bound`.
+        The new `count` and `cutoff`.
     """
     codes, distances = lists.codes[latent], lists.distances[latent]
-    prices, owners, ways, takers, reached = search
+    v, owners, lengths, predecessors, reached = search
     for at in range(lists.counts[latent]):
-        if offset + distances[at] >= bound:  # its price only makes it longer
+        if distances[at] - shifted_u >= cutoff:  # v <= 0 can only make it longer
             continue
         code = codes[at]
-        length = offset + (distances[at] - prices[code])
-        if length < ways[code]:
-            if ways[code] == np.inf:
+        length = distances[at] - v[code] - shifted_u
+        if length < lengths[code]:
+            if lengths[code] == np.inf:
                 reached[count] = code
                 count += 1
-            ways[code], takers[code] = length, latent
+            lengths[code], predecessors[code] = length, latent
             if owners[code] == -1:
-                bound = min(bound, length)
-    return count, bound
+                cutoff = min(cutoff, length)
+    return count, cutoff
 
 
-@compiled
-def lower_bound(lists, nearest, prices):
-    """Return `sum u` and `sum v`, which together are the least that an assignment can cost.
+@inlined
+def closest_code(search, scanned, count):
+    """Find the code with the shortest path among the reached ones not yet scanned; of equal ones, a free code.
 
-    `u_l` is latent l's best offer, or less. An offer that is not listed is no better than the reach, as prices are not
-    positive. A latent without a list is offered nothing better than its nearest code's distance.
+    Returns:
+        The code's position in `reached` and the length of its path; infinity if there is no code.
     """
-    offers = 0.0
-    for latent in range(len(nearest)):
-        offer = nearest[latent]
-        if lists.lengths[latent] > 0:
-            offer = lists.reaches[latent]
-            codes, distances = lists.codes[latent], lists.distances[latent]
-            for at in range(lists.counts[latent]):
-                offer = min(offer, distances[at] - prices[codes[at]])
-        offers += offer
-    return offers, prices.sum()
+    owners, lengths, reached = search.owners, search.lengths, search.reached
+    closest, shortest = scanned, np.inf
+    for at in range(scanned, count):
+        length = lengths[reached[at]]
+        if length < shortest or (length == shortest and owners[reached[at]] == -1):
+            closest, shortest = at, length
+    return closest, shortest
+
+
+@inner
+def grow_lists(distances, lists, search, tree, visited, length, count, cutoff):
+    """Grow the lists of visited latents that may miss a code with a path shorter than `length`.
+
+    Returns:
+        The new `count` and `cutoff`, and the horizon: no path to a code that is not listed is shorter than this.
+    """
+    horizon = np.inf
+    for at in range(visited):
+        latent, shifted_u = tree.latents[at], tree.shifted_u[at]
+        if lists.radii[latent] - shifted_u < length:
+            lists.sizes[latent] *= LONGER
+            list_codes(distances[latent], lists, latent)
+            count, cutoff = relax(lists, search, latent, shifted_u, count, cutoff)
+        horizon = min(lists.radii[latent] - shifted_u, horizon)
+    return count, cutoff, horizon
+
+
+@inlined
+def shortest_path(distances, lists, search, tree, start):
+    """Find the shortest augmenting path from a latent to a free code, with Dijkstra's algorithm.
+
+    Returns:
+        The free code (-1 if all path lengths overflow), the length of the path, and the number of scanned codes.
+    """
+    v, owners, lengths, _, reached = search
+    latent, length, shifted_u = start, 0.0, 0.0
+    count, cutoff, horizon = np.int64(0), np.inf, np.inf  # for the literal 0 `relax` would be compiled once more
+    for scanned in range(len(distances)):
+        tree.latents[scanned], tree.lengths[scanned], tree.shifted_u[scanned] = latent, length, shifted_u
+        if lists.counts[latent] == 0:
+            list_codes(distances[latent], lists, latent)
+        count, cutoff = relax(lists, search, latent, shifted_u, count, cutoff)
+        horizon = min(lists.radii[latent] - shifted_u, horizon)
+        while True:
+            at, length = closest_code(search, scanned, count)
+            if not horizon < length:  # also after an overflow, where the horizon may be NaN
+                break
+            count, cutoff, horizon = grow_lists(distances, lists, search, tree, scanned + 1, length, count, cutoff)
+        if length == np.inf:
+            return -1, length, scanned
+        code = reached[at]
+        if owners[code] == -1:
+            break
+        reached[at], reached[scanned] = reached[scanned], code
+        lengths[code] = -np.inf  # rounding must not find a shorter path to it: the predecessors would form a cycle
+        latent = owners[code]
+        shifted_u = distances[latent, code] - v[code] - length
+    for at in range(count):
+        lengths[reached[at]] = np.inf
+    return code, length, scanned
+
+
+@inner
+def update_prices(codes, v, tree, scanned, length):
+    """Lower `v` of the scanned codes, given the path's length, so that the reduced costs on the path are zero."""
+    for at in range(1, scanned + 1):
+        code = codes[tree.latents[at]]
+        price = v[code] - (length - tree.lengths[at])
+        v[code] = min(0.0, price)  # positive only by rounding
+
+
+@inner
+def augment(codes, search, start, code):
+    """Follow the path back from its free code to `start`: each latent leaves its own code and takes the next one."""
+    latent = -1
+    while latent != start:
+        latent = search.predecessors[code]
+        search.owners[code] = latent
+        codes[latent], code = code, codes[latent]
 
 
 @compiled
-def is_proved(cost, size, offers, charges):
-    """Say whether an assignment of this cost is optimal, given `sum u` and `sum v`.
+def lower_bound(lists, v):
+    """Return `sum u` and `sum v`; no assignment costs less than the two together.
+
+    `u_l` is the least `D_lk - v_k` of the listed codes, or the radius if that is less: no other code offers less, as
+    `v_k <= 0`.
+    """
+    sum_u = 0.0
+    for latent in range(len(lists.counts)):
+        u, codes, distances = lists.radii[latent], lists.codes[latent], lists.distances[latent]
+        for at in range(lists.counts[latent]):
+            u = min(u, distances[at] - v[codes[at]])
+        sum_u += u
+    sum_v = 0.0
+    for price in v:
+        sum_v += price
+    return sum_u, sum_v
+
+
+@compiled
+def is_proved(cost, magnitude, sum_u, sum_v):
+    """Say whether the lower bound `sum u + sum v` proves that an assignment of this cost is optimal.
 
     Args:
-        size: sum of the absolute values of the distances that `cost` is the sum of. Prices far beyond it would hide a
-            difference in their rounding, and prove nothing; nor does what overflows.
+        magnitude: sum of the absolute distances of the assignment. Prices far larger than it prove nothing, because
+            their rounding errors would hide a difference in cost. Sums that overflow prove nothing either.
     """
-    return size < np.inf and -charges <= 1e3 * size and cost - offers - charges <= TOLERANCE * size
+    return magnitude < np.inf and -sum_v <= 1e3 * magnitude and cost - sum_u - sum_v <= TOLERANCE * magnitude
 
 
 @compiled
@@ -159,95 +285,52 @@ def assign(distances, codes):
 
     Args:
         distances: `(L, K)` float64, finite, C order, L <= K.
-        codes: `(L,)` int64, the nearest codes; they become the assignment's.
+        codes: `(L,)` int64, the nearest codes; overwritten with those of the assignment.
 
     Returns:
-        Whether prices prove that no assignment costs less. If not, because distances differ by too many orders of
-        magnitude or overflow in sums, `codes` are of no use.
+        Whether the dual prices prove that no assignment costs less. If not, because the distances differ by too many
+        orders of magnitude or their sums overflow, `codes` must not be used.
     """
     num_codes, codebook_size = distances.shape
     lists = Lists(
         codes=np.empty((num_codes, codebook_size), np.uint32),
         distances=np.empty((num_codes, codebook_size)),
         counts=np.zeros(num_codes, np.int64),
-        lengths=np.zeros(num_codes, np.int64),
-        reaches=np.full(num_codes, np.inf),
+        sizes=np.empty(num_codes, np.int64),
+        radii=np.empty(num_codes),
     )
     search = Search(
-        prices=np.zeros(codebook_size),
-        owners=np.full(codebook_size, -1),
-        ways=np.full(codebook_size, np.inf),
-        takers=np.empty(codebook_size, np.int64),
+        v=np.empty(codebook_size),
+        owners=np.empty(codebook_size, np.int64),
+        lengths=np.empty(codebook_size),
+        predecessors=np.empty(codebook_size, np.int64),
         reached=np.empty(codebook_size, np.uint32),
     )
-    prices, owners, ways, takers, reached = search
-    lengths, reaches = lists.lengths, lists.reaches
-    # Of the latents visited in a search: the way to the code that each had, and that less what it pays for it.
-    path, arrivals, offsets = np.empty(num_codes, np.int64), np.empty(num_codes), np.empty(num_codes)
-
-    nearest, wanted = np.empty(num_codes), np.zeros(codebook_size, np.int64)
-    for latent in range(num_codes):  # the first to want a code has it
-        nearest[latent] = distances[latent, codes[latent]]
-        wanted[codes[latent]] += 1
-        if owners[codes[latent]] == -1:
-            owners[codes[latent]] = latent
+    tree = Tree(latents=np.empty(num_codes, np.int64), lengths=np.empty(num_codes), shifted_u=np.empty(num_codes))
+    seed_owners(distances, codes, lists, search)
     for start in range(num_codes):
-        if owners[codes[start]] == start:
-            continue
-        latent, arrival, offset = start, 0.0, 0.0
-        visited = done = count = 0
-        bound = np.inf
-        while True:  # Dijkstra's algorithm; the first `done` of the codes reached have their shortest way
-            path[visited], arrivals[visited], offsets[visited] = latent, arrival, offset
-            visited += 1
-            if lengths[latent] == 0:
-                list_codes(distances[latent], lists, latent, LISTED + wanted[codes[latent]])
-            count, bound = reach_codes(lists, search, latent, offset, count, bound)
-            short = True
-            while short:
-                best, arrival = done, np.inf
-                for at in range(done, count):
-                    way = ways[reached[at]]
-                    if way < arrival or (way == arrival and owners[reached[at]] == -1):  # of equals, one that is free
-                        best, arrival = at, way
-                short = False
-                for at in range(visited):
-                    if offsets[at] + reaches[path[at]] < arrival:  # a code that is not listed may be nearer
-                        list_codes(distances[path[at]], lists, path[at], LONGER * lengths[path[at]])
-                        count, bound = reach_codes(lists, search, path[at], offsets[at], count, bound)
-                        short = True
-            if arrival == np.inf:
-                return False  # all ways overflow
-            code = reached[best]
-            reached[best], reached[done] = reached[done], code
-            done += 1
-            if owners[code] == -1:
-                break
-            ways[code] = -np.inf  # rounding must not find a shorter one: the way back would have no end
-            latent = owners[code]
-            offset = arrival - (distances[latent, code] - prices[code])
-
-        for at in range(1, visited):  # under the new prices the codes on the way are the best offers, too
-            held = codes[path[at]]
-            prices[held] = min(0.0, prices[held] - (arrival - arrivals[at]))  # never raised, but for rounding
-        for at in range(count):
-            ways[reached[at]] = np.inf
-        latent = -1
-        while latent != start:  # back along the way: each latent takes its code and leaves the one it had
-            latent = takers[code]
-            owners[code] = latent
-            codes[latent], code = code, codes[latent]
-
-    cost = size = 0.0
-    for latent in range(num_codes):
-        cost += distances[latent, codes[latent]]
-        size += abs(distances[latent, codes[latent]])
-    offers, charges = lower_bound(lists, nearest, prices)
-    return is_proved(cost, size, offers, charges)
+        if search.owners[codes[start]] != start:
+            code, length, scanned = shortest_path(distances, lists, search, tree, start)
+            if code == -1:
+                return False
+            update_prices(codes, search.v, tree, scanned, length)
+            augment(codes, search, start, code)
+    cost = magnitude = 0.0
+    for latent, code in enumerate(codes):
+        cost += distances[latent, code]
+        magnitude += abs(distances[latent, code])
+    sum_u, sum_v = lower_bound(lists, search.v)
+    return is_proved(cost, magnitude, sum_u, sum_v)
 
 
 @compiled
-def assign_each(distances, codes, images, solved):
-    """Do `assign` for the images of a batch, with a table `(B, L, K)`, `(B, L)` and `(B,)` bool of what it returns."""
-    for image in images:
-        solved[image] = assign(distances[image], codes[image])
+def assign_each(distances, nearest, images):
+    """Do `assign` for some images `(n,)` of a table `(B, L, K)`, given their nearest codes `(n, L)`.
+
+    Returns:
+        Their codes `(n, L)` and whether each image is solved `(n,)`.
+    """
+    codes, solved = nearest.copy(), np.empty(len(images), np.bool_)
+    for at, image in enumerate(images):
+        solved[at] = assign(distances[image], codes[at])
+    return codes, solved

@@ -9,38 +9,38 @@ from stand_ins import KINDS, assert_least, least_total, total
 import pivq.matching
 import pivq.solvers.augmenting
 from pivq.matching import match
-from pivq.solvers.augmenting import Lists, assign, compiled, is_proved, list_codes, lower_bound
+from pivq.solvers.augmenting import Lists, assign_each, compiled, is_proved, list_codes, lower_bound
 
 
 @pytest.fixture
 def short_lists(monkeypatch) -> None:
-    """Let every list hold one code at first; a compiled function would not notice, so it is interpreted."""
+    """Let every list hold one code at first. Compiled functions would not notice, so all are interpreted."""
 
-    def one(row, lists, latent, length):
-        list_codes(row, lists, latent, length if lists.lengths[latent] else 0)
-        lists.lengths[latent] = max(1, lists.lengths[latent])
+    def one(row, lists, latent):
+        if lists.counts[latent] == 0:
+            lists.sizes[latent] = 0
+        list_codes.py_func(row, lists, latent)
+        lists.sizes[latent] = max(1, lists.sizes[latent])
 
+    for name, function in vars(pivq.solvers.augmenting).copy().items():
+        if hasattr(function, "py_func"):
+            monkeypatch.setattr(pivq.solvers.augmenting, name, function.py_func)
     monkeypatch.setattr(pivq.solvers.augmenting, "list_codes", one)
-
-    def assign_each(distances, codes, images, solved):
-        for image in images:
-            solved[image] = assign.py_func(distances[image], codes[image])
-
-    monkeypatch.setattr(pivq.matching, "assign_each", assign_each)
+    monkeypatch.setattr(pivq.matching, "assign_each", assign_each.py_func)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_codes, codebook_size", [(7, 7), (9, 14), (24, 25), (30, 200)])
-def test_lists_that_are_too_short_get_longer(short_lists, solved, kind, num_codes, codebook_size):
+def test_lists_that_are_too_short_grow(short_lists, solved, kind, num_codes, codebook_size):
     generator = torch.Generator().manual_seed(num_codes + codebook_size)
     distances = KINDS[kind](torch.rand(num_codes, codebook_size, generator=generator, dtype=torch.float64))
     codes = match(distances)
     assert_least(distances, codes)
-    assert solved == [], "proved, without scipy's last word"
+    assert solved == [], "proved without scipy"
 
 
 def test_a_large_codebook_with_few_codes_near_is_proved_on_lists(solved):
-    # Lists are estimated from 128 of 8,192 codes here, so that some hold only codes that others have.
+    # Radii are estimated from 128 of the 8,192 codes, so that some lists hold only codes that other latents have.
     generator = torch.Generator().manual_seed(13)
     latents, codebook = torch.randn(500, 256, generator=generator), torch.randn(8192, 256, generator=generator)
     distances = torch.cdist(latents.double(), codebook.double())
@@ -65,51 +65,57 @@ def test_a_few_shared_codes_leave_the_other_latents_alone(monkeypatch, short_lis
     assert int((codes == distances.argmin(dim=1)).sum()) >= 200 - len(listed)
 
 
-def test_where_all_is_equal_no_latent_looks_further_than_the_next_free_code(monkeypatch, short_lists):
+def test_with_equal_distances_no_search_goes_beyond_the_first_free_code(monkeypatch, short_lists):
     visits = []
-    reach_codes = pivq.solvers.augmenting.reach_codes
-    monkeypatch.setattr(pivq.solvers.augmenting, "reach_codes", lambda *of: visits.append(of[2]) or reach_codes(*of))
+    relax = pivq.solvers.augmenting.relax
+    monkeypatch.setattr(pivq.solvers.augmenting, "relax", lambda *of: visits.append(of[2]) or relax(*of))
     assert sorted(match(torch.ones(30, 50)).tolist()) == list(range(30))
     assert len(visits) < 2 * 30
 
 
-def test_a_code_off_the_lists_is_an_offer_too(short_lists, solved):
-    # Among the near pairs the best total is 10: row 0 keeps column 0 from row 1. But it could go to column 2 for 1.
+def test_a_code_that_is_not_listed_may_be_better(short_lists, solved):
+    # From the first lists the best total is 10: row 0 has column 0, row 1 column 3. But column 2 costs row 0 only 1.
     costs = np.array([[0, 0.1, 1, 9, 9], [0, 20, 20, 10, 20], [20, 0, 20, 20, 10]])
     assert match(torch.from_numpy(costs)).tolist() == [2, 0, 1]
     assert solved == []
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 4])
+@pytest.mark.parametrize("size", [0, 1, 2, 4])
 @pytest.mark.parametrize("kind", ["random", "ties", "same rows", "both signs"])
-def test_no_assignment_costs_less_than_the_bound_whatever_the_prices(kind, length):
+def test_no_assignment_costs_less_than_the_bound_for_any_prices(kind, size):
     generator = torch.Generator().manual_seed(12)
     for _ in range(50):
         costs = KINDS[kind](torch.rand(3, 6, generator=generator, dtype=torch.float64)).numpy()
-        prices = -torch.rand(6, generator=generator, dtype=torch.float64).numpy() * costs.max()
-        lists = Lists(np.empty((3, 6), np.uint32), np.empty((3, 6)), *np.zeros((2, 3), np.int64), np.full(3, np.inf))
-        for latent in range(3 if length else 0):  # without lists the bound is that of the nearest codes
-            list_codes(costs[latent], lists, latent, length)
-        offers, charges = lower_bound(lists, costs.min(axis=1), prices)
+        v = -torch.rand(6, generator=generator, dtype=torch.float64).numpy() * costs.max()
+        lists = Lists(
+            codes=np.empty((3, 6), np.uint32),
+            distances=np.empty((3, 6)),
+            counts=np.zeros(3, np.int64),
+            sizes=np.full(3, size),
+            radii=costs.min(axis=1),
+        )
+        for latent in range(3 if size else 0):  # with empty lists the bound is that of the nearest codes
+            list_codes(costs[latent], lists, latent)
+        sum_u, sum_v = lower_bound(lists, v)
         least = least_total(torch.from_numpy(costs))
-        assert offers + charges <= least + 1e-12
-        if length:  # by hand: the best of what is listed, and of the farthest listed for what is not
-            reach = np.sort(costs, axis=1)[:, length]
-            listed = np.where(costs <= reach[:, None], costs - prices, np.inf).min(axis=1)
-            assert offers == pytest.approx(np.minimum(listed, reach).sum())
-            assert charges == pytest.approx(prices.sum())
+        assert sum_u + sum_v <= least + 1e-12
+        assert sum_v == pytest.approx(v.sum())
+        if size:  # by hand: the least of the listed codes, and the farthest listed distance for the other codes
+            radii = np.sort(costs, axis=1)[:, size]
+            listed = np.where(costs <= radii[:, None], costs - v, np.inf).min(axis=1)
+            assert sum_u == pytest.approx(np.minimum(listed, radii).sum())
 
 
 def test_a_cost_above_the_bound_by_a_billionth_is_not_proved():
     assert is_proved(4.0, 4.0, 6.0, -2.0) and not is_proved(4.0 + 4e-9, 4.0, 6.0, -2.0)
 
 
-def test_prices_that_drown_the_costs_prove_nothing():
+def test_prices_far_beyond_the_costs_prove_nothing():
     assert not is_proved(1.0, 1.0, 1e15, -1e15), "the difference is lost in rounding"
-    assert not is_proved(0.0, np.inf, 0.0, 0.0), "what overflows says nothing"
+    assert not is_proved(0.0, np.inf, 0.0, 0.0), "sums that overflow prove nothing"
 
 
-def test_compiles_without_a_place_for_files(monkeypatch):
+def test_compiles_where_no_cache_can_be_written(monkeypatch):
     def njit(function, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function 'double': no locator available for file")

@@ -1,4 +1,4 @@
-"""The assignment where latents crowd around a few codes: nothing better is left out, and the proof holds."""
+"""The assignment where latents crowd around a few codes: no better one is missed, and the proof holds."""
 
 import itertools
 
@@ -16,14 +16,14 @@ from pivq.solvers.crowd import is_optimal, match_crowd
 
 @pytest.mark.parametrize("num_codes, codebook_size", [(16, 64), (16, 33), (20, 300)])
 @pytest.mark.parametrize("spread", [0.0, 1e-6, 0.03, 0.3, 10.0])
-def test_codes_that_a_crowd_leaves_out_are_in_no_better_matching(solved, num_codes, codebook_size, spread):
+def test_codes_that_a_crowd_leaves_out_are_in_no_better_assignment(solved, num_codes, codebook_size, spread):
     generator = torch.Generator().manual_seed(num_codes + codebook_size)
     for _ in range(10):
         codebook = torch.randn(codebook_size, 4, generator=generator)
         latents = codebook[0] + spread * torch.randn(num_codes, 4, generator=generator)
         distances = torch.cdist(latents.double(), codebook.double())
         codes = match_crowd(distances.numpy())
-        assert codes is not None or spread >= 0.03, "latents that are together are a crowd"
+        assert codes is not None or spread >= 0.03, "latents close together are a crowd"
         if codes is not None:
             rows, columns = linear_sum_assignment(distances.numpy())
             assert len(set(codes.tolist())) == num_codes
@@ -33,18 +33,18 @@ def test_codes_that_a_crowd_leaves_out_are_in_no_better_matching(solved, num_cod
 
 
 @pytest.mark.parametrize("kind", ["random", "ties", "same rows", "both signs"])
-def test_the_certificate_of_a_crowd_is_for_the_optimal_only(kind):
+def test_the_proof_for_a_crowd_exists_for_optimal_assignments_only(kind):
     generator = torch.Generator().manual_seed(9)
     for _ in range(20):
         costs = KINDS[kind](torch.rand(4, 5, generator=generator, dtype=torch.float64)).numpy()
         ways = np.array(list(itertools.permutations(range(5), 4)))
         totals = costs[np.arange(4), ways].sum(axis=1)
         optimal = totals <= totals.min() + 1e-12
-        certified = np.array([is_optimal(way, costs, costs.max(axis=1)) for way in ways])
-        assert (certified == optimal).all(), "and there is one for each of the optimal"
+        proved = np.array([is_optimal(way, costs, costs.max(axis=1)) for way in ways])
+        assert (proved == optimal).all(), "there is one for each optimal assignment"
 
 
-def test_the_certificate_of_a_crowd_refuses_answers_that_are_a_little_worse():
+def test_the_proof_for_a_crowd_refuses_assignments_that_are_a_little_worse():
     generator = torch.Generator().manual_seed(10)
     costs = torch.rand(60, 200, generator=generator, dtype=torch.float64).numpy()
     best = linear_sum_assignment(costs)[1]
@@ -68,12 +68,12 @@ def test_prices_far_beyond_the_distances_prove_nothing():
     costs = torch.rand(4, 4, generator=torch.Generator().manual_seed(15), dtype=torch.float64).numpy()
     ways = np.array(list(itertools.permutations(range(4))))
     worst = ways[costs[np.arange(4), ways].sum(axis=1).argmax()]
-    for reach in (2.0, 1e6, 1e9, 1e12, 1e15):
-        assert not is_optimal(worst, costs, np.full(4, reach))
+    for radius in (2.0, 1e6, 1e9, 1e12, 1e15):
+        assert not is_optimal(worst, costs, np.full(4, radius))
 
 
-def test_a_code_that_was_left_out_is_an_offer_too():
-    # Of the first two columns row 0 has the better one for 5; but there is one left out that it could have for 1.
+def test_a_code_that_was_left_out_may_be_better():
+    # Row 0 has the better one of the two columns, for 5. But a column that was left out may cost it only 1.
     costs, codes = np.array([[5.0, 9.0], [9.0, 0.5]]), np.array([0, 1])
     assert is_optimal(codes, costs, np.array([9.0, 9.0]))
     assert not is_optimal(codes, costs, np.array([1.0, 9.0]))
