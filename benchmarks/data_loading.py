@@ -10,25 +10,24 @@ import argparse
 import io
 import os
 import random
-import statistics
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
+from timing import median, once
 
 from pivq.data import from_uint8, load_dataset
-from pivq.data.decoding import decode, examine, ordered_map
+from pivq.data.decoding import cpu_count, decode, examine, ordered_map
 from pivq.data.files import Files
 
 WIDTH, HEIGHT, ATTRIBUTES, BATCH = 178, 218, 40, 16
 
 
 def main() -> None:
+    """Make the set and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--source", type=Path, required=True, metavar="DIR", help="folder of pictures to make the set from")
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def make_celeba(source: Path, folder: Path, count: int) -> None:
-    """Write `count` images in CelebA's layout; which image differs how depends on its number alone."""
+    """Write `count` images in CelebA's layout; how an image is changed depends on its number alone."""
     (folder / "img_align_celeba").mkdir(parents=True)
     files = Files(source)
     pictures = files.pictures()
@@ -76,14 +75,11 @@ def measure(image_size: int, repeats: int) -> None:
     def load(limit: int | None = None):
         return load_dataset("celeba", "all", image_size, limit)
 
-    start = time.perf_counter()
-    load(BATCH)  # lists all, and decodes one batch
-    listed = time.perf_counter() - start
-    start = time.perf_counter()
-    count = len(load())
-    first = time.perf_counter() - start
-    indexed = median_seconds(load, repeats)
+    listed = once(lambda: load(BATCH))  # lists all, and decodes one batch
+    first = once(load)
+    indexed = median(load, repeats, warm_up=0)
     dataset = load()
+    count = len(dataset)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     batches = order[: min(count, 8000)].split(BATCH)
 
@@ -91,46 +87,39 @@ def measure(image_size: int, repeats: int) -> None:
         for batch in batches:
             from_uint8(dataset.images[batch])
 
-    read = sum(map(len, batches)) / median_seconds(read_batches, repeats)
+    read = sum(map(len, batches)) / median(read_batches, repeats, warm_up=0)
 
     files = Files(Path(os.environ["PIVQ_ROOT"]) / "data" / "celeba")
     everything = files.pictures()
-    start = time.perf_counter()
-    for _ in ordered_map(lambda chunk: [examine(files, path) for path in chunk], _chunks(everything)):
-        pass
-    looked = time.perf_counter() - start
+
+    def look() -> None:
+        for _ in ordered_map(lambda chunk: [examine(files, path) for path in chunk], _chunks(everything)):
+            pass
+
+    looked = once(look)
     paths = [everything[i] for i in order[: min(count, 1600)].tolist()]
-    one = len(paths) / median_seconds(lambda: [decode(files, path, image_size) for path in paths], repeats)
+    one = len(paths) / median(lambda: [decode(files, path, image_size) for path in paths], repeats, warm_up=0)
 
     def in_threads() -> list:
         return list(ordered_map(lambda chunk: [decode(files, path, image_size) for path in chunk], _chunks(paths)))
 
-    several = len(paths) / median_seconds(in_threads, repeats)
+    several = len(paths) / median(in_threads, repeats, warm_up=0)
+    threads = f"{min(16, cpu_count())} threads"
     print(f"| {count:,} images of {WIDTH}×{HEIGHT}, to {image_size}×{image_size} | median of {repeats} |\n|---|---|")
     print(f"| first load: list all, with labels and splits (once) | {listed:.2f} s |")
-    print(f"| first load: look whether each can be read, {os.cpu_count()} threads (once) | {looked:.1f} s |")
-    print(f"| first load: both, and decode all, {os.cpu_count()} threads (once) | {first:.1f} s |")
+    print(f"| first load: check whether each can be read, {threads} (once) | {looked:.1f} s |")
+    print(f"| first load: both, and decode all, {threads} (once) | {first:.1f} s |")
     print(f"| indexed: every later load, with labels and splits | {indexed:.2f} s |")
     print(f"| read from the cache, random batches of {BATCH} | {read:,.0f} images/s |")
     print(f"| decoded every time, one thread | {one:,.0f} images/s |")
-    print(f"| decoded every time, {os.cpu_count()} threads | {several:,.0f} images/s |")
-    print(f"| cache over decoding in {os.cpu_count()} threads | {read / several:.0f} × |")
+    print(f"| decoded every time, {threads} | {several:,.0f} images/s |")
+    print(f"| cache over decoding in {threads} | {read / several:.0f} × |")
 
 
 def _chunks(paths: list[str]) -> list[list[str]]:
     return [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
 
 
-def median_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Return the median time of a call."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
 if __name__ == "__main__":
-    warnings.simplefilter("error")  # a set that is made as it should be gives no cause for one
+    warnings.simplefilter("error")  # a set that is made correctly causes none
     main()

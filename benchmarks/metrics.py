@@ -8,13 +8,12 @@ features. The peer's results must be ours. Sizes given with --alone are too larg
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
+from timing import once, peak_memory
 
 from pivq.metrics import frechet_distance, prdc
 
@@ -30,21 +29,26 @@ def features(count: int, seed: int) -> np.ndarray:
 
 
 def measure(what: str, count: int) -> None:
-    """Compute one thing and print seconds, peak memory and result as JSON."""
+    """Compute one of `METRICS` and print seconds, peak memory and result as JSON."""
     real, fake = features(count, 1), features(count, 2)
-    start = time.perf_counter()
-    if what == "ours":
-        result = list(prdc(real=real, fake=fake, k=K))
-    elif what == "prdc":
-        from prdc import compute_prdc
+    result = []
+    seconds = once(lambda: result.extend(METRICS[what](real, fake)))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory() / 2**30, "result": result}))
 
-        found = compute_prdc(real_features=real, fake_features=fake, nearest_k=K)
-        result = [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
-    else:
-        result = [frechet_distance(real=real, fake=fake)]
-    seconds = time.perf_counter() - start
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on Linux
-    print(json.dumps({"seconds": seconds, "peak": peak / 2**30, "result": result}))
+
+def by_prdc(real: np.ndarray, fake: np.ndarray) -> list[float]:
+    """Return what the package `prdc` computes."""
+    from prdc import compute_prdc
+
+    found = compute_prdc(real_features=real, fake_features=fake, nearest_k=K)
+    return [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
+
+
+METRICS = {
+    "ours": lambda real, fake: prdc(real=real, fake=fake, k=K),
+    "prdc": by_prdc,
+    "frechet": lambda real, fake: [frechet_distance(real=real, fake=fake)],
+}
 
 
 def run(what: str, count: int) -> dict:
@@ -57,7 +61,7 @@ def run(what: str, count: int) -> dict:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="*", type=int, default=[5000, 10000], help="N = M, beside the peer")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[5000, 10000], help="N = M, with the peer")
     parser.add_argument("--alone", nargs="*", type=int, default=[50000], help="N = M, ours alone")
     parser.add_argument("--repeats", type=int, default=3, help="of which the median is shown (default: 3)")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)

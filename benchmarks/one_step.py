@@ -6,16 +6,15 @@ The images are noise and VGG16's weights are random: neither changes the cost.
 """
 
 import argparse
+import itertools
 import multiprocessing
-import resource
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torchvision
+from timing import median, peak_memory
 from torch import nn
 
 from pivq.config import Config, load_config
@@ -41,20 +40,19 @@ def measure(profile: str, steps: int, device: str, folder: str) -> None:
     images = torch.randint(0, 256, (4 * config.train.batch_size, 3, size, size)).to(torch.uint8)
     trainer = Trainer(config, "matching", images, perceptual.to(device), device)
     trainer.step = config.train.steps - 1  # the last phase: every loss is active, and the codes are quantized
-    seconds = []
-    for step in range(steps):
-        start = time.perf_counter()
-        losses = trainer.train_step(trainer.batch(step))
+    numbers = itertools.count()
+
+    def step() -> None:
+        losses = trainer.train_step(trainer.batch(next(numbers)))
         assert {"l1", "perceptual", "adversarial", "codebook", "discriminator"} <= losses.keys() and not trainer.skipped
-        seconds.append(time.perf_counter() - start)
+
+    seconds = median(step, steps, warm_up=0)
     if device == "cuda":
         peak, where = torch.cuda.max_memory_allocated(), torch.cuda.get_device_name()
     else:
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on Linux
-        where = f"{torch.get_num_threads()} CPU cores"
+        peak, where = peak_memory(), f"{torch.get_num_threads()} CPU cores"
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    median = statistics.median(seconds)
-    print(f"| `{profile}` | {parameters:,} | {config.train.batch_size} | {median:.2f} | {peak / 1e9:.1f} | {where} |")
+    print(f"| `{profile}` | {parameters:,} | {config.train.batch_size} | {seconds:.2f} | {peak / 1e9:.1f} | {where} |")
 
 
 def main() -> int:

@@ -7,9 +7,6 @@ An exponent is the slope of the larger half of the sizes, both axes logarithmic.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ import torch
 from matching import DIM, latents
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from timing import median
 from torch.utils.flop_counter import FlopCounterMode
 
 from pivq.config import load_config
@@ -30,7 +28,6 @@ from pivq.trainer import Trainer
 H100_PEAK, UTILISATION = 989e12, 0.3  # bfloat16 operations a second, dense (data sheet); the share is an assumption
 LPIPS_VGG = 2 * 15.3e9 * (256 / 224) ** 2  # operations of VGG16's convolutions on one image (2 x its multiply-adds)
 
-
 MATCHING_K, MATCHING_L = "Matching an image of L = 256, ms over K", "Matching an image at K = 16,384, ms over L"
 PRDC, STEP = "PRDC, 2,048 features over N = M", "A training step of quick, ms over L"
 MEASURES = {"seconds": "seconds", "peak GiB": "peak"}
@@ -42,16 +39,6 @@ THEORY = {
 }
 
 Series = dict[int, float]  # a measurement by size
-
-
-def median(job: Callable[[], object], repeats: int = 3) -> float:
-    """Return the median seconds of a job, after one run that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        job()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
 
 
 def matching_seconds(num_codes: int, codebook_size: int, case: str) -> float:
@@ -87,7 +74,7 @@ def exponent(series: Series) -> float:
 
 
 def step_operations() -> float:
-    """Return the floating-point operations of an `ffhq256` training step, an image; counted without computing them."""
+    """Return the floating-point operations of an `ffhq256` training step per image, counted without computing them."""
     config = load_config("ffhq256")
     batch, size = config.train.batch_size, config.model.image_size
     with torch.device("meta"):
@@ -149,8 +136,8 @@ def main() -> None:
     draw(panels, arguments.out)
     operations = step_operations()
     rate = UTILISATION * H100_PEAK / operations
-    print(f"\n`ffhq256`: {operations / 1e12:.2f} Tflop an image and step; at {UTILISATION:.0%} of an H100's peak "
-          f"{rate:.0f} images/s.\n\n| images | 1 H100, hours an epoch | 8 H100s |\n|---:|---:|---:|")  # fmt: skip
+    print(f"\n`ffhq256`: {operations / 1e12:.2f} Tflop per image and step; at {UTILISATION:.0%} of an H100's peak "
+          f"{rate:.0f} images/s.\n\n| images | 1 H100, hours per epoch | 8 H100s |\n|---:|---:|---:|")  # fmt: skip
     for images in (70_000, 1_000_000):
         hours = images / rate / 3600
         print(f"| {images:,} | {hours:.2f} | {hours / 8:.2f} |")

@@ -4,36 +4,28 @@
     python benchmarks/step.py --profile celeba64 --repeats 3
     python benchmarks/step.py --profile celeba64 --repeats 3 --bf16
 
-Both steps train the same network with the same losses, on noise, in turn; see `base_step.py` for what the peer does.
-The whole run is the mean over its phases. Then each part of our step in the last phase is timed alone, in float32.
+Both steps train the same network with the same losses, on noise, in turn; `base_step.py` describes the peer. The whole
+run is the mean over its phases. Then each part of our step in the last phase is timed alone, in float32.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from base_step import BaseStep, plain_perceptual
 from one_step import random_perceptual
+from timing import Job, medians
 
 from pivq.config import load_config
 from pivq.losses import generator_hinge
 from pivq.trainer import Trainer
 
 
-def medians(ways: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the median milliseconds of each of some ways, which take turns, after two turns that are not counted."""
-    seconds: list[list[float]] = [[] for _ in ways]
-    for _ in range(repeats + 2):
-        for way, taken in zip(ways, seconds, strict=True):
-            start = time.perf_counter()
-            way()
-            taken.append(time.perf_counter() - start)
-    return [1000 * statistics.median(taken[2:]) for taken in seconds]
+def milliseconds(jobs: list[Job], repeats: int) -> list[float]:
+    """Return the median milliseconds of each of some jobs that take turns, after two turns that do not count."""
+    return [1000 * seconds for seconds in medians(jobs, repeats, warm_up=2)]
 
 
 def print_row(name: str, share: float, took: list[float], images: int) -> None:
@@ -42,7 +34,7 @@ def print_row(name: str, share: float, took: list[float], images: int) -> None:
     print("|", " | ".join([name, f"{share:.0%}", *cells, f"{took[1] / took[0]:.2f}×"]), "|", flush=True)
 
 
-def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
+def parts(trainer: Trainer) -> dict[str, Job]:
     """Return the parts of a step by name."""
     images, encoder, decoder = trainer.batch(0), trainer.model.encoder, trainer.model.decoder
     batch, model = len(images), trainer.config.model
@@ -66,7 +58,7 @@ def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
 
     def adversarial() -> None:
         leaf = images.clone().requires_grad_()
-        torch.autograd.grad(generator_hinge(trainer._judge(leaf)), leaf)
+        torch.autograd.grad(generator_hinge(trainer._logits(leaf)), leaf)
 
     return {
         "batch from memory": lambda: trainer.batch(1),
@@ -75,7 +67,7 @@ def parts(trainer: Trainer) -> dict[str, Callable[[], object]]:
         "quantizer with its losses": lambda: trainer.model.quantizer(latents),
         "perceptual loss and its gradient": perceptual,
         "adversarial loss and its gradient": adversarial,
-        "discriminator's loss and gradient": lambda: trainer._discriminator_gradient(images, trainer._judge(images)),
+        "discriminator's loss and gradient": lambda: trainer._backward_discriminator(images, trainer._logits(images)),
         "both optimisers": lambda: (trainer.optimizer.step(), trainer.discriminator_optimizer.step()),
         "gradient norm": lambda: torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0),
         "EMA": trainer._update_ema,
@@ -111,7 +103,7 @@ def main() -> None:
     run = [0.0, 0.0]
     for phase, (start, end) in phases.items():
         ours.step = base.step = end - 1
-        took = medians([lambda: ours.train_step(batch), lambda: base.train_step(batch)], arguments.repeats)
+        took = milliseconds([lambda: ours.train_step(batch), lambda: base.train_step(batch)], arguments.repeats)
         share = (end - start) / train.steps
         run = [mean + share * ms for mean, ms in zip(run, took, strict=True)]
         print_row(phase, share, took, len(batch))
@@ -120,7 +112,7 @@ def main() -> None:
         return
     print("\n| part of ours | ms | of the step |\n|---|---:|---:|")
     for name, part in parts(ours).items():
-        (ms,) = medians([part], arguments.repeats)
+        (ms,) = milliseconds([part], arguments.repeats)
         print(f"| {name} | {ms:.1f} | {ms / took[0]:.0%} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Images a second of encoding, Algorithm 1, decoding and feature extraction, at `quick`'s and `ffhq256`'s sizes.
+"""Images per second of encoding, Algorithm 1, decoding and feature extraction, at the sizes of `quick` and `ffhq256`.
 
     python benchmarks/throughput.py
 
@@ -7,28 +7,17 @@ training: most latents near a code of their own.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from timing import Job, median
 
 from pivq.config import load_config
+from pivq.data import to_uint8
 from pivq.model import PIVQ
 from pivq.pretrained.features import FeatureNet, load_feature_network
 from pivq.sampling import sample_pairs
 
 BATCHES = {"quick": 100, "ffhq256": 4}
-
-
-def rate(job: Callable[[], object], count: int, repeats: int) -> float:
-    """Return how many a second: `count` over the median time of a job, after one run that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        job()
-        seconds.append(time.perf_counter() - start)
-    return count / statistics.median(seconds[1:])
 
 
 def rates(profile: str, batch: int, network: FeatureNet, repeats: int) -> list[float]:
@@ -38,16 +27,17 @@ def rates(profile: str, batch: int, network: FeatureNet, repeats: int) -> list[f
     model = PIVQ(config).to(device).eval().requires_grad_(False)
     images = torch.rand(batch, 3, config.image_size, config.image_size, device=device)
     others = torch.rand(config.codebook_size // config.num_codes + 1, *images.shape[1:], device=device)
-    latents = torch.cat([model.latents(part) for part in others.split(batch)])
+    latents = torch.cat([model.encode_latents(part) for part in others.split(batch)])
     model.quantizer.codebook.copy_(latents.flatten(0, 1)[: config.codebook_size])
     encoded = torch.rand(10_000, config.codebook_size).argsort(dim=1)[:, : config.num_codes].contiguous()
     codes, samples = model.encode(images), 5000
-    return [
-        rate(lambda: model.encode(images), batch, repeats),
-        rate(lambda: sample_pairs(encoded, samples, seed=0), samples, repeats),
-        rate(lambda: model.decode(codes), batch, repeats),
-        rate(lambda: network(images), batch, repeats),
+    jobs: list[tuple[Job, int]] = [
+        (lambda: model.encode(images), batch),
+        (lambda: sample_pairs(encoded, samples, seed=0), samples),
+        (lambda: model.decode(codes), batch),
+        (lambda: network(to_uint8(images)), batch),
     ]
+    return [count / median(job, repeats) for job, count in jobs]
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""Other ways to do parts of the training step, each against ours: what was tried, and what it was worth.
+"""Other ways to do parts of the training step, each compared with ours: what was tried, and what it gained.
 
     python benchmarks/variations.py
     python benchmarks/variations.py --profile celeba64 --repeats 3
 
-Every way trains the same network on the same noise in the dearest phase, in turn with ours; then scaled dot-product
-attention stands against attention multiplied out, alone and at the sizes of each profile.
+Each way trains the same network on the same noise in the most expensive phase, in turn with ours. Then scaled
+dot-product attention is compared with attention multiplied out, alone and at the sizes of each profile.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from base_step import attention
 from one_step import random_perceptual
-from step import medians
+from step import milliseconds
 from torch import nn
 
 from pivq.config import Config, load_config
@@ -72,7 +72,7 @@ def compare_ways(config: Config, perceptual: nn.Module, repeats: int) -> None:
             with context():
                 trainer.train_step(batch)
 
-        other, ours = medians([step, lambda trainer=trainers[1], batch=batch: trainer.train_step(batch)], repeats)
+        other, ours = milliseconds([step, lambda trainer=trainers[1], batch=batch: trainer.train_step(batch)], repeats)
         print(f"| {name} | {other:.1f} | {ours:.1f} | {other / ours:.2f} |", flush=True)
 
 
@@ -85,7 +85,7 @@ def compare_attention(profile: str, repeats: int) -> None:
         torch.randn(*shape, count, model.dim // model.heads, requires_grad=True) for count in (tokens, tokens, tokens)
     )
     ways = [attention, F.scaled_dot_product_attention]
-    plain, ours = medians([lambda way=way: way(q, k, v).sum().backward() for way in ways], repeats)
+    plain, ours = milliseconds([lambda way=way: way(q, k, v).sum().backward() for way in ways], repeats)
     print(f"| `{profile}` | {tuple(q.shape)} | {plain:.2f} | {ours:.2f} | {plain / ours:.2f} |", flush=True)
 
 

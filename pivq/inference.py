@@ -1,60 +1,92 @@
-"""Many images through a model: encoded and decoded batch by batch, so that memory does not grow with their number."""
+"""Run a model on many images, batch by batch: the memory it needs does not grow with their number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pivq.data import to_uint8
+from pivq.data import from_uint8, to_uint8
+from pivq.losses import psnr
 from pivq.model import PIVQ
 
-BATCH = 32  # images decoded at a time
-ENCODED_PIXELS = 200 * 64**2  # at a time
+BATCH = 32  # images decoded, and measured, at a time; features differ in the last bits with it, so do their cache keys
+ENCODED_PIXELS = 200 * 64**2  # encoded at a time
 
 
 def latents_in_batches(model: PIVQ, images: Tensor, batch_size: int | None = None) -> Iterator[Tensor]:
     """Yield the latents `(B, L, d)` of images `(N, 3, H, W)` uint8, batch by batch, on the model's device."""
     device = next(model.parameters()).device
     for batch in images.split(batch_size or max(1, ENCODED_PIXELS // model.config.image_size**2)):
-        yield model.latents(batch.to(device).float() / 255)
+        yield model.encode_latents(from_uint8(batch.to(device)))
 
 
 def encode_images(model: PIVQ, images: Tensor, batch_size: int | None = None) -> np.ndarray:
     """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device."""
-    quantizer = model.quantizer
-    batches = (quantizer.choose(quantizer.distances(z)) for z in latents_in_batches(model, images, batch_size))
-    return torch.cat([codes.cpu() for codes in batches]).numpy()
+    codes = (model.quantizer.codes(latents) for latents in latents_in_batches(model, images, batch_size))
+    return torch.cat([rows.cpu() for rows in codes]).numpy()
+
+
+@torch.no_grad()
+def reconstruction_errors(
+    reconstruct: Callable[[Tensor], Tensor], images: Tensor, batch_size: int, device: str | torch.device,
+    more: Sequence[Callable[[Tensor, Tensor], Tensor]] = (),
+) -> list[float]:  # fmt: skip
+    """Return means over images: L1 of reconstructions on the [0, 1] scale, PSNR in dB, and `more` errors.
+
+    Args:
+        reconstruct: maps originals `(B, 3, H, W)` in [0, 1], on `device`, to reconstructions in [0, 1].
+        images: the originals, `(N, 3, H, W)` uint8, `batch_size` at a time.
+        more: each maps reconstructions and originals to errors `(B,)`.
+    """
+    sums = torch.zeros(2 + len(more), dtype=torch.float64)
+    for batch in images.split(batch_size):
+        originals = from_uint8(batch.to(device))
+        made = reconstruct(originals)
+        errors = [(made - originals).abs().mean(dim=(1, 2, 3)), *(error(made, originals) for error in (psnr, *more))]
+        sums += torch.stack([error.sum().cpu() for error in errors])
+    return (sums / len(images)).tolist()
 
 
 def decode_levels(model: PIVQ, codes: Tensor) -> Iterator[Tensor]:
     """Yield the images of codes `(N, L)`, batch by batch, uint8 `(B, 3, H, W)` on the CPU."""
-    for images in decoded_batches(model.decode, codes, BATCH):
-        yield to_uint8(images)
+    for batch in codes.split(BATCH):
+        yield to_uint8(model.decode(batch).cpu())
 
 
-def decoded_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_size: int = 64) -> Iterator[Tensor]:
-    """Yield images batch by batch, so that a large sample is never in memory as a whole.
+@torch.no_grad()
+def decode_in_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_size: int = 64) -> Tensor:
+    """Return the images `(N, 3, H, W)` of codes, decoded in batches, on the CPU and without gradients.
 
     Args:
         decode: maps codes `(B, L)` to images `(B, 3, H, W)`, such as `PIVQ.decode`.
         codes: integers `(N, L)`.
-        batch_size: images at a time; with a decoder in evaluation mode it does not change an image.
-
-    Yields:
-        Images `(B, 3, H, W)` on the CPU, without gradients.
+        batch_size: images at a time; if the decoder is in evaluation mode, it does not change an image.
 
     Raises:
         ValueError: batch_size < 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    for batch in codes.split(batch_size):
-        with torch.no_grad():
-            images = decode(batch)
-        yield images.cpu()
+    return torch.cat([decode(batch).cpu() for batch in codes.split(batch_size)])
 
 
-def decode_in_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_size: int = 64) -> Tensor:
-    """Decode `codes` `(N, L)` in batches and return all images `(N, 3, H, W)` on the CPU; see `decoded_batches`."""
-    return torch.cat(list(decoded_batches(decode, codes, batch_size)))
+def order_difference(
+    decode: Callable[[Tensor], Tensor], codes: Tensor, generator: torch.Generator | None = None, batch_size: int = 64
+) -> float:
+    """Return how much decoding depends on the order of the codes (Section 3.2): 0 up to rounding for PI-VQ.
+
+    Each image is decoded from its codes in the order given and in a random one. The result is the greatest absolute
+    difference of any pixel, on the scale of the images.
+
+    Args:
+        decode, codes, batch_size: see `decode_in_batches`.
+        generator: source of the random orders, on the CPU; torch's global one when None.
+
+    Example:
+        >>> order_difference(lambda codes: codes.sum(dim=1), torch.tensor([[3, 1, 2]]))
+        0.0
+    """
+    shuffled = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in codes])
+    in_order, out_of_order = (decode_in_batches(decode, order, batch_size) for order in (codes, shuffled))
+    return float((out_of_order - in_order).abs().max())

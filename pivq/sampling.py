@@ -1,18 +1,16 @@
-"""Fast interpolation-based sampling (Section 3.5): Algorithm 1, smooth paths, decoding in batches.
+"""Fast interpolation-based sampling (Section 3.5): Algorithm 1, smooth paths, and how smooth their images are.
 
-Everything here takes codes and returns codes, for any L; the one function that makes images takes `decode` as an
-argument.
+Sampling takes codes and returns codes, for any L. `pivq.inference` decodes them.
 
 **Sets and multisets.** Algorithm 1 is defined on sets: an image's L codes are distinct, as matching quantization makes
 them. Nearest quantization repeats codes, so its images are multisets; they are refused unless `multiset=True`, which
 extends the two operations of Algorithm 1 in the usual way. With n_a(c) uses of code c in image a and n_b(c) in b,
 
 - the intersection holds c min(n_a(c), n_b(c)) times;
-- the symmetric difference holds c |n_a(c) - n_b(c)| times: what is left of the image that uses c more.
+- the symmetric difference holds c |n_a(c) - n_b(c)| times: the uses that only one of the images has.
 
 A result then has L codes and may repeat one, never more often than the parent that uses it most. On sets both
-definitions agree. Internally the i-th use of code c is an element of its own, (c, i), so that one implementation serves
-both.
+definitions agree. One implementation serves both: the i-th use of code c is an element of its own, (c, i).
 """
 
 from collections.abc import Iterator
@@ -22,19 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20  # random priorities held at once by sample_pairs: 8 MiB
+from pivq.quantizers import as_codes
+
+CHUNK_ELEMENTS = 1 << 20  # random numbers held at once by sample_pairs: 8 MiB
 
 
 class SampledPairs(NamedTuple):
-    """Samples of Algorithm 1 with their parents.
+    """Samples of Algorithm 1 with their parents."""
 
-    Attributes:
-        pairs: int64 `(M, 2)`, rows of the encoded set that are the parents (a, b); a != b.
-        codes: int64 `(M, L)`, the recombined codes, ascending.
-    """
-
-    pairs: Tensor
-    codes: Tensor
+    pairs: Tensor  # int64 `(M, 2)`, rows of the encoded set that are the parents (a, b); a != b
+    codes: Tensor  # int64 `(M, L)`, the recombined codes, ascending
 
 
 def interpolate(
@@ -43,16 +38,13 @@ def interpolate(
     """Recombine the codes of image pairs: Algorithm 1.
 
     Keep the codes both images share, C_c, and fill up to L with codes drawn uniformly without replacement from those
-    only one of them has, C_d. Half of C_d is drawn; it may come from either parent in any proportion.
+    only one of them has, C_d. Half of C_d is drawn; it may come from either parent in any proportion. The result is
+    int64 `(B, L)`, each row ascending (a set has no order).
 
     Args:
-        codes_a: codes of images a, integers `(B, L)`, non-negative.
-        codes_b: codes of images b, integers `(B, L)`.
+        codes_a, codes_b: codes of images a and b, integers `(B, L)`, non-negative.
         generator: source of randomness; torch's global one when None.
         multiset: accept images that repeat codes (see the module's description).
-
-    Returns:
-        int64 `(B, L)`, each row ascending (a set has no order).
 
     Raises:
         ValueError: shapes differ or are not `(B, L)`, a code is negative or not an integer, or an image repeats a code
@@ -63,29 +55,21 @@ def interpolate(
         >>> codes[0].tolist() in ([1, 4, 7], [4, 7, 9])
         True
     """
-    codes_a, codes_b = _checked_pair(codes_a, codes_b, dimensions=2)
-    elements_a = _elements(codes_a, multiset, "codes_a")
-    elements_b = _elements(codes_b, multiset, "codes_b")
-    device = codes_a.device if generator is None else generator.device
-    shape = (codes_a.shape[0], 2 * codes_a.shape[1])
-    priorities = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
-    return _recombine(elements_a, elements_b, priorities.to(codes_a.device))
+    elements_a, elements_b = _elements_of_pair(codes_a, codes_b, multiset, dimensions=2)
+    device = elements_a.device if generator is None else generator.device
+    batch, num_codes = elements_a.shape
+    priorities = torch.rand(batch, 2 * num_codes, dtype=torch.float64, generator=generator, device=device)
+    return _recombine(elements_a, elements_b, priorities.to(elements_a.device))
 
 
 def sample_pairs(codes: Tensor, num_samples: int, seed: int, multiset: bool = False) -> SampledPairs:
-    """Draw samples by Algorithm 1, each from a random pair of distinct encoded images (Section 4.3).
-
-    Sample i depends on `codes`, `seed` and i alone: asking for more samples, or for fewer, changes none of them. Its
-    random numbers are a fixed stretch of one counter-based stream (Philox).
+    """Draw M samples by Algorithm 1, each from a random pair of distinct encoded images (Section 4.3).
 
     Args:
-        codes: encoded images, integers `(N, L)`, N >= 2.
+        codes: encoded images, integers `(N, L)`, N >= 2; the samples are on their device.
         num_samples: M.
-        seed: non-negative integer.
+        seed: non-negative integer; with `codes` and i it decides sample i, see `sample_batches`.
         multiset: accept images that repeat codes (see the module's description).
-
-    Returns:
-        The pairs `(M, 2)` and the codes `(M, L)`, both int64 on the device of `codes`.
 
     Raises:
         ValueError: fewer than two images, num_samples < 1, a negative seed, or codes that `interpolate` refuses.
@@ -96,26 +80,37 @@ def sample_pairs(codes: Tensor, num_samples: int, seed: int, multiset: bool = Fa
         >>> torch.equal(few.codes, many.codes[:2])
         True
     """
-    codes = _checked(codes, dimensions=2, name="codes")
-    num_images, num_codes = codes.shape
+    batches = sample_batches(codes, num_samples, seed, multiset)
+    return SampledPairs(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+
+
+def sample_batches(
+    codes: Tensor, num_samples: int, seed: int, multiset: bool = False, start: int = 0, batch_size: int | None = None
+) -> Iterator[SampledPairs]:
+    """Yield samples `start` … `start + num_samples - 1` of `sample_pairs`, at most `batch_size` at a time.
+
+    Sample i depends on `codes`, `seed` and i alone: it is the same for any number of samples, in batches of any size
+    and from any start. Its random numbers are a fixed stretch of one counter-based stream (Philox). Earlier versions of
+    `pivq sample` and `pivq evaluate` reseeded after 65,536 samples; their later samples were others.
+
+    The other arguments and errors are those of `sample_pairs`. None as `batch_size` is 8 MiB of random numbers.
+    """
+    elements = _elements(codes, multiset, "codes")
+    num_images, num_codes = elements.shape
     if num_images < 2:
         raise ValueError(f"a pair needs at least two encoded images, got {num_images}")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    if seed < 0:
-        raise ValueError(f"seed must be non-negative, got {seed}")
-    elements = _elements(codes, multiset, "codes")
-    pairs, samples = [], []
-    chunk = max(1, CHUNK_ELEMENTS // (2 * num_codes))
-    for start in range(0, num_samples, chunk):
-        uniforms = _uniforms(seed, start, min(start + chunk, num_samples), 2 * num_codes + 2)
+    for name, value, least, most in (("num_samples", num_samples, 1, 2**53), ("seed", seed, 0, 2**128 - 1)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    batch_size = batch_size or max(1, CHUNK_ELEMENTS // (2 * num_codes))
+    stop = start + num_samples
+    for first in range(start, stop, batch_size):
+        uniforms = _uniforms(seed, first, min(first + batch_size, stop), 2 * num_codes + 2)
         a = (uniforms[:, 0] * num_images).long()
         b = (uniforms[:, 1] * (num_images - 1)).long()
         b += b >= a  # uniform over the images other than a
-        pair = torch.stack([a, b], dim=1).to(codes.device)
-        pairs.append(pair)
-        samples.append(_recombine(elements[pair[:, 0]], elements[pair[:, 1]], uniforms[:, 2:].to(codes.device)))
-    return SampledPairs(torch.cat(pairs), torch.cat(samples))
+        pairs = torch.stack([a, b], dim=1).to(elements.device)
+        yield SampledPairs(pairs, _recombine(*elements[pairs].unbind(dim=1), uniforms[:, 2:].to(elements.device)))
 
 
 def smooth_path(
@@ -125,16 +120,13 @@ def smooth_path(
 
     R_a and R_b are the codes that only a, and only b, has; R'_a and R'_b are random permutations of them. Row t is the
     union of the shared codes, the first t of R'_a and the last |R| - t of R'_b: row 0 is image b, row |R| image a.
-    Each pair has (|R|!)^2 such paths, one for each pair of permutations.
+    Each pair has (|R|!)^2 such paths, one for each pair of permutations. The result is int64 `(|R| + 1, L)`;
+    consecutive rows differ at one position. Images with the same codes give one row.
 
     Args:
-        codes_a: codes of image a, integers `(L,)`.
-        codes_b: codes of image b, integers `(L,)`.
+        codes_a, codes_b: codes of images a and b, integers `(L,)`, non-negative.
         generator: source of randomness; torch's global one when None.
         multiset: accept images that repeat codes (see the module's description).
-
-    Returns:
-        int64 `(|R| + 1, L)`. Consecutive rows differ at one position. One row when the images have the same codes.
 
     Raises:
         ValueError: as for `interpolate`.
@@ -143,22 +135,20 @@ def smooth_path(
         >>> smooth_path(torch.tensor([5, 1, 2]), torch.tensor([2, 5, 9])).tolist()
         [[2, 5, 9], [2, 5, 1]]
     """
-    codes_a, codes_b = _checked_pair(codes_a, codes_b, dimensions=1)
-    elements_a = _elements(codes_a[None], multiset, "codes_a")[0]
-    elements_b = _elements(codes_b[None], multiset, "codes_b")[0]
+    (elements_a,), (elements_b,) = _elements_of_pair(codes_a, codes_b, multiset, dimensions=1)
     common = elements_a[torch.isin(elements_a, elements_b)]
     only_a = _permuted(elements_a[~torch.isin(elements_a, elements_b)], generator)
     only_b = _permuted(elements_b[~torch.isin(elements_b, elements_a)], generator)
-    steps = torch.arange(len(only_a) + 1, device=codes_a.device)[:, None]
+    steps = torch.arange(len(only_a) + 1, device=elements_a.device)[:, None]
     exchanged = torch.where(steps > steps[:-1, 0], only_a, only_b)  # position s comes from a once t > s
-    return torch.cat([common.expand(len(steps), -1), exchanged], dim=1) // len(codes_a)
+    return torch.cat([common.expand(len(steps), -1), exchanged], dim=1) // len(elements_a)
 
 
 def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Tensor:
     """Take each pair's shared elements and those of the symmetric difference with the lowest priorities, L in all."""
     num_codes = elements_a.shape[1]
     union = torch.cat([elements_a, elements_b], dim=1).sort(dim=1).values
-    twice = union[:, 1:] == union[:, :-1]  # an element of both parents stands here twice in a row
+    twice = union[:, 1:] == union[:, :-1]  # where an element follows itself: both parents have it
     # Uniform priorities in [0, 1) make the L - |C_c| lowest a uniform draw without replacement. A shared element is
     # taken once before all others, and its second copy never: at most L elements lie below 2.
     priorities[:, :-1].masked_fill_(twice, -1.0)
@@ -167,18 +157,24 @@ def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Te
     return union.gather(1, taken).sort(dim=1).values // num_codes
 
 
-def _elements(codes: Tensor, multiset: bool, name: str) -> Tensor:
-    """Return int64 `(B, L)` distinct in each row and ascending: L c + i for the i-th use (from 0) of code c."""
-    codes = codes.sort(dim=1).values
+def _elements_of_pair(codes_a: Tensor, codes_b: Tensor, multiset: bool, dimensions: int) -> tuple[Tensor, Tensor]:
+    """Check the codes of two images, or batches of them; return the elements of both, `(B, L)` or `(1, L)`."""
+    shape_a, shape_b = tuple(np.shape(codes_a)), tuple(np.shape(codes_b))
+    elements_a = _elements(codes_a, multiset, "codes_a", dimensions)
+    elements_b = _elements(codes_b, multiset, "codes_b", dimensions)
+    if shape_a != shape_b:
+        raise ValueError(f"codes_a {shape_a} and codes_b {shape_b} must have one shape")
+    return elements_a, elements_b.to(elements_a.device)
+
+
+def _elements(codes: Tensor, multiset: bool, name: str, dimensions: int = 2) -> Tensor:
+    """Check codes; return int64 `(B, L)`, ascending, distinct in each row: L c + i for use i (from 0) of code c."""
+    codes = torch.atleast_2d(as_codes(codes, name=name, dimensions=dimensions)).sort(dim=1).values
     num_codes = codes.shape[1]
-    position = torch.arange(num_codes, device=codes.device).expand_as(codes)
-    repeats = codes[:, 1:] == codes[:, :-1]
-    first = position.clone()  # position of the first use of the code that stands here
-    first[:, 1:].masked_fill_(repeats, 0)
-    use = position - first.cummax(dim=1).values
-    if not multiset and bool(repeats.any()):
-        image = int(repeats.any(dim=1).nonzero()[0])
-        code = int(codes[image, 1:][repeats[image]][0])
+    use = torch.arange(num_codes, device=codes.device) - torch.searchsorted(codes, codes)  # position - first position
+    if not multiset and bool(use.any()):
+        image, position = use.nonzero()[0].tolist()
+        code = int(codes[image, position])
         raise ValueError(
             f"{name}: image {image} uses code {code} {int((codes[image] == code).sum())} times, but Algorithm 1 is "
             "defined on sets of distinct codes, as matching quantization makes them; "
@@ -190,56 +186,54 @@ def _elements(codes: Tensor, multiset: bool, name: str) -> Tensor:
 def _uniforms(seed: int, start: int, stop: int, count: int) -> Tensor:
     """Return float64 `(stop - start, count)` in [0, 1): for sample i, its own stretch of the stream of `seed`."""
     blocks = -(-count // 4)  # Philox makes four numbers a step of its counter
-    stream = np.random.Philox(key=seed)
-    stream.advance(start * blocks)
+    stream = np.random.Philox(key=seed).advance(start * blocks)
     uniforms = np.random.Generator(stream).random((stop - start, 4 * blocks))
     return torch.from_numpy(uniforms)[:, :count]
 
 
 def _permuted(elements: Tensor, generator: torch.Generator | None) -> Tensor:
     device = None if generator is None else generator.device
-    order = torch.randperm(len(elements), generator=generator, device=device)
-    return elements[order.to(elements.device)]
+    return elements[torch.randperm(len(elements), generator=generator, device=device).to(elements.device)]
 
 
-def _checked_pair(codes_a: Tensor, codes_b: Tensor, dimensions: int) -> tuple[Tensor, Tensor]:
-    codes_a = _checked(codes_a, dimensions, "codes_a")
-    codes_b = _checked(codes_b, dimensions, "codes_b")
-    if codes_a.shape != codes_b.shape:
-        raise ValueError(f"codes_a {tuple(codes_a.shape)} and codes_b {tuple(codes_b.shape)} must have one shape")
-    return codes_a, codes_b.to(codes_a.device)
+# Paths are called smooth if the mean of their largest steps is below this. Source: assumption; the paper says
+# "(approximately) smoothly" (Section 3.5).
+SMOOTH_STEP = 0.5
 
 
-def _checked(codes: Tensor, dimensions: int, name: str) -> Tensor:
-    codes = torch.as_tensor(codes)
-    if codes.dtype == torch.bool or codes.is_floating_point() or codes.is_complex():
-        raise ValueError(f"{name} must be integers, got {codes.dtype}")
-    expected = "(B, L)" if dimensions == 2 else "(L,)"
-    if codes.ndim != dimensions or codes.shape[-1] == 0:
-        raise ValueError(f"{name} must have shape {expected} with L >= 1, got {tuple(codes.shape)}")
-    if bool((codes < 0).any()):
-        raise ValueError(f"{name} must be non-negative, got {int(codes.min())}")
-    return codes.long()
-BATCH = 64  # samples yielded at a time; fixed, so that going on with a job makes the same pictures
-BLOCK = 1 << 16  # samples drawn at a time; a multiple of BATCH
+class PathSmoothness(NamedTuple):
+    """The distances between the images of a path, as shares of the one between its ends: mean absolute differences."""
+
+    steps: Tensor  # `(T - 1,)`, from each image to the next
+    from_start: Tensor  # `(T,)`, from the first image to each: 0 … 1
+    length: float  # sum of the steps; 1 for a straight path, more for any detour
+    largest_step: float
 
 
-def stream_samples(codes: Tensor, count: int, seed: int, multiset: bool = False) -> Iterator[SampledPairs]:
-    """Yield samples of Algorithm 1, at most `BATCH` at a time: memory does not grow with their number.
-
-    Sample i depends on `codes`, `seed` and i alone. The first `BLOCK` samples are those of
-    `pivq.sampling.sample_pairs` with this seed, as `pivq.runs.evaluation.draw_samples` has them.
-
-    Args:
-        codes: encoded images, integers `(N, L)`, N >= 2.
-        count: samples in all.
-        seed: non-negative integer.
-        multiset: accept images that repeat codes.
+def path_smoothness(images: Tensor) -> PathSmoothness:
+    """Measure the steps of a path from its images `(T, 3, H, W)`, such as decoded rows of `smooth_path` (Section 4.4).
 
     Raises:
-        ValueError: see `pivq.sampling.sample_pairs`.
+        ValueError: fewer than two images, or ends that are the same image.
+
+    Example:
+        >>> images = torch.tensor([0.0, 0.25, 1.0])[:, None, None, None].expand(-1, 3, 2, 2)
+        >>> path_smoothness(images).steps.tolist(), path_smoothness(images).length
+        ([0.25, 0.75], 1.0)
     """
-    for block, start in enumerate(range(0, count, BLOCK)):
-        block_seed = int(np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)[0]) if block else seed
-        drawn = sample_pairs(codes, min(BLOCK, count - start), block_seed, multiset)
-        yield from map(SampledPairs, drawn.pairs.split(BATCH), drawn.codes.split(BATCH))
+    if len(images) < 2 or torch.equal(images[0], images[-1]):
+        raise ValueError(f"the ends of a path must be two different images, got equal ends in {len(images)} images")
+    whole = (images[-1] - images[0]).abs().mean()
+    steps = (images[1:] - images[:-1]).abs().mean(dim=(1, 2, 3)) / whole
+    from_start = (images - images[0]).abs().mean(dim=(1, 2, 3)) / whole
+    return PathSmoothness(steps, from_start, float(steps.sum()), float(steps.max()))
+
+
+def cross_fade(first: Tensor, last: Tensor, count: int) -> Tensor:
+    """Return `count` images `(count, 3, H, W)` from one image `(3, H, W)` to another, mixed pixel by pixel.
+
+    Example:
+        >>> cross_fade(torch.zeros(3, 1, 1), torch.ones(3, 1, 1), 3)[:, 0, 0, 0].tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return torch.lerp(first, last, torch.linspace(0, 1, count, device=first.device)[:, None, None, None])

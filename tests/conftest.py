@@ -12,7 +12,7 @@ from pivq.config import Config, load_config
 
 pytest.register_assert_rewrite("stand_ins")  # its assertions say what failed, too
 
-os.environ["MPLBACKEND"] = "Agg"  # figures go to files, whatever the screen
+os.environ["MPLBACKEND"] = "Agg"  # figures go to files, on any machine
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from torch import nn
 
 from pivq.config import Config, load_config
 from pivq.pretrained.features import FeatureNet
-from pivq.runs import callbacks, splits, training
+from pivq.runs import branching, callbacks, splits
 from pivq.runs.callbacks import read_log
 from pivq.storage.checkpoint import load_checkpoint
 
@@ -75,7 +75,7 @@ def stand_in(patch, root: Path, **perceptual) -> Perceptual:
     patch.setenv("PIVQ_ROOT", str(root))
     patch.setattr(callbacks, "LOG_EVERY", 2)
     patch.setattr(splits, "load_split", make_split)
-    patch.setattr(training, "load_perceptual", lambda name: network)
+    patch.setattr(branching, "load_perceptual", lambda name: network)
     return network
 
 

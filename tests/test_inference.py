@@ -1,5 +1,7 @@
 """Encoding and decoding in batches is encoding and decoding at once."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,13 @@ from stand_ins import make_images, make_split
 
 from pivq import inference
 from pivq.data import to_uint8
-from pivq.inference import decode_in_batches, decode_levels, decoded_batches, encode_images, latents_in_batches
+from pivq.inference import (
+    decode_in_batches,
+    decode_levels,
+    encode_images,
+    latents_in_batches,
+    order_difference,
+)
 from pivq.model import PIVQ
 
 
@@ -26,7 +34,7 @@ def test_latents_come_in_batches_of_so_many_pixels(model, monkeypatch):
     monkeypatch.setattr(inference, "ENCODED_PIXELS", 10 * 16**2)
     batches = list(latents_in_batches(model, make_images()))
     assert [len(batch) for batch in batches] == [10, 10, 4]
-    torch.testing.assert_close(torch.cat(batches), model.latents(make_images() / 255))
+    torch.testing.assert_close(torch.cat(batches), model.encode_latents(make_images() / 255))
 
 
 def test_decoded_levels_are_the_images_that_a_file_would_hold(model, monkeypatch):
@@ -36,7 +44,7 @@ def test_decoded_levels_are_the_images_that_a_file_would_hold(model, monkeypatch
     assert [len(batch) for batch in batches] == [10, 10, 4]
     levels = torch.cat(batches)
     assert levels.dtype == torch.uint8
-    assert (levels.int() - to_uint8(model.decode(codes)).int()).abs().max() <= 1, "up to rounding, whatever the batch"
+    assert (levels.int() - to_uint8(model.decode(codes)).int()).abs().max() <= 1, "up to rounding, for any batch"
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
@@ -55,13 +63,34 @@ def test_decoding_in_batches_equals_decoding_at_once(batch_size):
     assert max(sizes) <= batch_size and sum(sizes) == 7
 
 
-def test_decoded_batches_are_made_one_at_a_time():
+def test_levels_are_decoded_one_batch_at_a_time(monkeypatch):
+    monkeypatch.setattr(inference, "BATCH", 2)
     calls = []
-    batches = decoded_batches(lambda codes: calls.append(len(codes)) or codes.float(), torch.arange(6)[:, None], 2)
-    next(batches)
+    model = SimpleNamespace(decode=lambda codes: calls.append(len(codes)) or codes / 10)
+    next(decode_levels(model, torch.arange(6)[:, None]))
     assert calls == [2]
 
 
 def test_decoding_needs_a_positive_batch_size():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         decode_in_batches(lambda codes: codes, torch.zeros(2, 2, dtype=torch.long), 0)
+
+
+def test_the_order_of_codes_does_not_matter_to_pivq(model):
+    codes = model.encode(make_images() / 255)
+    assert order_difference(model.decode, codes, torch.Generator().manual_seed(0)) < 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_order_difference_finds_a_decoder_that_minds(batch_size):
+    """The first code decides all pixels: the greatest difference is that of the image where it moved most."""
+    codes = torch.tensor([[0, 1, 2], [5, 5, 5], [0, 7, 1]])
+    shuffled, expected = torch.Generator().manual_seed(3), []
+    for row in codes:
+        expected.append(abs(int(row[torch.randperm(3, generator=shuffled)[0]] - row[0])))
+
+    def decode(rows):
+        return rows[:, :1, None, None].float().expand(-1, 3, 2, 2)
+
+    assert max(expected) > 0
+    assert order_difference(decode, codes, torch.Generator().manual_seed(3), batch_size) == max(expected)

@@ -1,4 +1,4 @@
-"""Algorithm 1, smooth paths and streams of samples: hand-made cases, and properties by counting with `Counter`."""
+"""Algorithm 1, smooth paths and batches of samples: hand-made cases, and properties by counting with `Counter`."""
 
 import itertools
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pivq import sampling
-from pivq.sampling import interpolate, sample_pairs, smooth_path, stream_samples
+from pivq.sampling import cross_fade, interpolate, path_smoothness, sample_batches, sample_pairs, smooth_path
 
 
 def generator(seed=0):
@@ -182,8 +182,8 @@ def test_samples_accept_numpy_codes_of_any_integer_type():
     ("codes", "num_samples", "seed", "message"),
     [
         (torch.zeros(1, 1, dtype=torch.long), 4, 0, "at least two encoded images, got 1"),
-        (torch.zeros(2, 1, dtype=torch.long), 0, 0, "num_samples must be at least 1, got 0"),
-        (torch.zeros(2, 1, dtype=torch.long), 4, -1, "seed must be non-negative, got -1"),
+        (torch.zeros(2, 1, dtype=torch.long), 0, 0, "num_samples must be a whole number from 1 .*, got 0"),
+        (torch.zeros(2, 1, dtype=torch.long), 4, -1, "seed must be a whole number from 0 .*, got -1"),
     ],
 )
 def test_samples_that_cannot_be_are_refused(codes, num_samples, seed, message):
@@ -246,10 +246,10 @@ def test_two_draws_from_one_generator_give_two_paths():
 @pytest.mark.parametrize(
     ("codes_a", "codes_b", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(2, 3), "codes_a must be integers, got torch.float32"),
-        (torch.arange(3), torch.arange(3), r"codes_a must have shape \(B, L\).*got \(3,\)"),
+        (torch.zeros(2, 3), torch.zeros(2, 3), "codes_a must be whole numbers .*got torch.float32"),
+        (torch.arange(3), torch.arange(3), r"codes_a must be whole numbers \(B, L\).*got torch.int64 \(3,\)"),
         (torch.arange(3)[None], torch.arange(4)[None], r"\(1, 3\) and codes_b \(1, 4\) must have one shape"),
-        (torch.tensor([[0, 1]]), torch.tensor([[0, -2]]), "codes_b must be non-negative, got -2"),
+        (torch.tensor([[0, 1]]), torch.tensor([[0, -2]]), "codes_b must lie in 0 … .*, got -2 … 0"),
         (torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, 0, dtype=torch.long), "L >= 1"),
     ],
 )
@@ -259,51 +259,102 @@ def test_bad_codes_are_refused(codes_a, codes_b, message):
 
 
 def test_a_path_takes_one_image_of_each():
-    with pytest.raises(ValueError, match=r"codes_a must have shape \(L,\)"):
+    with pytest.raises(ValueError, match=r"codes_a must be whole numbers \(L,\)"):
         smooth_path(torch.arange(3)[None], torch.arange(3)[None])
 
 
-# Streams
+# Batches of samples
 
 
 CODES = torch.stack([torch.randperm(12, generator=torch.Generator().manual_seed(i))[:4] for i in range(9)])
 
 
-def drawn(count, seed=5):
-    """Return all codes and pairs of a stream, and the sizes of its batches."""
-    batches = list(stream_samples(CODES, count, seed))
-    joined = [torch.cat(parts) for parts in zip(*[(batch.codes, batch.pairs) for batch in batches], strict=True)]
-    return *joined, [len(batch.codes) for batch in batches]
+def joined(count, seed=5, **options):
+    """Return pairs and codes of all batches, joined, and the sizes of the batches."""
+    batches = list(sample_batches(CODES, count, seed, **options))
+    return *(torch.cat(parts) for parts in zip(*batches, strict=True)), [len(batch.codes) for batch in batches]
 
 
-def test_a_stream_is_the_whole_sample_in_batches():
-    codes, pairs, sizes = drawn(150)
+def test_batches_are_the_whole_sample():
+    pairs, codes, sizes = joined(150, batch_size=64)
     whole = sample_pairs(CODES, 150, seed=5)
     assert torch.equal(codes, whole.codes) and torch.equal(pairs, whole.pairs)
     assert sizes == [64, 64, 22]
 
 
-def test_sample_i_depends_on_seed_and_i_alone_over_any_number_of_blocks(monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", 64)
-    many_codes, many_pairs, _ = drawn(300)
-    for count in (1, 64, 65, 200):
-        codes, pairs, _ = drawn(count)
-        assert torch.equal(codes, many_codes[:count]) and torch.equal(pairs, many_pairs[:count])
-    blocks = many_codes[:256].split(64)
-    assert not any(torch.equal(a, b) for a, b in itertools.combinations(blocks, 2)), "no block repeats another"
-    assert not torch.equal(drawn(300, seed=6)[0], many_codes)
+@pytest.mark.parametrize("batch_size", [1, 7, 64, None])
+@pytest.mark.parametrize("start, count", [(0, 1), (0, 65), (10, 60), (64, 64), (299, 1)])
+def test_sample_i_depends_on_seed_and_i_alone_in_any_batches_from_any_start(start, count, batch_size):
+    whole = sample_pairs(CODES, 300, seed=5)
+    pairs, codes, _ = joined(count, start=start, batch_size=batch_size)
+    chosen = slice(start, start + count)
+    assert torch.equal(codes, whole.codes[chosen]) and torch.equal(pairs, whole.pairs[chosen])
+    assert not torch.equal(joined(300, seed=6)[1], whole.codes)
 
 
-def test_a_stream_draws_no_further_than_its_block(monkeypatch):
-    monkeypatch.setattr(sampling, "BLOCK", 64)
-    asked = []
-    monkeypatch.setattr(sampling, "sample_pairs", lambda *given: asked.append(given[1]) or sample_pairs(*given))
-    next(stream_samples(CODES, 10**9, seed=0))
-    assert asked == [64]
+def test_samples_far_along_are_those_that_all_samples_before_them_lead_to():
+    """Nothing starts again after some number of samples: 65,536 was one."""
+    far = (1 << 16) - 3
+    pairs, codes, _ = joined(6, start=far, batch_size=4)
+    whole = sample_pairs(CODES, far + 6, seed=5)
+    assert torch.equal(codes, whole.codes[far:]) and torch.equal(pairs, whole.pairs[far:])
+    assert not torch.equal(pairs[3:], whole.pairs[:3])
 
 
-def test_a_stream_refuses_what_sample_pairs_refuses():
+def test_batches_draw_no_further_than_they_are_asked(monkeypatch):
+    asked, uniforms = [], sampling._uniforms
+    monkeypatch.setattr(sampling, "_uniforms", lambda *given: asked.append(given[1:3]) or uniforms(*given))
+    batches = sample_batches(CODES, 10**9, seed=0, start=5, batch_size=64)
+    next(batches)
+    next(batches)
+    assert asked == [(5, 69), (69, 133)]
+
+
+def test_batches_refuse_what_sample_pairs_refuses():
     with pytest.raises(ValueError, match="multiset=True"):
-        next(stream_samples(torch.tensor([[1, 1], [2, 3]]), 3, seed=0))
+        next(sample_batches(torch.tensor([[1, 1], [2, 3]]), 3, seed=0))
     with pytest.raises(ValueError, match="at least two encoded images"):
-        next(stream_samples(CODES[:1], 3, seed=0))
+        next(sample_batches(CODES[:1], 3, seed=0))
+
+
+# Smoothness of a path
+
+
+def grey(*levels):
+    """Return one grey image of 2 × 2 pixels for each level."""
+    return torch.tensor(levels)[:, None, None, None].expand(-1, 3, 2, 2)
+
+
+def test_smoothness_by_hand():
+    path = path_smoothness(grey(0.2, 0.3, 0.8, 0.6))  # the last step goes back
+    assert path.steps.tolist() == pytest.approx([0.25, 1.25, 0.5])
+    assert path.from_start.tolist() == pytest.approx([0, 0.25, 1.5, 1])
+    assert path.length == pytest.approx(2.0) and path.largest_step == pytest.approx(1.25)
+
+
+def test_steps_are_mean_absolute_differences_over_pixels():
+    images = torch.zeros(3, 3, 2, 2)
+    images[1, 0, 0, 0] = 1.0  # one value of twelve
+    images[2, :, 0, 0] = 1.0  # three
+    assert path_smoothness(images).steps.tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_two_images_are_one_step():
+    path = path_smoothness(grey(1.0, 0.0))
+    assert (path.steps.tolist(), path.from_start.tolist(), path.length, path.largest_step) == ([1], [0, 1], 1, 1)
+
+
+@pytest.mark.parametrize("images", [grey(0.5), grey(0.5, 0.7, 0.5)])
+def test_a_path_that_leads_nowhere_has_no_smoothness(images):
+    with pytest.raises(ValueError, match=f"two different images, got equal ends in {len(images)} images"):
+        path_smoothness(images)
+
+
+def test_a_cross_fade_is_straight_and_ends_at_its_images():
+    first, last = torch.rand(2, 3, 4, 4, generator=generator())
+    images = cross_fade(first, last, 5)
+    assert images.shape == (5, 3, 4, 4)
+    assert torch.equal(images[0], first) and torch.equal(images[-1], last)
+    torch.testing.assert_close(images[1], 0.75 * first + 0.25 * last)
+    path = path_smoothness(images)
+    assert path.length == pytest.approx(1) and path.steps.tolist() == pytest.approx([0.25] * 4)

@@ -1,14 +1,13 @@
 """Long jobs over many images: encode a folder, write samples and reconstructions, compare folders.
 
-All of them stream, so that memory does not grow with the number of images, and those that take long go on where they
-were interrupted.
+Images are streamed: in memory, only codes and features grow with their number. Long jobs resume when interrupted.
 """
 
 import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,17 @@ from tqdm import tqdm
 
 from pivq.data import ImageDataset, from_uint8, load_dataset, to_uint8
 from pivq.data.files import Files
-from pivq.inference import encode_images
-from pivq.losses import psnr
+from pivq.inference import encode_images, reconstruction_errors
 from pivq.model import PIVQ, model_digest
-from pivq.pretrained.features import FeatureNet, cached_features
-from pivq.runs.evaluation import compare
+from pivq.pretrained.features import FeatureNet
+from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_features
 from pivq.runs.run import Run
-from pivq.sampling import stream_samples
-from pivq.storage.paths import results_dir
-from pivq.storage.writing import atomic_write
+from pivq.sampling import sample_batches
+from pivq.storage.writing import atomic_write, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
+NAME = "{:06d}.png"  # of a sample, by its number
+BATCH = 64  # samples decoded at a time; fixed, so that a resumed job makes the same pictures
 PAGE = 32  # pairs of original and reconstruction in one picture
 GRID = 64  # samples in the overview
 
@@ -50,26 +49,18 @@ def picture_size(folder: Path) -> int:
     """
     files = Files(folder)
     for path in files.pictures():
-        # What cannot be read is reported, or skipped, with all other such files when the images are loaded.
+        # Files that cannot be read are reported, or skipped, all together when the images are loaded.
         with suppress(OSError), files.open(path) as file, Image.open(file) as picture:
             return min(picture.size)
     raise ValueError(f"no images in {folder}")
 
 
 def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: int = 64) -> bool:
-    """Write the codes of all images to a file; go on where an earlier call was interrupted.
+    """Write the codes of all images, of the model's size, to a file; return False if the file was there already.
 
-    Finished stretches of `CHUNK` images are kept in the folder `<out>.partial` until the file is written, and used
-    again if model and images are the same.
-
-    Args:
-        model: on the device to use.
-        dataset: images of the model's size.
-        out: gets `codes` `(N, L)` in the smallest unsigned type, `ids` `(N,)` in the same order, and `made_from`.
-        batch_size: images at a time.
-
-    Returns:
-        False if the file was there already, of this model and these images.
+    It holds `codes` `(N, L)` in the smallest unsigned type, `ids` `(N,)` in the same order, and `made_from`. The codes
+    of each `CHUNK` images are kept in the folder `<out>.partial` until the file is written. A later call resumes from
+    these if model and images are the same.
 
     Raises:
         FileExistsError: the file is there, of another model or other images.
@@ -78,24 +69,25 @@ def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: in
     if out.exists():
         with np.load(out) as file:
             if "made_from" not in file or str(file["made_from"]) != made_from:
-                raise FileExistsError(f"{out} holds codes of another model or other images: delete it, or rename --out")
+                raise FileExistsError(f"{out} holds codes of another model or other images: delete it, or change --out")
         return False
     parts = out.with_name(out.name + ".partial")
-    if parts.exists() and _text(parts / "made_from.json") != made_from:
+    note = parts / "made_from.json"
+    if parts.exists() and not (note.exists() and note.read_text() == made_from):
         shutil.rmtree(parts)
-    with atomic_write(parts / "made_from.json") as temporary:
-        temporary.write_text(made_from)
+    write_text(note, made_from)
     small, codes = np.min_scalar_type(model.config.codebook_size - 1), []
     with tqdm(total=len(dataset), desc="encoding", unit="img", dynamic_ncols=True) as bar:
         for start in range(0, len(dataset), CHUNK):
-            path, images = parts / f"{start:09d}.npy", dataset.images[start : start + CHUNK]
-            if not path.exists():
-                rows = [encode_images(model, batch, batch_size) for batch in _shown(images.split(batch_size), bar)]
+            path, rows = parts / f"{start:09d}.npy", []
+            for batch in dataset.images[start : start + CHUNK].split(batch_size):
+                if not path.exists():
+                    rows.append(encode_images(model, batch, batch_size))
+                bar.update(len(batch))
+            if rows:
                 with atomic_write(path) as temporary:
                     np.save(temporary, np.concatenate(rows).astype(small))
             codes.append(np.load(path))
-            bar.n = start + len(images)
-            bar.refresh()
     with atomic_write(out) as temporary:
         np.savez_compressed(temporary, codes=np.concatenate(codes), ids=np.array(dataset.ids), made_from=made_from)
     shutil.rmtree(parts)
@@ -105,22 +97,18 @@ def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: in
 def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.device | str = "cpu") -> int:
     """Write samples of Algorithm 1 as `000000.png`, …, and `pairs.csv` with the ids of their parents.
 
-    Sample i depends on the run, the seed and i alone. Pictures that an earlier call with the same run and seed left are
-    kept: `samples.json` says what a folder holds.
-
-    Returns:
-        How many pictures were made.
+    Sample i depends on the run, the seed and i alone. Pictures that an earlier call with the same run and seed wrote
+    are kept: `samples.json` says what a folder holds. Return how many pictures were made.
 
     Raises:
         FileExistsError: the folder holds something else, or more samples than are asked for.
         ValueError: see `pivq.sampling.sample_pairs`.
     """
-    model = run.model(device)
-    codes = run.codes("train")
+    model, codes = run.model(device), run.codes("train")
     with np.load(run.folder / "codes.npz") as file:
         ids = file["train_ids"]
-    _claim(out, _made_from(model, codes, seed), count)
-    made = 0
+    _claim(out, {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}, count)
+    made, multiset = 0, run.quantizer == "nearest"
     with (
         atomic_write(out / "pairs.csv") as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -128,22 +116,36 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
     ):
         table = csv.writer(file)
         table.writerow(["image", "parent_a", "parent_b"])
-        for batch in stream_samples(torch.from_numpy(codes), count, seed, run.quantizer == "nearest"):
-            paths = [out / _name(i) for i in range(bar.n, bar.n + len(batch.codes))]
-            if not all(path.exists() for path in paths):
-                for path, image in zip(paths, to_uint8(model.decode(batch.codes.to(device))).cpu(), strict=True):
-                    if not path.exists():
-                        _save_png(path, image)
-                        made += 1
-            parents = ids[batch.pairs.numpy()]
-            table.writerows([path.name, *pair] for path, pair in zip(paths, parents.tolist(), strict=True))
+        for batch in sample_batches(torch.from_numpy(codes), count, seed, multiset, batch_size=BATCH):
+            paths = [out / NAME.format(i) for i in range(bar.n, bar.n + len(batch.codes))]
+            missing = [i for i, path in enumerate(paths) if not path.exists()]
+            images = to_uint8(model.decode(batch.codes)).permute(0, 2, 3, 1).cpu().numpy() if missing else ()
+            for i in missing:
+                with atomic_write(paths[i]) as picture:
+                    Image.fromarray(images[i]).save(picture)
+            parents = ids[batch.pairs.numpy()].tolist()
+            table.writerows([path.name, *pair] for path, pair in zip(paths, parents, strict=True))
+            made += len(missing)
             bar.update(len(paths))
     return made
 
 
+def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
+    """Take an empty folder for samples, or one with some of the same samples."""
+    manifest, wanted = folder / "samples.json", json.dumps(made_from)
+    if not manifest.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} is not empty and holds no samples: choose another folder")
+        write_text(manifest, wanted)
+    if manifest.read_text() != wanted:
+        raise FileExistsError(f"{folder} holds samples of another run or seed: choose another folder, or delete it")
+    if (folder / NAME.format(count)).exists():
+        raise FileExistsError(f"{folder} holds more than {count} samples: ask for more, or choose another folder")
+
+
 def write_grid(folder: Path, count: int) -> Path:
-    """Write an overview of the first samples in a folder beside it, where nobody takes it for a sample."""
-    pixels = [np.asarray(Image.open(folder / _name(i))) for i in range(min(count, GRID))]
+    """Write an overview of a folder's first samples next to the folder, not into it: it is no sample."""
+    pixels = [np.asarray(Image.open(folder / NAME.format(i))) for i in range(min(count, GRID))]
     path = folder.with_name(f"{folder.name}-grid.png")
     with atomic_write(path) as temporary:
         save_image(from_uint8(torch.from_numpy(np.stack(pixels))).permute(0, 3, 1, 2), temporary, nrow=8, padding=1)
@@ -153,111 +155,42 @@ def write_grid(folder: Path, count: int) -> Path:
 def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
     """Write pairs, original on the left and reconstruction on the right, as `reconstructions-000.png`, …
 
-    Args:
-        model: on the device to use.
-        images: uint8 `(N, 3, H, W)` of the model's size.
-        out: folder.
-
-    Returns:
-        Mean L1 on the [0, 1] scale, and mean PSNR in dB.
+    `images` are uint8 `(N, 3, H, W)` of the model's size. Return mean L1 on the [0, 1] scale and mean PSNR in dB.
     """
-    device, sums = next(model.parameters()).device, torch.zeros(2, dtype=torch.float64)
-    pages = images.split(PAGE)
-    for number, batch in enumerate(tqdm(pages, desc="reconstructing", unit="page", dynamic_ncols=True)):
-        originals = from_uint8(batch.to(device))
+    bar = tqdm(total=-(-len(images) // PAGE), desc="reconstructing", unit="page", dynamic_ncols=True)
+
+    def write_page(originals: Tensor) -> Tensor:
         made = model.decode(model.encode(originals))
-        l1 = (made - originals).abs().mean(dim=(1, 2, 3))
-        sums += torch.stack([l1.sum(), psnr(made, originals).sum()]).cpu()
-        with atomic_write(out / f"reconstructions-{number:03d}.png") as temporary:
+        with atomic_write(out / f"reconstructions-{bar.n:03d}.png") as temporary:
             save_image(torch.cat([originals, made], dim=3).cpu(), temporary, nrow=4, padding=2)
-    l1, decibels = (sums / len(images)).tolist()
-    return l1, decibels
+        bar.update()
+        return made
+
+    with bar:
+        return tuple(reconstruction_errors(write_page, images, PAGE, next(model.parameters()).device))
 
 
 def evaluate_images(real: ImageDataset, fake: ImageDataset, network: FeatureNet, ks: Sequence[int]) -> dict[str, Any]:
-    """Return the five metrics of images against real ones, with their protocol; features are cached.
-
-    Args:
-        real: N images.
-        fake: M images.
-        network: of the features.
-        ks: neighbours of precision, recall, density and coverage.
-    """
-    made = _features(network, fake.images, fake.fingerprint)
-    return _report(real, made, network, ks) | {"samples": "images of a folder"}
+    """Return the five metrics of images against real ones, with their protocol; `ks` are the numbers of neighbours."""
+    features = [image_features(images, network, "folder") for images in (real, fake)]
+    return _report(*features, network, ks, samples="images of a folder")
 
 
 def evaluate_run(
     real: ImageDataset, run: Run, count: int, seed: int, network: FeatureNet, ks: Sequence[int]
 ) -> dict[str, Any]:
-    """Return the five metrics of samples of a run (Algorithm 1), drawn and measured in a stream; see `evaluate_images`.
+    """Return the five metrics of `count` samples of a run (Algorithm 1); see `evaluate_images`.
 
-    Args:
-        real: N images.
-        run: with its training codes.
-        count: M, samples to draw.
-        seed: of the draw.
-        network: of the features; the model runs on its device.
-        ks: neighbours.
+    Protocol and cached features are those of notebook 06 (`pivq.runs.evaluation`).
     """
-    model, codes = run.model(network.device), run.codes("train")
-    drawn = stream_samples(torch.from_numpy(codes), count, seed, run.quantizer == "nearest")
-    images = (model.decode(batch.codes.to(network.device)) for batch in drawn)
-    made = _features(network, images, json.dumps([_made_from(model, codes, seed), count]))
-    return _report(real, made, network, ks) | {"samples": f"Algorithm 1 on {run.folder.name}", "seed": seed}
+    features = image_features(real, network, run.config.profile)
+    made = decoded_features(run, network, draw_samples(run, count, seed).codes)
+    return _report(features, made, network, ks, samples=f"Algorithm 1 on {run.folder.name}", seed=seed)
 
 
-def _report(real: ImageDataset, made: np.ndarray, network: FeatureNet, ks: Sequence[int]) -> dict[str, Any]:
-    row = compare(_features(network, real.images, real.fingerprint), {"made": made}, ks, network.device)["made"]
-    return {
-        "metrics": {network.distance_name: row.pop("distance")} | row,
-        "features": network.label,
-        "preprocessing": network.preprocessing,
-        "N": len(real),
-        "M": len(made),
-        "k": list(ks),
-    }
-
-
-def _features(network: FeatureNet, images: Tensor | Iterator[Tensor], identity: str) -> np.ndarray:
-    return cached_features(network, images, results_dir("folder") / "features", identity=identity)
-
-
-def _made_from(model: PIVQ, codes: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return what decides samples of Algorithm 1."""
-    return {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}
-
-
-def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
-    """Take an empty folder for samples, or one with some of the same."""
-    manifest, wanted = folder / "samples.json", json.dumps(made_from)
-    if not manifest.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} is not empty and holds no samples: choose another folder")
-        with atomic_write(manifest) as temporary:
-            temporary.write_text(wanted)
-    if _text(manifest) != wanted:
-        raise FileExistsError(f"{folder} holds samples of another run or seed: choose another folder, or delete it")
-    if (folder / _name(count)).exists():
-        raise FileExistsError(f"{folder} holds more than {count} samples: ask for more, or choose another folder")
-
-
-def _name(sample: int) -> str:
-    return f"{sample:06d}.png"
-
-
-def _save_png(path: Path, image: Tensor) -> None:
-    """Write an image, uint8 `(3, H, W)`, whole or not at all."""
-    with atomic_write(path) as temporary:
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(temporary)
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
-def _shown(batches: Sequence[Tensor], bar: tqdm) -> Iterator[Tensor]:
-    """Yield batches and move the bar by each once it is done."""
-    for batch in batches:
-        yield batch
-        bar.update(len(batch))
+def _report(real: Any, made: Any, network: FeatureNet, ks: Sequence[int], **protocol: Any) -> dict[str, Any]:
+    """Compare features `(N, F)` and `(M, F)`."""
+    row = compare(real, {"made": made}, ks, network.device)["made"]
+    metrics = {network.distance_name: row.pop("distance")} | row
+    features = {"features": network.label, "preprocessing": network.preprocessing}
+    return {"metrics": metrics} | features | {"N": len(real), "M": len(made), "k": list(ks)} | protocol

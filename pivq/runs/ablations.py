@@ -1,6 +1,4 @@
-"""What each part of the training is worth: the same run with one thing changed (Sections 3.6 and 3.7)."""
-
-from typing import Any
+"""What each part of the training contributes: the same run with one thing changed (Sections 3.6 and 3.7)."""
 
 import pandas as pd
 from torch import Tensor
@@ -15,58 +13,41 @@ from pivq.runs.splits import load_split
 
 NEVER = 10**9  # steps
 
-# Name: (what is changed, the settings that do it).
-ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+# Name: (what is changed, the settings of the training that change it).
+ABLATIONS: dict[str, tuple[str, dict[str, float]]] = {
     "as trained": ("nothing", {}),
     "L1 only": (
         "neither perceptual nor adversarial loss",
-        {
-            "train__perceptual_weight": 0.0,
-            "train__discriminator_from_step": NEVER,
-            "train__adversarial_from_step": NEVER + 1,
-        },
+        dict(perceptual_weight=0.0, discriminator_from_step=NEVER, adversarial_from_step=NEVER + 1),
     ),
     "base code's weights": (
-        "perceptual weight 1, adversarial limit 1",
-        {"train__perceptual_weight": 1.0, "train__adversarial_limit": 1.0},
+        "perceptual weight 1, adversarial limit 1", dict(perceptual_weight=1.0, adversarial_limit=1.0),
     ),
-    "one initialisation": ("codebook fitted once, at T_q", {"train__codebook_initialisations": 1}),
+    "one initialisation": ("codebook fitted once, at T_q", dict(codebook_initialisations=1)),
     "quantized from the start": (
-        "no delay: a random codebook from step 0",
-        {"train__quantize_from_step": 0, "train__codebook_initialisations": 0},
+        "no delay: a random codebook from step 0", dict(quantize_from_step=0, codebook_initialisations=0),
     ),
-}
+}  # fmt: skip
+# The columns of the table that are figures of a run's summary.
+SUMMARY = {"held-out L1": "heldout_l1", "PSNR (dB)": "heldout_psnr", "perceptual": "heldout_perceptual",
+           "codes in use": "codes_in_use"}  # fmt: skip
 
 
 def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> tuple[pd.DataFrame, dict[str, Tensor]]:
-    """Train each variation of the matching model, or load it, and measure all of them alike.
+    """Train each variation of the matching model of `config`, or load it, and measure all of them in the same way.
 
-    Args:
-        config: the settings that are varied.
-        network: features for the Fréchet distance of the samples.
-        device: where to train.
-
-    Returns:
-        A frame with a row a variation; and for each, by name, pictures `(8, 3, H, W)` uint8 of samples that have the
-        same parents in all variations.
+    Return a frame with one row per variation, and pictures `(8, 3, H, W)` uint8 of samples by variation, which have the
+    same parents in all of them. The network's features give the Fréchet distance of the samples.
     """
     rows, pictures = [], {}
     usual = (config.profile, config.seed, config.data)
-    variations = [load_config(*usual, **settings) for _, settings in ABLATIONS.values()]
-    runs = train_together([(variation, "matching") for variation in variations], device)
+    changes = [{f"train__{name}": value for name, value in train.items()} for _, train in ABLATIONS.values()]
+    runs = train_together([(load_config(*usual, **change), "matching") for change in changes], device)
     real, count = real_features(runs[0], network), len(load_split(config, "heldout"))
     for (name, (change, _)), run in zip(ABLATIONS.items(), runs, strict=True):
         samples, summary = draw_samples(run, count).codes, run.summary
         pictures[name] = next(decode_levels(run.model(), samples[:8]))
-        rows.append(
-            {
-                "variation": name,
-                "change": change,
-                "held-out L1": summary["heldout_l1"],
-                "PSNR (dB)": summary["heldout_psnr"],
-                "perceptual": summary["heldout_perceptual"],
-                "codes in use": summary["codes_in_use"],
-                network.distance_name: frechet_distance(real=real, fake=decoded_features(run, network, samples)),
-            }
-        )
+        distance = frechet_distance(real=real, fake=decoded_features(run, network, samples))
+        row = {"variation": name, "change": change} | {column: summary[figure] for column, figure in SUMMARY.items()}
+        rows.append(row | {network.distance_name: distance})
     return pd.DataFrame(rows), pictures

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pivq.inference import decode_levels
+from pivq.data import ImageDataset
+from pivq.inference import BATCH, decode_levels
 from pivq.metrics import frechet_distance
 from pivq.metrics.neighbours import prdc_for_all
 from pivq.model import model_digest
@@ -17,31 +18,31 @@ from pivq.runs.splits import load_split
 from pivq.sampling import SampledPairs, sample_pairs
 from pivq.storage.paths import results_dir
 
-BATCH = 32  # images measured at a time
 
-
-def draw_samples(run: Run, count: int) -> SampledPairs:
+def draw_samples(run: Run, count: int, seed: int | None = None) -> SampledPairs:
     """Return `count` samples of Algorithm 1, each from a random pair of encoded training images, as codes.
 
-    A nearest model's codes repeat within an image, so they are recombined as multisets (`pivq.sampling`). The seed is
-    the run's.
+    A nearest model's codes repeat within an image, so they are recombined as multisets (`pivq.sampling`). The default
+    seed is the run's.
     """
     codes = torch.from_numpy(run.codes("train"))
-    return sample_pairs(codes, count, seed=run.config.seed, multiset=run.quantizer == "nearest")
+    seed = run.config.seed if seed is None else seed
+    return sample_pairs(codes, count, seed, multiset=run.quantizer == "nearest")
 
 
 def real_features(run: Run, network: FeatureNet, split: str = "train") -> NDArray:
-    """Return the features `(N, F)` of the run's real images of a split, from the cache where they are there."""
-    images = load_split(run.config, split)
-    folder = results_dir(run.config.profile) / "features"
+    """Return the features `(N, F)` of the run's real images of a split; see `image_features`."""
+    return image_features(load_split(run.config, split), network, run.config.profile)
+
+
+def image_features(images: ImageDataset, network: FeatureNet, profile: str) -> NDArray:
+    """Return the features `(N, F)` of images, from the profile's cache if it has them."""
+    folder = results_dir(profile) / "features"
     return cached_features(network, images.images, folder, BATCH, identity=images.fingerprint)
 
 
 def decoded_features(run: Run, network: FeatureNet, codes: Tensor) -> NDArray:
-    """Return the features `(N, F)` of what the run makes of codes `(N, L)`, from the cache where they are there.
-
-    The images are decoded batch by batch and never held as a whole.
-    """
+    """Return the features `(N, F)` of the images that the run decodes, in batches, from codes `(N, L)`; cached, too."""
     model = run.model(network.device)
     identity = f"{model_digest(model)} {hashlib.sha256(codes.contiguous().numpy()).hexdigest()}"
     folder = results_dir(run.config.profile) / "features"
@@ -53,10 +54,9 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """Return the five metrics of sets of features `(M, F)` against `real` `(N, F)`, by the name of the set.
 
-    `device` does the matrix products of PRDC; it changes no number.
-
-    Keys: `distance` (the Fréchet distance in the network's features; lower is better), then `precision`, `recall`,
-    `density` and `coverage` with ` (k=…)` for each of `ks` (higher is better).
+    The keys are `distance` (the Fréchet distance in the network's features; lower is better), then `precision`,
+    `recall`, `density` and `coverage` with ` (k=…)` for each of `ks` (higher is better). `device` computes the matrix
+    products of PRDC; it changes no number.
     """
     rows = {}
     for name, scores in prdc_for_all(real=real, fakes=fakes, ks=ks, device=device).items():

@@ -14,11 +14,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", 
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch.
 
-    Args:
-        seed: 0 … 2³² − 1, the range that numpy takes.
-
     Raises:
-        ValueError: for a seed outside that range.
+        ValueError: the seed is not in 0 … 2³² − 1, the range of numpy's.
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
@@ -43,17 +40,11 @@ def versions() -> dict[str, str]:
 
 
 def stamp(config: Config, steps: int | None = None, quantizer: str | None = None, **extra: Any) -> dict[str, Any]:
-    """Return what an artefact must carry to be traced and made again. Holds no date, so equal runs give equal stamps.
+    """Return the facts that an artefact needs to be made again. They hold no date: equal runs have equal stamps.
 
-    Args:
-        config: the settings.
-        steps: generator updates behind the numbers; None where nothing was trained.
-        quantizer: "matching" or "nearest"; adds the digest that names the run folder.
-        **extra: anything else worth keeping, in plain types.
-
-    Returns:
-        `profile`, `dataset`, `image_size` in pixels, `seed`, then `steps`, `quantizer` and `digest` where given, the
-        extras, and `versions` by package.
+    They are `profile`, `dataset`, `image_size` in pixels and `seed`; the `steps` trained (generator updates) and the
+    `quantizer`, where given, with the `digest` that names its run's folder; `extra` facts, in plain types; and
+    `versions` by package.
 
     Example:
         >>> from pivq.config import load_config
@@ -65,30 +56,21 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
         "dataset": config.dataset,
         "image_size": config.model.image_size,
         "seed": config.seed,
+        "steps": steps,
+        "quantizer": quantizer,
+        "digest": config.digest(quantizer) if quantizer else None,
     }
-    if steps is not None:
-        facts["steps"] = steps
-    if quantizer is not None:
-        facts |= {"quantizer": quantizer, "digest": config.digest(quantizer)}
-    return facts | extra | {"versions": versions()}
+    return {name: fact for name, fact in facts.items() if fact is not None} | extra | {"versions": versions()}
 
 
 def caption(config: Config, steps: int | None = None, note: str = "") -> str:
-    """Return the line under a figure or table: profile, data, steps, seed.
-
-    Args:
-        config: the settings.
-        steps: generator updates behind it; None where nothing was trained.
-        note: added at the end, such as a protocol.
+    """Return the line under a figure or table: profile, data, steps if given, seed, and a note such as a protocol.
 
     Example:
         >>> from pivq.config import load_config
         >>> caption(load_config("quick"), steps=2400)
         'profile quick · avatars 64×64 · 2,400 steps · seed 0'
     """
-    size = config.model.image_size
-    parts = [f"profile {config.profile}", f"{config.dataset} {size}×{size}"]
-    if steps is not None:
-        parts.append(f"{steps:,} steps")
-    parts.append(f"seed {config.seed}")
-    return " · ".join(parts + ([note] if note else []))
+    size, trained = config.model.image_size, "" if steps is None else f"{steps:,} steps"
+    parts = [f"profile {config.profile}", f"{config.dataset} {size}×{size}", trained, f"seed {config.seed}", note]
+    return " · ".join(part for part in parts if part)

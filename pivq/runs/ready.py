@@ -1,4 +1,4 @@
-"""What must be in place before a profile's work starts; the standard library is enough to see it."""
+"""Check data and weights before any work starts. Standard library only."""
 
 from pathlib import Path
 
@@ -8,11 +8,7 @@ from pivq.storage.paths import data_dir
 
 
 def check_ready(config: Config, metrics: bool = True) -> None:
-    """See that data and weights from outside are there, before any work is done.
-
-    Args:
-        config: the settings.
-        metrics: whether images will be measured too; a training alone needs no feature network.
+    """Check that the profile's data and weights are in place; without `metrics` no feature network is needed.
 
     Raises:
         FileNotFoundError: something is missing; says what to put where.
@@ -22,6 +18,6 @@ def check_ready(config: Config, metrics: bool = True) -> None:
     place = Path(config.data or data_dir() / config.dataset)
     if config.dataset != "avatars" and not place.exists():
         raise FileNotFoundError(
-            f"profile {config.profile!r} needs the data set {config.dataset}, and there is no {place}: put it there, "
-            "or say where it is (--data DIR); docs/datasets.md says how to get it"
+            f"profile {config.profile!r} needs the data set {config.dataset}, but there is no {place}: put it there, "
+            "or give its place (--data DIR); see docs/datasets.md"
         )

@@ -1,4 +1,4 @@
-"""A run is a folder named by its settings' digest: find it, read what it left, check what it was trained on."""
+"""A run is a folder named by the digest of its settings: find it, read it, check that its images are the right ones."""
 
 import hashlib
 import json
@@ -19,16 +19,25 @@ from pivq.model import PIVQ
 from pivq.runs.callbacks import read_log
 from pivq.runs.splits import load_splits
 from pivq.storage.paths import results_dir
-from pivq.storage.writing import atomic_write, write_json
+from pivq.storage.writing import read_json, write_json
+
+FINISHED = ("config.json", "codes.npz", "summary.json")  # files of a finished run; the last one is written last
+# Steps that several runs share (`pivq.runs.branching`), the later ones first; and the titles of their progress bars.
+STAGES = {"shared": "both quantizers", "trunk": "before T_q"}
+SIGNED_IMAGES = 256  # per split: with all ids enough to tell data sets apart, without reading gigabytes
 
 
 class MissingRun(FileNotFoundError):
     """A notebook needs a run that has not been trained."""
 
 
+class OtherImages(ValueError):
+    """A run was trained on other images than those it is now used with."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `folder` and what lies in it."""
+    """A finished run: `folder` and what it contains."""
 
     folder: Path
     config: Config
@@ -37,14 +46,14 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Return the final figures: held-out L1, PSNR, codes in use, seconds, …"""
-        return json.loads((self.folder / "summary.json").read_text())
+        return read_json(self.folder / "summary.json")
 
     def log(self) -> pd.DataFrame:
-        """Return the log as a frame, one row an entry, by `step`."""
+        """Return the log as a frame, one row per entry, by `step`."""
         return pd.DataFrame(read_log(self.folder / "log.jsonl"))
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """Return by step what validation drew: `(16, 3, H, W)` uint8, eight held-out faces, then reconstructions."""
+        """Return what validation drew by step, `(16, 3, H, W)` uint8: 8 held-out images, then their reconstructions."""
         size, found = self.config.model.image_size, {}
         for path in sorted(self.folder.glob("reconstructions-*.png")):
             pixels = np.asarray(Image.open(path)).reshape(-1, size, 8, size, 3)
@@ -62,21 +71,21 @@ class Run:
 
 
 def run_dir(config: Config, run: str) -> Path:
-    """Return the folder of a run of these settings: `results/<profile>/<run>-seed<k>-<digest>/`."""
+    """Return the folder of a run, by quantizer, or of one of `STAGES`: `results/<profile>/<run>-seed<k>-<digest>/`."""
     return results_dir(config.profile) / f"{run}-seed{config.seed}-{config.digest(run)}"
 
 
 def find_run(config: Config, quantizer: str) -> Run | None:
     """Return the finished run of these settings, or None."""
     folder = run_dir(config, quantizer)
-    return Run(folder, config, quantizer) if (folder / "summary.json").exists() else None
+    return None if missing_files(folder) else Run(folder, config, quantizer)
 
 
 def require_run(config: Config, quantizer: str) -> Run:
     """Return the finished run of these settings.
 
     Raises:
-        MissingRun: when there is none, naming the notebook that makes it.
+        MissingRun: there is none; names the notebook that trains it.
         OtherImages: the run was trained on other images than the configuration's.
     """
     run = find_run(config, quantizer)
@@ -89,11 +98,31 @@ def require_run(config: Config, quantizer: str) -> Run:
     return run
 
 
+def open_run(folder: Path) -> Run:
+    """Return the finished run in a folder.
+
+    Raises:
+        FileNotFoundError: there is none; says what is missing.
+        ValueError: its settings are not of this version.
+    """
+    if missing := missing_files(folder):
+        raise FileNotFoundError(
+            f"no finished run in {folder}: {', '.join(missing)} is missing; `pivq train` trains runs and resumes "
+            "interrupted ones"
+        )
+    return Run(folder, *read_config(folder / "config.json"))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Return which files a run's folder lacks to be finished."""
+    return [name for name in FINISHED if not (folder / name).is_file()]
+
+
 def discard(config: Config, quantizers: Iterable[str]) -> None:
-    """Delete the runs of these settings, the shared steps included, so that `train` starts anew."""
-    for name in (*quantizers, "shared", "trunk"):
-        if run_dir(config, name).exists():
-            shutil.rmtree(run_dir(config, name))
+    """Delete the runs of these settings and the steps that they share, so that `train` starts again from step 0."""
+    for run in (*quantizers, *STAGES):
+        if run_dir(config, run).exists():
+            shutil.rmtree(run_dir(config, run))
 
 
 def write_config(config: Config, quantizer: str) -> Path:
@@ -104,37 +133,31 @@ def write_config(config: Config, quantizer: str) -> Path:
 
 
 def read_config(path: Path) -> tuple[Config, str]:
-    """Return the settings and the quantizer that `write_config` wrote.
-
-    Raises:
-        ValueError: the settings are not of this version.
-    """
-    values = json.loads(path.read_text())
+    """Return the settings and the quantizer that `write_config` wrote; ValueError if they are not of this version."""
+    values = read_json(path)
     quantizer = values.pop("quantizer")
     del values["sources"]
     return Config.from_dict(values), quantizer
 
 
-def open_run(folder: Path) -> Run:
-    """Return the finished run in a folder.
+def note_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
+    """Write to a run's folder which images it is trained on."""
+    write_json(folder / "images.json", {name: signature(split) for name, split in splits.items()})
+
+
+def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
+    """Check that a run is used with the images it was trained on; equal settings do not guarantee it.
 
     Raises:
-        FileNotFoundError: there is none; says what is missing.
-        ValueError: its settings are not of this version.
+        OtherImages: the images are others; says what to do.
     """
-    missing = [name for name in ("config.json", "codes.npz", "summary.json") if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"no finished run in {folder}: {', '.join(missing)} is missing; "
-            "`pivq train` makes runs, and goes on with one that was interrupted"
-        )
-    return Run(folder, *read_config(folder / "config.json"))
-
-SIGNED_IMAGES = 256  # of a split: with all ids enough to tell data sets apart, without reading gigabytes
-
-
-class OtherImages(ValueError):
-    """A run was trained on other images than those that it is now used with."""
+    path = folder / "images.json"
+    for name, noted in read_json(path).items() if path.exists() else ():
+        if noted != signature(splits[name]):
+            raise OtherImages(
+                f"{folder} was trained on other images than {splits[name]}: use the data it was trained on, or delete "
+                "the folder to train again"
+            )
 
 
 def signature(dataset: ImageDataset) -> str:
@@ -143,24 +166,3 @@ def signature(dataset: ImageDataset) -> str:
     for index in range(0, len(dataset.ids), max(1, len(dataset.ids) // SIGNED_IMAGES)):
         digest.update(dataset.images[index].numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def note_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
-    """Write to a run's folder which images it is trained on."""
-    with atomic_write(folder / "images.json") as temporary:
-        temporary.write_text(json.dumps({name: signature(split) for name, split in splits.items()}, indent=1) + "\n")
-
-
-def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
-    """See that what lies in a run's folder, if anything, was made from these images.
-
-    Raises:
-        OtherImages: it was not; says what to do.
-    """
-    path = folder / "images.json"
-    for name, noted in json.loads(path.read_text()).items() if path.exists() else ():
-        if noted != signature(splits[name]):
-            raise OtherImages(
-                f"{folder} was trained on other images than {splits[name]}: give the data that it was trained on, or "
-                "delete that folder to train anew"
-            )

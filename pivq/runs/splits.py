@@ -5,37 +5,42 @@ from pivq.data import ImageDataset, load_dataset
 from pivq.data.decoding import TooFewImages
 
 
+def load_splits(config: Config) -> dict[str, ImageDataset]:
+    """Return both splits by name; see `load_split`."""
+    return {split: load_split(config, split) for split in ("train", "heldout")}
+
+
 def load_split(config: Config, split: str) -> ImageDataset:
     """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses.
 
     Raises:
         ValueError: the set has fewer images than the settings need; says how many are needed for what.
     """
-    limit = config.train.train_images if split == "train" else config.train.heldout_images
-    layout = config.dataset if config.dataset not in ("avatars", "folder") else None
-    where = (config.data or config.dataset, split, config.model.image_size)
     needed = images_needed(config, split)
+    try:
+        dataset = _load_at_most(config, split)
+        if config.dataset == "avatars" or len(dataset) >= max(needed.values()):
+            return dataset
+        found = f"{dataset}"
+    except TooFewImages as error:  # there is none
+        found = f"{error}. The set"
     what = ", ".join(f"{count} for {reason}" for reason, count in needed.items())
     enough = 10 * max(images_needed(config, "heldout").values())
-    too_small = (
-        f"too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} images ({what}). "
-        f"A tenth of a folder is held out: about {enough} images in all are enough."
+    raise ValueError(
+        f"{found} is too small for profile {config.profile!r}, whose {split} split needs {max(needed.values())} images "
+        f"({what}). A tenth of a folder is held out: about {enough} images in all are enough."
     )
+
+
+def _load_at_most(config: Config, split: str) -> ImageDataset:
+    """Load as many images as the profile uses, or all there are."""
+    limit = config.train.train_images if split == "train" else config.train.heldout_images
+    layout = config.dataset if config.dataset not in ("avatars", "folder") else None
+    place = (config.data or config.dataset, split, config.model.image_size)
     try:
-        dataset = load_dataset(*where, limit, layout)
+        return load_dataset(*place, limit, layout)
     except TooFewImages:
-        try:
-            dataset = load_dataset(*where, None, layout)  # as many as there are
-        except TooFewImages as error:  # none
-            raise ValueError(f"{error}. The set is {too_small}") from None
-    if config.dataset != "avatars" and len(dataset) < max(needed.values()):
-        raise ValueError(f"{dataset} is {too_small}")
-    return dataset
-
-
-def load_splits(config: Config) -> dict[str, ImageDataset]:
-    """Return both splits by name; see `load_split`."""
-    return {split: load_split(config, split) for split in ("train", "heldout")}
+        return load_dataset(*place, None, layout)
 
 
 def images_needed(config: Config, split: str) -> dict[str, int]:

@@ -2,9 +2,7 @@
 
 import shutil
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 from stand_ins import Colours, make_split
 
@@ -68,6 +66,7 @@ def noise(monkeypatch):
     return load_split
 
 
+@pytest.mark.filterwarnings("ignore:.*balls are empty")  # of images that are alike
 @pytest.mark.parametrize("quantizer, count", [("matching", 20), ("matching", 70), ("nearest", 20)])
 def test_a_run_is_evaluated_as_in_notebook_06_and_nothing_is_extracted_twice(finished, noise, quantizer, count):
     run, network = finished[0][quantizer], Counting()
@@ -81,6 +80,7 @@ def test_a_run_is_evaluated_as_in_notebook_06_and_nothing_is_extracted_twice(fin
     assert (report["N"], report["M"], report["seed"]) == (24, count, run.config.seed)
 
 
+@pytest.mark.filterwarnings("ignore:.*balls are empty")
 def test_other_samples_or_real_images_are_extracted_and_have_other_numbers(finished, noise):
     run, network = finished[0]["matching"], Counting()
     first = evaluate_run(noise(run.config, "train"), run, 30, 1, network, [3])
@@ -91,11 +91,3 @@ def test_other_samples_or_real_images_are_extracted_and_have_other_numbers(finis
     assert network.seen == seen + 30 + 10, "real images"
     distances = [report["metrics"]["FD (Colours)"] for report in (first, other_seed, other_images)]
     assert len(set(distances)) == 3
-
-
-def test_samples_of_a_run_are_the_same_however_many_are_drawn(finished):
-    run = finished[0]["matching"]
-    many, few = draw_samples(run, 90, seed=5), draw_samples(run, 20, seed=5)
-    assert torch.equal(few.codes, many.codes[:20]) and torch.equal(few.pairs, many.pairs[:20])
-    assert torch.equal(draw_samples(run, 20).codes, draw_samples(run, 20, run.config.seed).codes)
-    assert not np.array_equal(draw_samples(run, 20, run.config.seed + 1).codes, draw_samples(run, 20).codes)

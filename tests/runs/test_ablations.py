@@ -22,17 +22,22 @@ def values_of(config) -> dict:
     return {f"{part}__{name}": value for part in parts for name, value in values[part].items()}
 
 
+def of_training(name: str) -> dict:
+    """Return the settings of a variation by the name that `load_config` takes them under."""
+    return {f"train__{setting}": value for setting, value in ABLATIONS[name][1].items()}
+
+
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_a_variation_differs_from_the_profile_in_the_settings_it_names(name):
-    usual, settings = values_of(load_config("quick")), ABLATIONS[name][1]
+    usual, settings = values_of(load_config("quick")), of_training(name)
     varied = values_of(load_config("quick", **settings))
     assert {setting: value for setting, value in varied.items() if value != usual[setting]} == settings
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_variation_is_against_the_rules_of_a_profile(profile):
-    for _, settings in ABLATIONS.values():
-        load_config(profile, data="faces" if profile == "folder" else "", **settings)
+    for name in ABLATIONS:
+        load_config(profile, data="faces" if profile == "folder" else "", **of_training(name))
 
 
 @pytest.fixture
@@ -59,8 +64,8 @@ def test_variations_are_trained_and_measured_on_samples_of_the_same_parents(nois
     assert table["change"].tolist() == [change for change, _ in ABLATIONS.values()]
     real = make_split(tiny_config(), "train").images.double().mean(dim=(2, 3)).numpy() / 255
     parents = []
-    for (name, (_, settings)), row in zip(ABLATIONS.items(), table.to_dict("records"), strict=True):
-        run = find_run(tiny_config(seed=2, **settings), "matching")
+    for name, row in zip(ABLATIONS, table.to_dict("records"), strict=True):
+        run = find_run(tiny_config(seed=2, **of_training(name)), "matching")
         figures = [row[column] for column in ("held-out L1", "PSNR (dB)", "perceptual", "codes in use")]
         summary = ("heldout_l1", "heldout_psnr", "heldout_perceptual", "codes_in_use")
         assert figures == [run.summary[figure] for figure in summary], name

@@ -1,4 +1,4 @@
-"""The log, validation and checkpoints beside the steps."""
+"""The callbacks of the training steps: log, validation, checkpoints, progress."""
 
 import json
 
@@ -83,6 +83,17 @@ def test_read_log_leaves_out_a_line_cut_short(tmp_path):
     assert read_log(path) == [{"step": 3, "l1": 0.5}]
 
 
+def test_columns_of_earlier_versions_are_read_under_their_present_names(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 3, "heldout_l1": 0.5, "codes_per_image": 3.5}\n')
+    trainer = Clock()
+    trainer.step = 6
+    JsonlLog(path, trainer).write({"step": 6, "mean_codes_per_image": 4.0})  # as in a run that is resumed
+    assert [list(row.items())[-1] for row in read_log(path)] == [
+        ("mean_codes_per_image", 3.5), ("mean_codes_per_image", 4.0)
+    ]  # fmt: skip
+
+
 def test_logged_rows_of_a_resumed_run_are_those_of_a_straight_one(make_trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks, "LOG_EVERY", 2)
 
@@ -121,9 +132,9 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, monkeyp
     decibels = [float(-10 * e.square().mean().log10()) for e in errors]
     assert row["heldout_psnr"] == pytest.approx(sum(decibels) / 10, rel=1e-5)
     assert row["heldout_perceptual"] == pytest.approx(sum(float(e.square().mean()) for e in errors) / 10, rel=1e-5)
-    codes = output.quantized.codes
+    codes = output.quantization.codes
     assert row["codes_in_use"] == len(codes.unique())
-    assert row["codes_per_image"] == 4.0, "matching repeats none"
+    assert row["mean_codes_per_image"] == 4.0, "matching repeats none"
     torch.testing.assert_close(pictures, torch.cat([targets[:8], made[:8]]))
 
 

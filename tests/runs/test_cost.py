@@ -39,12 +39,12 @@ def test_projection_by_hand():
     )  # fmt: skip
     assert (price.hours, price.images_seen, price.epochs) == (2.0, 160_000, 4.0)
     assert str(price) == (
-        "1.3 M parameters (discriminator: 0.04 M), 2.0 GiB at the peak and 0.36 s a step on 2 CPU cores (20 steps "
+        "1.3 M parameters (discriminator: 0.04 M), 2.0 GiB at the peak and 0.36 s per step on 2 CPU cores (20 steps "
         "measured): at most 2.0 hours for 20,000 steps, which see 160,000 images, 4.0 epochs of 40,000."
     )
 
 
-def test_steps_are_measured_in_the_dearest_phase(tiny_config, monkeypatch):
+def test_steps_are_measured_in_the_most_expensive_phase(tiny_config, monkeypatch):
     images = torch.randint(0, 256, (24, 3, 16, 16)).to(torch.uint8)
     seen = []
 

@@ -1,9 +1,15 @@
 """Several trainings at once, in real processes, on a few faces of 32 pixels."""
 
+import sys
+import time
+from pathlib import Path
+from subprocess import Popen
+
 import pytest
 
-from pivq.runs.parallel import train_together
-from pivq.runs.run import find_run
+from pivq.runs import parallel
+from pivq.runs.parallel import Job, train_together
+from pivq.runs.run import find_run, read_config
 from pivq.runs.training import train
 from pivq.storage.checkpoint import load_checkpoint
 
@@ -40,10 +46,28 @@ def test_no_process_is_started_for_steps_that_all_are_shared(tiny_config, monkey
     assert (codes[0] == codes[1]).all() and all(len(set(row)) == len(row) for row in codes[0].tolist())
 
 
+@pytest.mark.parametrize("failing", ["matching", "nearest"])
+def test_failure_of_a_process_ends_the_others(tiny_config, monkeypatch, failing):
+    started, begun = [], time.monotonic()
+
+    def start(command, **options):
+        quantizer = read_config(Path(command[-1]))[1]
+        code = "raise SystemExit('no more')" if quantizer == failing else "import time; time.sleep(60)"
+        started.append(Popen([sys.executable, "-c", code], **options))
+        return started[-1]
+
+    monkeypatch.setattr(parallel.subprocess, "Popen", start)
+    monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
+    with pytest.raises(RuntimeError, match=f"the training in .*{failing}-seed0-.* failed:\nno more"):
+        parallel._run_processes([Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")])
+    assert [process.poll() is not None for process in started] == [True, True]
+    assert time.monotonic() - begun < 30
+
+
 def test_failure_of_a_process_is_told_with_its_reason(tiny_config):
     config = tiny_config(
-        **SMALL, train__perceptual_network="vgg", train__quantize_from_step=0, train__codebook_initialisations=0
+        **SMALL, model__num_codes=13, train__quantize_from_step=0, train__codebook_initialisations=0
     )
-    with pytest.raises(RuntimeError, match="unknown perceptual network 'vgg'"):
+    with pytest.raises(RuntimeError, match="num_codes 13 > codebook_size 12"):
         train_together([(config, "matching")], device="cpu")
     assert find_run(config, "matching") is None

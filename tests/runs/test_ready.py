@@ -21,7 +21,7 @@ def test_profiles_without_downloads_are_always_ready(tmp_path):
 def test_missing_weights_are_said_before_missing_data():
     with pytest.raises(FileNotFoundError, match="vgg16-397923af.pth.*\n.*inception-2015-12-05.pt"):
         check_ready(load_config("celeba64"))
-    with pytest.raises(FileNotFoundError, match="^the perceptual loss.*vgg16[^\n]*$"):
+    with pytest.raises(FileNotFoundError, match="^the weights for the perceptual loss[^\n]*vgg16[^\n]*$"):
         check_ready(load_config("celeba64", features="efficientnet_lite0"))
 
 

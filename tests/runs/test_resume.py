@@ -1,4 +1,4 @@
-"""A training killed with no chance to clean up (`kill -9`), in every phase, goes on to the very same end."""
+"""A training killed with no chance to clean up (`kill -9`), in every phase, is resumed and ends with the same bits."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ import torch
 from conftest import make_tiny_config
 from stand_ins import Perceptual, make_split, rows, same_results
 
-from pivq.runs import callbacks, splits, training
+from pivq.runs import branching, callbacks, splits
 from pivq.runs.run import Run, find_run, run_dir
 from pivq.runs.training import train
 from pivq.trainer import Trainer
@@ -39,7 +39,7 @@ def train_on_stand_ins(root, kill_at=None, **settings):
     network = Deadly(kill_at)
     callbacks.LOG_EVERY = 2
     splits.load_split = make_split
-    training.load_perceptual = lambda name: network
+    branching.load_perceptual = lambda name: network
     train(make_tiny_config(**SETTINGS | settings), "nearest")
 
 
@@ -100,7 +100,7 @@ def test_another_batch_size_is_told_with_both_values(monkeypatch, tmp_path):
     before, now = make_tiny_config(**SETTINGS), make_tiny_config(**SETTINGS, train__batch_size=3)
     run_dir(before, "nearest").rename(run_dir(now, "nearest"))  # as if by hand: another batch size is another run
     monkeypatch.setattr(splits, "load_split", make_split)
-    monkeypatch.setattr(training, "load_perceptual", lambda name: Perceptual())
+    monkeypatch.setattr(branching, "load_perceptual", lambda name: Perceptual())
     with pytest.warns(UserWarning, match="train.batch_size is 3, the checkpoint was made with 4"):
         train(now, "nearest")
 
@@ -109,9 +109,10 @@ def test_a_new_run_tells_of_an_unfinished_one_with_another_batch_size(monkeypatc
     assert run_to_the_end(tmp_path, kill_at=4) == -signal.SIGKILL
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     monkeypatch.setattr(splits, "load_split", make_split)
-    monkeypatch.setattr(training, "load_perceptual", lambda name: Perceptual())
+    monkeypatch.setattr(branching, "load_perceptual", lambda name: Perceptual())
     before = run_dir(make_tiny_config(**SETTINGS), "nearest").name
-    with pytest.warns(UserWarning, match=f"begins with batch_size 3; {before} is not finished and has 4"):
+    told = f"starting a new run with batch_size 3; to resume the unfinished {before}, use batch_size 4"
+    with pytest.warns(UserWarning, match=told):
         train(make_tiny_config(**SETTINGS, train__batch_size=3), "nearest")
 
 

@@ -1,5 +1,7 @@
 """Runs as folders: where one lies, finding it, what can be read from it, and that its images are the right ones."""
 
+import shutil
+
 import numpy as np
 import pytest
 from stand_ins import make_split, same_results, stand_in
@@ -82,7 +84,21 @@ def test_open_run_says_what_is_missing(tmp_path):
         open_run(tmp_path)
 
 
-def test_discarded_runs_are_trained_anew(finished, tiny_config, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["config.json", "codes.npz", "summary.json"])
+def test_a_run_without_one_of_its_files_is_not_finished(finished, tiny_config, monkeypatch, tmp_path, name):
+    folder = finished[0]["matching"].folder
+    assert open_run(folder) == find_run(tiny_config(), "matching")
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    copy = run_dir(tiny_config(), "matching")
+    shutil.copytree(folder, copy)
+    assert find_run(tiny_config(), "matching") == open_run(copy)
+    (copy / name).unlink()
+    assert find_run(tiny_config(), "matching") is None
+    with pytest.raises(FileNotFoundError, match=f"no finished run in .*: {name} is missing; `pivq train` trains runs"):
+        open_run(copy)
+
+
+def test_discarded_runs_are_trained_again(finished, tiny_config, monkeypatch, tmp_path):
     network = stand_in(monkeypatch, tmp_path)
     train(tiny_config(), "matching")
     other = run_dir(tiny_config(seed=1), "matching")

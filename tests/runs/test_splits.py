@@ -8,7 +8,7 @@ from pivq.runs.splits import load_split
 
 
 class Images(list):
-    """Stands for a data set of so many images."""
+    """Stands for a data set of `count` images."""
 
     def __init__(self, count):
         super().__init__(range(count))

@@ -1,0 +1,119 @@
+"""The stages of a run: steps that several runs share are trained once, and the runs branch from there.
+
+| stage | its steps | the runs that share it |
+|---|---|---|
+| `trunk` | those before T_q | all whose settings differ only in what acts from T_q on |
+| `shared` | those before the first one in which two latents of an image have the same nearest code | both quantizers |
+| the run | the rest | – |
+
+Before T_q nothing is quantized (Section 3.7), so neither the quantizer nor the settings of the codebook matter. After
+T_q the quantizers choose the same codes for as long as the nearest codes of each image are distinct: these are then a
+one-to-one matching, and no matching has a smaller total distance, Eq. (3). So losses, gradients and networks are the
+same, until two latents of an image have the same nearest code.
+
+Each stage has a folder like a run's, named by the digest of the settings that act in it. A stage starts from a copy of
+the files of the stage before it. So each folder has the whole log, and an interrupted stage resumes from its own
+checkpoint. The networks are those of training straight through, bit for bit on a CPU.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+from torch import Tensor
+
+from pivq.config import Config
+from pivq.data import ImageDataset
+from pivq.pretrained.perceptual import load_perceptual
+from pivq.processes import pick_device
+from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
+from pivq.runs.run import STAGES, check_images, note_images, run_dir
+from pivq.runs.splits import load_splits
+from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
+from pivq.trainer import Trainer, TrainingDiverged
+
+VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
+
+
+def train_ahead(stage: str, config: Config, device: str = "auto") -> int:
+    """Train the missing steps up to the end of the stage "trunk" or "shared"; return the number of the last one."""
+    splits = load_splits(config)
+    trainer = make_trainer(config, "nearest", splits["train"].images, device)
+    train_stage(stage, trainer, splits)
+    if stage == "shared" and trainer.step < config.train.steps:
+        print(f"From step {trainer.step:,} on, the quantizers differ: two latents of an image share a nearest code.")
+    return trainer.step
+
+
+def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) -> Trainer:
+    """Return a trainer with its perceptual network, both on the device; see `pivq.runs.training.train`."""
+    perceptual = load_perceptual(config.train.perceptual_network)
+    trainer = Trainer(config, quantizer, images, perceptual, pick_device(device))
+    perceptual.to(trainer.device)
+    return trainer
+
+
+def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
+    """Train the missing steps of a stage, and first those of the stages before it; save log, pictures, checkpoints.
+
+    Args:
+        stage: one of `pivq.runs.run.STAGES`, or the quantizer of a run.
+        trainer: new; with the quantizer of the run, "nearest" for "shared", or any for "trunk".
+        splits: the images by split.
+
+    Raises:
+        TrainingDiverged: gradients stay non-finite; names the last good checkpoint.
+        OtherImages: the stage, or the one before it, was trained on other images.
+    """
+    config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
+    _start(stage, trainer, splits)
+    check_images(folder, splits)
+    until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
+    if trainer.step == until:
+        return
+    if main:  # of several processes, only this one writes
+        note_images(folder, splits)
+        log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, STAGES.get(stage, stage))
+        validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)
+        trainer.callbacks = [progress, log, validation, Checkpoints(folder / "checkpoint.pt")]
+    try:
+        trainer.fit(until, while_distinct=stage == "shared")
+    except TrainingDiverged as error:
+        last = folder / "checkpoint.pt"
+        raise TrainingDiverged(f"{error}. Last good checkpoint: {last if last.exists() else 'none yet'}") from error
+    finally:
+        if main:
+            progress.bar.close()
+    if main:
+        log.flush(trainer)
+        save_checkpoint(folder / "checkpoint.pt", trainer.state_dict())
+    trainer.accelerator.wait_for_everyone()
+
+
+def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
+    """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it."""
+    config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
+    checkpoint = folder / "checkpoint.pt"
+    new = not checkpoint.exists()
+    trainer.accelerator.wait_for_everyone()  # all processes look before the first one writes
+    if new and stage != "trunk":
+        if last_stage(config) != run_dir(config, "shared"):
+            train_stage("trunk", trainer, splits)
+        if source := last_stage(config):
+            check_images(source, splits)
+            if main:
+                copytree(source, folder, ignore=ignore_patterns("checkpoint.pt", ".*"), dirs_exist_ok=True)
+                own = {"config": config.as_dict(), "quantizer": trainer.quantizer}
+                save_checkpoint(checkpoint, load_checkpoint(source / "checkpoint.pt") | own)
+            trainer.accelerator.wait_for_everyone()
+    if checkpoint.exists():
+        own = {"config": config.as_dict()} if stage == "trunk" else {}  # no warning of settings that act later
+        trainer.load_state_dict(load_checkpoint(checkpoint) | own)
+        if main and stage not in STAGES:
+            print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
+
+
+def last_stage(config: Config) -> Path | None:
+    """Return the folder of the last stage with a checkpoint that a run of these settings shares, or None."""
+    folders = (run_dir(config, stage) for stage in STAGES)
+    return next((folder for folder in folders if (folder / "checkpoint.pt").exists()), None)
