@@ -5,20 +5,16 @@ built in `….partial`, chunk by chunk, and renamed when complete; after an inte
 """
 
 import errno
-import hashlib
-import io
-import json
 import os
 import shutil
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-import PIL
 import torch
 from tqdm import tqdm
 
@@ -30,19 +26,22 @@ from pivq.data.decoding import (
     UnreadableImage,
     decode,
     examine,
+    max_pixels,
     ordered_map,
+    quiet_pillow,
     warn_of_sizes,
 )
 from pivq.data.files import Files
+from pivq.data.partial import PartialCache, index_sum, is_verified, mark_verified, npy_header, pixel_digest
 from pivq.storage.paths import data_dir
-from pivq.storage.writing import plain_write_errors, read_json, write_json, write_text
+from pivq.storage.writing import plain_write_errors, read_json
 
 try:
     import fcntl
-except ImportError:  # Windows has no lock: do not decode the same set in two processes at the same time
+except ImportError:  # Windows
     fcntl = None
 
-RECIPE = 1  # increase it when `pivq.data.decoding.decode` changes: older caches are then not used any more
+RECIPE = 2  # increase it when `pivq.data.decoding.decode` changes: older caches are then not used any more
 CHUNK_BYTES, CHUNK_IMAGES = 16_000_000, 64  # of decoded images; the smaller of the two counts
 SAMPLE = 8  # when a cache is opened, about this number of images, evenly spread, is compared with their digests
 
@@ -105,19 +104,28 @@ def _folder(files: Files, paths: list[str], name: str, image_size: int, limit: i
 def _read(folder: Path) -> Decoded | None:
     """Return a finished cache; None if there is none or, with a warning, if it is damaged.
 
-    Only the size of the file, its header and a few images are checked.
+    The index is checked whole. So is each image, if the file is not the one that was checked last, by its size and
+    times; else a few are.
     """
     if not folder.is_dir():
         return None
     try:
         index = read_json(folder / "index.json")
+        if index.pop("sha256", None) != index_sum(index):
+            raise ValueError("the checksum of index.json does not match")
         images = _map(folder / "images.npy")
         digests = list(index["images"].values())
         if len(images) != len(digests):
             raise ValueError(f"it has {len(images)} images, but {len(digests)} in its index")
-        for i in range(0, len(images), max(1, len(images) // SAMPLE)):
-            if _digest(images[i].numpy()) != digests[i]:
-                raise ValueError(f"image {i} has changed since it was written")
+        known = is_verified(folder)
+        step = max(1, len(images) // SAMPLE) if known else 1
+        with open(folder / "images.npy", "rb") as file:  # the map would keep what it reads in memory
+            for i in range(0, len(images), step):
+                file.seek(len(npy_header(images.shape)) + i * images[0].nbytes)
+                if pixel_digest(file.read(images[0].nbytes)) != digests[i]:
+                    raise ValueError(f"image {i} has changed since it was written")
+        if not known:
+            mark_verified(folder)
         return Decoded(images, list(index["images"]), digests, index["bad"], index["versions"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f"{folder} is damaged ({error}); its images are decoded again", stacklevel=3)
@@ -136,106 +144,31 @@ def _map(path: Path) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         images = torch.from_numpy(array)
-    if images.ndim != 4 or path.stat().st_size != len(_header(images.shape)) + images.nbytes:
+    if images.ndim != 4 or path.stat().st_size != len(npy_header(images.shape)) + images.nbytes:
         raise ValueError(f"the size of {path.name} is not that of {tuple(images.shape)} levels")
     return images
 
 
 def _build(folder: Path, files: Files, paths: list[str], image_size: int, limit: int | None, on_error: str) -> None:
     """Examine all pictures, then decode them into `folder`."""
-    good, bad = _examine(files, paths, limit, {})
+    good, bad = examine_all(files, paths, limit, {})
     if bad and (on_error == "raise" or not good):
         raise BadImages(bad, len(good) + len(bad), files.root)
     _check_limit(limit, len(good))
     warn_of_sizes(good, image_size)
-    with plain_write_errors("the decoded images", folder.parent), _locked(folder.with_name(".lock")):
+    with plain_write_errors("the decoded images", folder.parent), _locked(folder.with_name(".lock")) as alone:
         with warnings.catch_warnings(action="ignore"):  # decode_once has already warned of a damaged cache
             if _read(folder):  # another process was faster
                 return
-        partial = PartialCache(folder, image_size)
+        partial = PartialCache(folder, image_size, "" if alone else f".{socket.gethostname()}-{os.getpid()}")
         _decode_all(partial, files, list(good))
         if partial.bad and (on_error == "raise" or not partial.images):
             raise BadImages(bad | partial.bad, len(good) + len(bad), files.root)
         while limit and partial.bad:  # decoding found more unreadable pictures: others take their places
-            good, bad = _examine(files, paths, limit, bad | partial.bad)
+            good, bad = examine_all(files, paths, limit, bad | partial.bad)
             _check_limit(limit, len(good))
             _decode_all(partial, files, list(good))
         partial.finish(bad | partial.bad)
-
-
-class PartialCache:
-    """A cache that is being built, in `<folder>.partial`; a process may be killed at any time, and another resumes.
-
-    `images.npy` gets the pixels of a chunk of pictures, then `progress.jsonl` one line with their paths and digests.
-
-    Attributes:
-        images: path → digest of the pixels, in the order of the rows.
-        bad: path → reason, for the pictures that cannot be decoded.
-    """
-
-    def __init__(self, folder: Path, image_size: int) -> None:
-        self.folder, self.partial = folder, folder.with_name(folder.name + ".partial")
-        self.rows, self.progress = self.partial / "images.npy", self.partial / "progress.jsonl"
-        self.shape, self.row_bytes = (3, image_size, image_size), 3 * image_size**2
-        self.images: dict[str, str] = {}
-        self.bad: dict[str, str] = {}
-        self.partial.mkdir(exist_ok=True)
-
-    def resume(self, paths: list[str]) -> int:
-        """Keep the leading chunks on disk that are undamaged and belong to these paths; drop the rest.
-
-        Returns:
-            The number of paths that are done, readable or not.
-        """
-        self.images, self.bad, kept, header = {}, {}, [], _header((0, *self.shape))
-        self.rows.touch(), self.progress.touch()
-        with open(self.rows, "r+b") as file:
-            file.write(header)
-            for line in self.progress.read_text().splitlines():
-                if not self._take(line, file, paths):
-                    break
-                kept.append(line + "\n")
-            file.truncate(len(header) + len(self.images) * self.row_bytes)
-        write_text(self.progress, "".join(kept))
-        return len(self.images) + len(self.bad)
-
-    def _take(self, line: str, file: BinaryIO, paths: list[str]) -> bool:
-        """Take over what a line of progress lists, if these are the next paths and rows; return whether they are."""
-        try:
-            entry = json.loads(line)
-            digests, listed = list(entry["images"].values()), [*entry["images"], *entry["bad"]]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return False  # an incomplete line
-        done = len(self.images) + len(self.bad)
-        if set(listed) != set(paths[done : done + len(listed)]):
-            return False
-        if [_digest(file.read(self.row_bytes)) for _ in digests] != digests:
-            return False
-        self.images |= entry["images"]
-        self.bad |= entry["bad"]
-        return True
-
-    def append(self, entry: dict[str, dict[str, str]], pixels: list[np.ndarray]) -> None:
-        """Add a chunk: `images` and `bad` as in the attributes, and the pixels of the former."""
-        with open(self.rows, "ab") as file:
-            file.writelines(pixels)
-        with open(self.progress, "a") as file:  # only now, so that all it lists is in the other file
-            file.write(json.dumps(entry) + "\n")
-        self.images |= entry["images"]
-        self.bad |= entry["bad"]
-
-    def finish(self, bad: dict[str, str]) -> None:
-        """Write the header and the index, with all unreadable pictures, and rename the folder to its final name."""
-        with open(self.rows, "r+b") as file:
-            file.write(_header((len(self.images), *self.shape)))
-            file.flush()
-            os.fsync(file.fileno())
-        index = {"images": self.images, "bad": bad, "versions": {"pillow": PIL.__version__}}
-        write_json(self.partial / "index.json", index, indent=None)
-        if self.folder.exists():
-            shutil.rmtree(self.folder)  # the damaged one
-        os.replace(self.partial, self.folder)
-        (self.folder / self.progress.name).unlink()
 
 
 def _check_limit(limit: int | None, readable: int) -> None:
@@ -243,8 +176,8 @@ def _check_limit(limit: int | None, readable: int) -> None:
         raise TooFewImages(f"limit {limit:,} is more than the {readable:,} images that can be read")
 
 
-def _examine(
-    files: Files, paths: list[str], limit: int | None, known: dict[str, str]
+def examine_all(
+    files: Files, paths: list[str], limit: int | None = None, known: dict[str, str] | None = None
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Return the first `limit` readable pictures with their sizes, and the unreadable ones with the reason.
 
@@ -253,7 +186,7 @@ def _examine(
 
     def size_or_reason(path: str) -> tuple[int, int] | str:
         try:
-            return known.get(path) or examine(files, path)
+            return (known or {}).get(path) or examine(files, path)
         except UnreadableImage as error:
             return str(error)
 
@@ -261,8 +194,10 @@ def _examine(
         return [size_or_reason(path) for path in chunk]
 
     good, bad = {}, {}
+    max_pixels()  # a wrong setting is said here, not for each picture
     chunks = [paths[i : i + CHUNK_IMAGES] for i in range(0, len(paths), CHUNK_IMAGES)]
-    with tqdm(total=limit or len(paths), desc="checking the images", unit="image", mininterval=1, delay=1) as bar:
+    title = {"desc": "checking the images", "unit": "image", "mininterval": 1, "delay": 1}
+    with quiet_pillow(), tqdm(total=limit or len(paths), **title) as bar:
         for chunk, results in zip(chunks, ordered_map(examine_chunk, chunks), strict=False):
             for path, result in zip(chunk, results, strict=True):
                 if not limit or len(good) < limit:
@@ -281,12 +216,14 @@ def _decode_all(partial: PartialCache, files: Files, paths: list[str]) -> None:
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free")
 
+    without_exif: list[str] = []
+
     def decode_chunk(chunk: list[str]) -> tuple[dict[str, dict[str, str]], list[np.ndarray]]:
         entry, pixels = {"images": {}, "bad": {}}, []
         for path in chunk:
             try:
-                pixels.append(decode(files, path, image_size))
-                entry["images"][path] = _digest(pixels[-1])
+                pixels.append(decode(files, path, image_size, without_exif))
+                entry["images"][path] = pixel_digest(pixels[-1])
             except UnreadableImage as error:
                 entry["bad"][path] = str(error)
         return entry, pixels
@@ -294,29 +231,27 @@ def _decode_all(partial: PartialCache, files: Files, paths: list[str]) -> None:
     size = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // partial.row_bytes))
     chunks = [paths[i : i + size] for i in range(done, len(paths), size)]
     title = f"decoding {partial.folder.name}, once"
-    with tqdm(total=len(paths), initial=done, desc=title, unit="image", mininterval=1) as bar:
+    with quiet_pillow(), tqdm(total=len(paths), initial=done, desc=title, unit="image", mininterval=1) as bar:
         for chunk, decoded in zip(chunks, ordered_map(decode_chunk, chunks), strict=True):
             partial.append(*decoded)
             bar.update(len(chunk))
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a .npy file of bytes; its length does not depend on the number of images."""
-    buffer = io.BytesIO()
-    content = {"descr": "|u1", "fortran_order": False, "shape": tuple(map(int, shape))}
-    np.lib.format.write_array_header_1_0(buffer, content)
-    return buffer.getvalue()
-
-
-def _digest(pixels: np.ndarray | bytes) -> str:
-    return hashlib.blake2b(pixels, digest_size=8).hexdigest()
+    if without_exif:
+        count, first = len(without_exif), min(without_exif, key=paths.index)
+        warnings.warn(f"{count:,} images have damaged EXIF data and are taken as upright: {first}, …", stacklevel=5)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock, after waiting for other processes to release it; the end of a process releases it, too."""
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock, after waiting for other processes to release it; the end of a process releases it, too.
+
+    Yields whether there is a lock: Windows and some file systems (Lustre, NFS, FUSE) have none. Then two processes may
+    decode the same images, each into a folder of its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        if fcntl:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            locked = True
+        except (OSError, AttributeError):
+            locked = False
+        yield locked

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-MAX_ABS = 10.0  # a network's output may leave [0, 1] a little; anything beyond this is not an image in [0, 1]
+LOWEST, HIGHEST = -0.5, 2.0  # a network's output may leave [0, 1] a little; anything beyond is no image in [0, 1]
 
 
 class ImageDataset(Dataset):
@@ -67,19 +67,23 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
 
     Raises:
         TypeError: if the values are not floats.
-        ValueError: if a value is NaN, infinite or beyond ±10 (then it is not an image in [0, 1]).
+        ValueError: if a value is NaN, infinite or outside −0.5 … 2 (then it is not an image in [0, 1]).
 
     Example:
         >>> to_uint8(torch.tensor([-0.1, 0.0, 0.5, 1.0])).tolist()
         [0, 0, 128, 255]
     """
-    values = torch.from_numpy(images.copy()) if isinstance(images, np.ndarray) else images.detach()
-    if not values.is_floating_point():
-        raise TypeError(f"expected floats in [0, 1], got {values.dtype}")
+    if not isinstance(images, torch.Tensor | np.ndarray):
+        raise TypeError(f"images must be a tensor or an array of floats in [0, 1], got {type(images).__name__}")
+    if not (images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"):
+        raise TypeError(f"expected floats in [0, 1], got {images.dtype}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        values = images.detach() if isinstance(images, torch.Tensor) else torch.from_numpy(images.astype(np.float32))
     if values.numel():
         low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
-        if not max(abs(low), abs(high)) <= MAX_ABS:
-            raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range")
+        if not (low >= LOWEST and high <= HIGHEST):
+            hint = "; divide by 255?" if high > 2 else "; map [-1, 1] to [0, 1]?" if low >= -1 else ""
+            raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range{hint}")
     levels = (values.float() * 255).round().clamp(0, 255).to(torch.uint8)
     return levels.numpy() if isinstance(images, np.ndarray) else levels
 
@@ -100,6 +104,8 @@ def from_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
         >>> from_uint8(np.array([0, 51, 255], dtype=np.uint8)).tolist()
         [0.0, 0.20000000298023224, 1.0]
     """
+    if not isinstance(images, torch.Tensor | np.ndarray):
+        raise TypeError(f"images must be a tensor or an array of uint8 levels, got {type(images).__name__}")
     if str(images.dtype).removeprefix("torch.") != "uint8":
         raise TypeError(f"expected uint8 levels (0 to 255), got {images.dtype}")
     return images / np.float32(255) if isinstance(images, np.ndarray) else images.float() / 255

@@ -1,25 +1,53 @@
 """Decode pictures to pixels of one size: upright, square, RGB; or say why a file cannot be read."""
 
 import os
+import re
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from pivq.data.files import HTML_PAGE, Files, is_html
+from pivq.data.files import Files, stand_in
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # recognised by their content, not by their extension
+try:
+    from PIL import AvifImagePlugin
+
+    AVIF = ("AVIF",) if AvifImagePlugin.SUPPORTED else ()
+except ImportError:  # Pillow before 11.3
+    AVIF = ()
+
+# Recognised by their content, not by their extension.
+FORMATS = ("JPEG", "PNG", "WEBP", *AVIF, "BMP", "TIFF", "GIF", "PPM")
 BACKGROUND = (255, 255, 255, 255)  # under transparent pixels; source: assumption
 RESAMPLING = Image.Resampling.LANCZOS  # antialiased; source: assumption
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # last bytes of a complete file
 EXIF_ORIENTATION = 0x0112
+UPRIGHT = {  # EXIF orientation → how the picture is turned
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PADDING = 64  # bytes that may be left over at the end of a JPEG's pixels: some cameras pad
 LISTED = 100  # the most bad files that a report names
+# Limits, so that no file takes the memory: of a picture's pixels, of its file's bytes for each of them, and the sizes
+# from which on pictures are decoded one at a time. Pillow's own limits are for strangers' uploads, and lower.
+MAX_PIXELS = 200_000_000
+BYTES_PER_PIXEL = 8  # 16 bits of red, green, blue and transparency, not compressed
+LARGE_PIXELS, LARGE_BYTES = 25_000_000, 64_000_000
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 << 20  # texts and colour profiles of a PNG
+_one_large = threading.RLock()
 
 
 class UnreadableImage(ValueError):
@@ -27,13 +55,14 @@ class UnreadableImage(ValueError):
 
 
 class BadImages(ValueError):
-    """Some files of a data set cannot be read; the message lists them with their reasons."""
+    """Some files, or folders (`examined` is None), of a data set cannot be read; the message lists them and why."""
 
-    def __init__(self, reasons: dict[str, str], examined: int, root: Path) -> None:
+    def __init__(self, reasons: dict[str, str], examined: int | None, root: Path) -> None:
         lines = [f"  {path}: {reason}" for path, reason in list(reasons.items())[:LISTED]]
         more = [f"  … and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
-        title = f"{len(reasons):,} of {examined:,} images in {root} cannot be read:"
-        advice = 'Replace or remove them, or skip them with on_error="skip".'
+        what = "folders" if examined is None else f"of {examined:,} images"
+        title = f"{len(reasons):,} {what} in {root} cannot be read:"
+        advice = 'Replace or remove them, or leave them out: on_error="skip" (--on-error skip).'
         super().__init__("\n".join([title, *lines, *more, advice]))
 
 
@@ -60,10 +89,16 @@ def examine(files: Files, path: str) -> tuple[int, int]:
         return image.size
 
 
-def decode(files: Files, path: str, image_size: int) -> np.ndarray:
+def decode(files: Files, path: str, image_size: int, without_exif: list[str] | None = None) -> np.ndarray:
     """Decode a picture: turn it upright, crop the central square, resize it with antialiasing.
 
     Grey becomes RGB, transparent pixels are put on white, 16 bits are scaled to 8. Colour profiles are not applied.
+
+    Args:
+        files: where the picture is.
+        path: of the picture.
+        image_size: height and width in pixels.
+        without_exif: gets the path if the EXIF data are damaged; then the picture is taken as upright.
 
     Returns:
         uint8 (3, image_size, image_size), RGB.
@@ -71,16 +106,45 @@ def decode(files: Files, path: str, image_size: int) -> np.ndarray:
     Raises:
         UnreadableImage: with the reason.
     """
-    with _opened(files, path) as (image, _):
+    with _opened(files, path) as (image, file):
         image.load()
-        if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
+        if image.format in ("JPEG", "MPO"):
+            file.seek(0)
+            _refuse_damage(file.read())
+        try:
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        except Exception:  # EXIF data are written by many programs, and damaged in many ways
+            orientation = 1
+            if without_exif is not None:
+                without_exif.append(path)
+        if isinstance(orientation, int) and orientation in UPRIGHT:
+            image = image.transpose(UPRIGHT[orientation])
         width, height = image.size
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         image = _to_rgb(image.crop((left, top, left + side, top + side)))
         image = image.resize((image_size, image_size), RESAMPLING)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def max_pixels() -> int:
+    """Return the most pixels that a picture may have: the environment variable `PIVQ_MAX_PIXELS`, or `MAX_PIXELS`.
+
+    Raises:
+        ValueError: the variable is not a whole number of at least 1.
+    """
+    text = os.environ.get("PIVQ_MAX_PIXELS") or str(MAX_PIXELS)
+    if not re.fullmatch("0*[1-9][0-9_]*", text):
+        raise ValueError(f"PIVQ_MAX_PIXELS must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence what Pillow says of odd metadata without naming the file; to be used around threads, not in them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
 
 
 def warn_of_sizes(sizes: dict[str, tuple[int, int]], image_size: int) -> None:
@@ -129,26 +193,65 @@ def cpu_count() -> int:
 
 @contextmanager
 def _opened(files: Files, path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """Yield an opened picture and its file; turn any failure inside into `UnreadableImage`."""
-    try:
-        with files.open(path) as file:
+    """Yield an opened picture and its file; turn any failure inside into `UnreadableImage`.
+
+    Sizes are checked before memory is taken; of several threads only one has a large picture.
+    """
+    most = max_pixels()
+    with ExitStack() as stack:
+        try:
+            size = files.listing[path][0]
+            if size > BYTES_PER_PIXEL * most:
+                raise UnreadableImage(f"{size:,} bytes, more than {BYTES_PER_PIXEL} for each pixel of {_limit(most)}")
+            if size > LARGE_BYTES:
+                stack.enter_context(_one_large)
+            file = stack.enter_context(files.open(path))
             head = file.read(512)
             if not head:
                 raise UnreadableImage("an empty file (0 bytes)")
-            if is_html(head):
-                raise UnreadableImage(HTML_PAGE)
+            if reason := stand_in(head):
+                raise UnreadableImage(reason)
             file.seek(0)
-            with Image.open(file, formats=FORMATS) as image:
-                if image.mode == "F":
-                    raise UnreadableImage("floating-point levels, which have no defined white")
-                yield image, file
-    except (UnreadableImage, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise UnreadableImage(f"not an image in a known format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # damaged files raise errors of many kinds, struct.error and SyntaxError too
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreadableImage(reason) from error
+            image = stack.enter_context(_pillow_open(file, most))
+            if image.width * image.height > LARGE_PIXELS:
+                stack.enter_context(_one_large)
+            if image.mode == "F":
+                raise UnreadableImage("floating-point levels, which have no defined white")
+            yield image, file
+        except (UnreadableImage, MemoryError):
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableImage(f"not an image in a known format ({', '.join(FORMATS)})") from None
+        except Exception as error:  # damaged files raise errors of many kinds, struct.error and SyntaxError too
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise UnreadableImage(reason) from error
+
+
+def _pillow_open(file: BinaryIO, most: int) -> Image.Image:
+    """Open a picture of at most `most` pixels."""
+    Image.MAX_IMAGE_PIXELS = max(most, Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses from twice this number on
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"{re.findall('[0-9]+', str(error))[0]} pixels, more than {_limit(most)}") from None
+    if image.width * image.height > most:
+        raise UnreadableImage(f"{image.width:,}×{image.height:,} pixels, more than {_limit(most)}")
+    return image
+
+
+def _limit(most: int) -> str:
+    return f"the limit of {most:,} pixels (set PIVQ_MAX_PIXELS to a larger number to read it)"
+
+
+def _refuse_damage(jpeg: bytes) -> None:
+    """Refuse a JPEG in whose middle bytes are lost or foreign: Pillow repairs that silently, libjpeg warns of it."""
+    try:
+        simplejpeg.decode_jpeg(jpeg, "GRAY", min_height=1, min_width=1, strict=True)  # an eighth of the size: faster
+    except ValueError as error:
+        extra = re.search(r"(\d+) extraneous bytes", str(error))
+        if extra and int(extra[1]) <= PADDING or re.search("subsampling level|color conversion", str(error)):
+            return  # harmless, or a kind of JPEG that this decoder does not read
+        raise UnreadableImage(f"cut off, or damaged in its middle ({error})") from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Attributes and splits that come with a data set: the tables of CelebA, the predicted attributes of FFHQ."""
+"""Labels by id: the predicted attributes of FFHQ; joining labels, of these and of CelebA's lists, with images."""
 
 import json
 import re
@@ -9,33 +9,57 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pivq.data.files import HTML_PAGE, Files, is_html
+from pivq.data.files import Files, stand_in, stem
+from pivq.data.lists import check_once
 
-PARTITION = {"0": "train", "1": "validation", "2": "heldout"}  # in the list of CelebA; "2" is its test set
-LISTED = 10  # the most ids or files that a message names
+MOST_BYTES = 1_000_000  # of an attribute file, which describes the faces of one image; FFHQ's have a few thousand
+GLASSES = ("noglasses", "readingglasses", "sunglasses", "swimminggoggles")
+
+
+def _number(value: Any, most: float = 1.0) -> float:
+    """Return a number from 0 to `most`; TypeError for anything else, such as NaN or text, which is no prediction."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise TypeError
+    return value
+
+
+def _age(face: dict[str, Any]) -> float:
+    return _number(face["age"], 150)
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _glasses(face: dict[str, Any]) -> bool | None:
+    kind = str(face["glasses"]).lower()
+    return kind != GLASSES[0] if kind in GLASSES else None
 
 
 def _hair(face: dict[str, Any], colour: str) -> bool | None:
     """Return whether a colour is the most confident prediction; None without colours (hidden or no hair)."""
     colours = face["hair"]["hairColor"]
-    return max(colours, key=lambda entry: entry["confidence"])["color"] == colour if colours else None
+    if not colours or not all(isinstance(entry["color"], str) for entry in colours):
+        return None
+    return max(colours, key=lambda entry: _number(entry["confidence"]))["color"] == colour
 
 
 # The 15 binary attributes of Fig. 5 from the fields of FFHQ's attribute files: name → (what a 1 means, rule). The paper
-# names five of them and no rule: the thresholds are assumptions. The label is missing if the rule returns None or does
-# not find its field. `smile` is not used because it is the same number as `emotion.happiness`.
+# names five of them and no rule: the thresholds are assumptions. The label is missing if the rule returns None, does
+# not find its field, or finds something else than such a field holds, such as null or NaN. `smile` is not used because
+# it is the same number as `emotion.happiness`.
 RULES: dict[str, tuple[str, Callable[[dict[str, Any]], bool | None]]] = {
     "gender_male": ("gender is male", lambda face: {"male": True, "female": False}.get(face["gender"])),
-    "age_child": ("age below 18", lambda face: face["age"] < 18),
-    "age_middle": ("age from 30 to below 60", lambda face: 30 <= face["age"] < 60),
-    "age_senior": ("age of 60 or more", lambda face: face["age"] >= 60),
-    "is_happy": ("happiness above 0.5", lambda face: face["emotion"]["happiness"] > 0.5),
-    "eye_makeup": ("make-up on the eyes", lambda face: bool(face["makeup"]["eyeMakeup"])),
-    "lip_makeup": ("make-up on the lips", lambda face: bool(face["makeup"]["lipMakeup"])),
-    "glasses": ("glasses or goggles of any kind", lambda face: face["glasses"] != "NoGlasses"),
-    "beard": ("beard above 0.5", lambda face: face["facialHair"]["beard"] > 0.5),
-    "sideburns": ("sideburns above 0.5", lambda face: face["facialHair"]["sideburns"] > 0.5),
-    "bald": ("baldness above 0.5", lambda face: face["hair"]["bald"] > 0.5),
+    "age_child": ("age below 18", lambda face: _age(face) < 18),
+    "age_middle": ("age from 30 to below 60", lambda face: 30 <= _age(face) < 60),
+    "age_senior": ("age of 60 or more", lambda face: _age(face) >= 60),
+    "is_happy": ("happiness above 0.5", lambda face: _number(face["emotion"]["happiness"]) > 0.5),
+    "eye_makeup": ("make-up on the eyes", lambda face: _flag(face["makeup"]["eyeMakeup"])),
+    "lip_makeup": ("make-up on the lips", lambda face: _flag(face["makeup"]["lipMakeup"])),
+    "glasses": ("glasses or goggles of any kind", _glasses),
+    "beard": ("beard above 0.5", lambda face: _number(face["facialHair"]["beard"]) > 0.5),
+    "sideburns": ("sideburns above 0.5", lambda face: _number(face["facialHair"]["sideburns"]) > 0.5),
+    "bald": ("baldness above 0.5", lambda face: _number(face["hair"]["bald"]) > 0.5),
     "hair_black": ("black is the likeliest hair colour", lambda face: _hair(face, "black")),
     "hair_blond": ("blond is the likeliest hair colour", lambda face: _hair(face, "blond")),
     "hair_brown": ("brown is the likeliest hair colour", lambda face: _hair(face, "brown")),
@@ -62,53 +86,7 @@ def label_counts(attributes: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis("attribute").reset_index()
 
 
-def read_celeba_attributes(files: Files, path: str) -> pd.DataFrame:
-    """Read CelebA's attributes: `list_attr_celeba.txt`, or the widespread copy of it as `.csv`.
-
-    Args:
-        files: where the list is.
-        path: of the list. The text file has a line with the number of rows, a line of names, and rows such as
-            `000001.jpg -1  1 …`; so has that of CelebAMask-HQ. The `.csv` file has commas and a header.
-
-    Returns:
-        {0, 1} (Int8) indexed by id, the file name without its extension; −1 becomes 0.
-
-    Raises:
-        ValueError: for rows with too few or too many values, values other than −1 and 1, or an id that occurs twice.
-    """
-    lines, separator = _read_lines(files, path)
-    expected = None
-    if separator is None and lines[0][1].strip().isdigit():
-        expected = lines.pop(0)[1].strip()
-    columns = [name.strip() for name in lines.pop(0)[1].split(separator)] if lines else []
-    columns = columns if separator is None else columns[1:]
-    ids, values = _read_rows(lines, separator, f"{files.root}: {path}", columns, {"-1": 0, "1": 1})
-    if expected is not None and expected != str(len(ids)):
-        warnings.warn(
-            f"{path} declares {expected} rows in its first line but has {len(ids)}: incomplete download?",
-            stacklevel=2,
-        )
-    return pd.DataFrame(values, pd.Index(ids, name="id"), columns, dtype="Int8")
-
-
-def read_celeba_partition(files: Files, path: str) -> pd.Series:
-    """Read CelebA's official split: `list_eval_partition.txt` (rows `000001.jpg 0`) or `.csv` (with a header).
-
-    Returns:
-        "train", "validation" or "heldout" (the test set), indexed by id.
-
-    Raises:
-        ValueError: for rows other than a name and 0, 1 or 2, or an id that occurs twice.
-    """
-    lines, separator = _read_lines(files, path)
-    if separator:
-        lines.pop(0)
-    known = {code: i for i, code in enumerate(PARTITION)}
-    ids, values = _read_rows(lines, separator, f"{files.root}: {path}", ["partition"], known)
-    return pd.Series(np.array(list(PARTITION.values()), dtype=object)[values[:, 0]], pd.Index(ids, name="id"))
-
-
-def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str]]:
+def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
     """Read FFHQ's attribute files, one per image; of several faces the first counts.
 
     They hold the predictions of a face API on the thumbnails, not annotations by people.
@@ -118,39 +96,42 @@ def read_ffhq_attributes(files: Files, paths: list[str]) -> tuple[pd.DataFrame, 
         paths: of these files, e.g. `json/00000.json`: a list of faces with their `faceAttributes`.
 
     Returns:
-        {0, 1, missing} (Int8) by the `RULES`, indexed by id ("00000"), and the ids of the files that hold no face.
+        {0, 1, missing} (Int8) by the `RULES`, indexed by id ("00000"); the ids of the files that hold no face; and the
+        files that cannot be read, with the reason.
 
     Raises:
-        ValueError: files without such a list, or an id that occurs twice; names them.
+        ValueError: an id occurs twice; names it.
     """
     ids, rows, without_face, broken = [], [], [], {}
     for path in paths:
-        name = path.rpartition("/")[2].rpartition(".")[0]
         try:
-            with files.open(path) as file:
-                content = file.read()
-            if is_html(content):
-                raise ValueError(HTML_PAGE)
-            faces = json.loads(content)
-            if not isinstance(faces, list):
-                raise ValueError(f"expected a list of faces, got {type(faces).__name__}")
-            if not faces:
-                without_face.append(name)
-                continue
-            rows.append([_apply(rule, faces[0]["faceAttributes"]) for _, rule in RULES.values()])
-            ids.append(name)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            broken[path] = f"no {error} in it" if isinstance(error, KeyError) else str(error)
-    if broken:
-        reasons = "\n".join(f"  {path}: {reason}" for path, reason in list(broken.items())[:LISTED])
-        raise ValueError(
-            f"{len(broken):,} of {len(paths):,} attribute files in {files.root} cannot be read:\n{reasons}\n"
-            "Download them again or remove them; images without an attribute file have missing labels."
-        )
-    _check_once(ids + without_face, f"{files.root}: the attribute files")
+            face = _first_face(files.read(path, MOST_BYTES))
+        except (ValueError, TypeError, OSError, RecursionError) as error:
+            broken[path] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            continue
+        if face is None:
+            without_face.append(stem(path))
+        else:
+            rows.append([_apply(rule, face) for _, rule in RULES.values()])
+            ids.append(stem(path))
+    check_once(ids + without_face, f"{files.root}: the attribute files")
     values = np.array(rows, np.int8).reshape(len(ids), len(RULES))
     frame = pd.DataFrame(values, pd.Index(ids, name="id"), list(RULES), dtype="Int8")
-    return frame.mask(frame < 0), without_face
+    return frame.mask(frame < 0), without_face, broken
+
+
+def _first_face(content: bytes) -> dict[str, Any] | None:
+    """Return the attributes of the first face in an attribute file; None if it holds no face."""
+    if reason := stand_in(content[:512]):
+        raise ValueError(reason)
+    faces = json.loads(content)
+    if not isinstance(faces, list):
+        raise ValueError(f"expected a list of faces, got {type(faces).__name__}")
+    if not faces:
+        return None
+    if not isinstance(faces[0], dict) or not isinstance(faces[0].get("faceAttributes"), dict):
+        raise ValueError("no 'faceAttributes' in it")
+    return faces[0]["faceAttributes"]
 
 
 def join_by_id(
@@ -165,18 +146,16 @@ def join_by_id(
         without: what happens to images without a row, for the warning.
 
     Returns:
-        One row per id; missing where `labels` has none.
+        One row per id; missing where `labels` has none. If no id is equal, ids that are numbers are compared as numbers
+        (`number_of`), provided that every image has a row then.
 
     Raises:
         ValueError: if labels and images have no id in common.
     """
+    if not pd.Index(ids).isin(labels.index).any():
+        labels = _renumbered(labels, ids, what)
     without_row = ~pd.Index(ids).isin(labels.index)
     without_image = ~labels.index.isin(ids)
-    if without_row.all():
-        raise ValueError(
-            f"no row of {what} belongs to an image: its first id is {labels.index[0] if len(labels) else 'missing'}, "
-            f"that of the images is {ids[0]}"
-        )
     parts = []
     if without_image.any():
         parts.append(f"{without_image.sum():,} rows have no image (the first: {labels.index[without_image][0]})")
@@ -188,6 +167,37 @@ def join_by_id(
     return labels.reindex(pd.Index(ids, name="id"))
 
 
+def numbers_of(ids: list[str]) -> list[int | None]:
+    """Return the number in each id, after the beginning that most of them share; None for ids that are not like this.
+
+    Example:
+        >>> numbers_of(["img00000001", "img00000002", "teaser"])
+        [1, 2, None]
+    """
+    matches = [re.fullmatch(r"(.*?)(\d{1,18})", name) for name in ids]
+    beginnings = pd.Series([match[1] for match in matches if match], dtype=object).mode()
+    return [int(match[2]) if match and match[1] == beginnings[0] else None for match in matches]
+
+
+def _renumbered(labels: pd.DataFrame | pd.Series, ids: list[str], what: str) -> pd.DataFrame | pd.Series:
+    """Return the labels under the ids of the images with the same numbers.
+
+    Numbers that are filled with zeros to different lengths, such as 00001 and 000001, belong to different sets.
+    """
+    numbers, rows = numbers_of(ids), numbers_of(labels.index.tolist())
+    by_number = dict(zip(numbers, ids, strict=True))
+    filled = [{len(n) for n in names if n.startswith("0") and len(n) > 1} for names in (ids, labels.index)]
+    fits = None not in by_number and len(by_number) == len(ids) and by_number.keys() <= set(rows)
+    if not fits or len(set(rows)) < len(rows) or (filled[0] and filled[1] and filled[0] != filled[1]):
+        first = labels.index[0] if len(labels) else "missing"
+        raise ValueError(
+            f"no row of {what} belongs to an image: its first id is {first}, that of the images is {ids[0]}"
+        )
+    index = labels.index[rows.index(numbers[0])]
+    warnings.warn(f"{what}: ids are compared as numbers, {index} with {ids[0]}", stacklevel=3)
+    return labels.set_axis(pd.Index([by_number.get(n, name) for n, name in zip(rows, labels.index, strict=True)]))
+
+
 def _apply(rule: Callable[[dict[str, Any]], bool | None], face: dict[str, Any]) -> int:
     """Return 0, 1, or -1 if the face lacks the field of the rule."""
     try:
@@ -195,52 +205,3 @@ def _apply(rule: Callable[[dict[str, Any]], bool | None], face: dict[str, Any]) 
     except (KeyError, TypeError):
         return -1
     return -1 if answer is None else int(answer)
-
-
-def _read_lines(files: Files, path: str) -> tuple[list[tuple[int, str]], str | None]:
-    """Return the lines that are not blank, with their numbers; and the separator (None is white space)."""
-    with files.open(path) as file:
-        content = file.read()
-    where = f"{files.root}: {path}"
-    if is_html(content):
-        raise ValueError(f"{where}: {HTML_PAGE}")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where} is not text ({error}): download it again") from None
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise ValueError(f"{where} is empty: download it again")
-    return lines, "," if path.lower().endswith(".csv") else None
-
-
-def _read_rows(
-    lines: list[tuple[int, str]], separator: str | None, where: str, columns: list[str], known: dict[str, int]
-) -> tuple[list[str], np.ndarray]:
-    """Return the ids and values, int8 (rows, columns), of rows such as `000001.jpg -1 1 …`."""
-    ids, values, uneven = [], bytearray(), []
-    for number, line in lines:
-        name, *row = line.split(separator)
-        if len(row) != len(columns):
-            uneven.append((number, len(row)))
-            continue
-        try:
-            values += bytes([known[value.strip()] for value in row])
-        except KeyError as error:
-            raise ValueError(f"{where}, line {number}: {error} is not one of {', '.join(known)}") from None
-        ids.append(re.sub(r"\.\w+$", "", name.strip()))
-    if uneven:
-        number, count = uneven[0]
-        raise ValueError(
-            f"{where}: {len(uneven):,} of {len(lines):,} rows do not have one value for each of the {len(columns)} "
-            f"columns ({', '.join(columns[:3])}, …); the first is line {number} with {count}. Incomplete download?"
-        )
-    _check_once(ids, where)
-    return ids, np.frombuffer(bytes(values), np.int8).reshape(len(ids), len(columns))
-
-
-def _check_once(ids: list[str], where: str) -> None:
-    twice = pd.Index(ids)
-    twice = twice[twice.duplicated()]
-    if len(twice):
-        raise ValueError(f"{where}: {len(twice):,} ids occur more than once: {', '.join(twice[:LISTED])}")

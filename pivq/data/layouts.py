@@ -1,27 +1,23 @@
-"""CelebA, CelebA-HQ, FFHQ and any folder of images: recognise the layout, find the labels, split, decode."""
+"""CelebA, CelebA-HQ, FFHQ and any folder of images: which pictures, ids, splits and labels their files give."""
 
 import hashlib
-import json
 import os
-import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pivq.config import suggestion
-from pivq.data import labels
-from pivq.data.cache import decode_once
-from pivq.data.dataset import ImageDataset
-from pivq.data.decoding import RESAMPLING, TooFewImages
-from pivq.data.files import EXTENSIONS, Files, ids_of
+from pivq.data import labels, lists
+from pivq.data.files import EXTENSIONS, Files, ids_of, normal, stem
+from pivq.data.places import FFHQ_SIZE, attribute_files, find_list, only_below
 from pivq.storage.paths import data_dir
 from pivq.storage.writing import file_digest, kept_arrays
 
-SPLITS = ("train", "heldout", "all")
 # What to put into data/<layout>/. See docs/datasets.md for where to get it.
 EXPECTED = {
     "celeba": "img_align_celeba/ or img_align_celeba.zip, and, for labels and the official split, "
@@ -30,9 +26,10 @@ EXPECTED = {
     "ffhq": "00000.png … 69999.png, flat or in folders of thousands, and, for labels, json/00000.json …",
     "folder": f"pictures ({', '.join(EXTENSIONS)})",
 }
-FFHQ_SIZE, FFHQ_TRAINING = 70_000, 60_000  # the convention of the data set: the first 60,000 are for training
-CELEBAHQ_SIZE = 30_000
+FFHQ_TRAINING = 60_000  # the convention of the data set: the first 60,000 are for training
 HELDOUT_TENTH = 10  # without an official split, one image in 10 is held out; source: assumption
+BY_HASH = "a tenth is held out, by a hash of the id"
+HELDOUT_FOLDERS = ("valid", "val", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -42,154 +39,82 @@ class Reading:
     pictures: Files
     paths: list[str]
     ids: list[str]
-    splits: list[str]  # "train", "heldout", or anything else for neither
-    attributes: pd.DataFrame | None  # one row per id, in the order of `ids`
-    meanings: dict[str, str]
+    attributes: pd.DataFrame | None = None  # one row per id, in the order of `ids`
+    meanings: dict[str, str] = field(default_factory=dict)
+    no_labels: str = ""  # why there are no labels, where the set has some
+    left_out: list[str] = field(default_factory=list)  # pictures outside the folder that the layout reads
+    splits: list[str] = field(default_factory=list)  # "train", "heldout", or anything else for neither
+    split_by: str = BY_HASH
+    no_split: str = ""  # what of the set's official split is missing
 
 
-def load(
-    name_or_dir: str | os.PathLike,
-    split: str,
-    image_size: int,
-    limit: int | None = None,
-    layout: str | None = None,
-    on_error: str = "raise",
-) -> ImageDataset:
-    """Read a data set; its images are mapped from the cache, not loaded.
-
-    Arguments and errors are those of `pivq.data.load.load_dataset`.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}{suggestion(split, list(SPLITS))}")
-    if layout is not None and layout not in EXPECTED:
-        raise ValueError(f"unknown layout {layout!r}{suggestion(layout, list(EXPECTED))}")
-    if limit is not None and (limit < 0 or limit != int(limit)):
-        raise ValueError(f"limit must be a whole number of at least 1, or 0 or None for all, got {limit}")
-    limit = int(limit or 0)
-    name = str(name_or_dir)
-    root = data_dir() / name if name in EXPECTED else Path(name).expanduser()
-    layout = layout or (name if name in EXPECTED else None)
-    if name in EXPECTED and not root.exists():
-        raise FileNotFoundError(
-            f"there is no {root}: put {EXPECTED[name]} there, or give their folder (--data DIR); see docs/datasets.md"
-        )
-    files = Files(root)
-    pictures, paths = _find_pictures(files)
-    layout = layout or recognise(files, pictures, paths)
-    if not paths:
-        raise ValueError(f"no pictures in {root} ({len(files.listing):,} other files): expected {EXPECTED[layout]}")
-    reading = _READERS[layout](files, pictures, paths, image_size)
-    ids = _choose(reading, split, limit, root)
-    title = f"{layout}-{image_size}-{split}"
-    decoded = decode_once(reading.pictures, list(ids), title, image_size, limit or None, on_error)
-    ids = [ids[path] for path in decoded.paths]
-    attributes = None if reading.attributes is None else reading.attributes.loc[ids]
-    return ImageDataset(
-        images=decoded.images,
-        ids=ids,
-        name=root.resolve().stem if layout == "folder" else layout,
-        split=split,
-        fingerprint=_fingerprint(image_size, ids, decoded.digests, attributes),
-        attributes=attributes,
-        meanings=reading.meanings,
-        versions=decoded.versions,
-    )
-
-
-def _choose(reading: Reading, split: str, limit: int, root: Path) -> dict[str, str]:
-    """Return path → id of the pictures of a split, which must be at least one, and at least `limit`."""
-    rows = zip(reading.paths, reading.ids, reading.splits, strict=True)
-    ids = {path: name for path, name, part in rows if split in ("all", part)}
-    if not ids:
-        count = len(reading.ids)
-        raise TooFewImages(f'none of the {count:,} images in {root} is in split {split!r}: use "all" or add images')
-    if limit > len(ids):
-        raise TooFewImages(f"limit {limit:,} is more than the {len(ids):,} images of split {split!r} in {root}")
-    return ids
-
-
-def recognise(files: Files, pictures: Files, paths: list[str]) -> str:
-    """Return the layout whose typical names the files have; "folder" when in doubt."""
-    names = {path.rpartition("/")[2] for path in files.listing}
-    stems = [_stem(path) for path in paths]
-    if any("img_align_celeba" in place for place in (*files.listing, str(pictures.root))) or _find_list(
-        files, "list_attr_celeba"
-    ):
-        return "celeba"
-    if "CelebAMask-HQ-attribute-anno.txt" in names or set(stems) == set(map(str, range(CELEBAHQ_SIZE))):
-        return "celebahq"
-    numbered = bool(stems) and all(re.fullmatch("[0-9]{5}", stem) for stem in stems)
-    if numbered and (_attribute_files(files) or all(path.lower().endswith(".png") for path in paths)):
-        return "ffhq"
-    return "folder"
-
-
-def _find_pictures(files: Files) -> tuple[Files, list[str]]:
-    """Return where the pictures are, `files` or a zip in it, and their paths."""
-    paths = files.pictures()
-    zips = [path for path in files.listing if path.lower().endswith(".zip")] if files.root.is_dir() else []
-    celeba = [path for path in zips if _stem(path) == "img_align_celeba"]
-    if celeba and not any("img_align_celeba" in path for path in paths):
-        zips = celeba
-    elif paths or not zips:
-        return files, paths
-    if len(zips) > 1:
-        raise ValueError(f"no pictures in {files.root}, but several zips ({', '.join(zips[:5])}): give one of them")
-    pictures = Files(files.root / zips[0])
-    return pictures, pictures.pictures()
-
-
-def _celeba(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
+def celeba(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read CelebA: numbered pictures; attributes and the official split, if they are there."""
-    paths = _only_below("img_align_celeba", paths)
-    ids = _stems_as_ids(paths, pictures)
-    attributes, splits = _listed_attributes(files, "list_attr_celeba", ids), None
-    if path := _find_list(files, "list_eval_partition"):
-        partition = labels.read_celeba_partition(files, path)
-        splits = labels.join_by_id(partition, ids, path, "they are in no split").fillna("").tolist()
-    return Reading(pictures, paths, ids, splits or split_by_hash(ids), attributes, _celeba_meanings(attributes))
+    paths, others = only_below("img_align_celeba", paths)
+    partition = find_list(files, "list_eval_partition")
+    ids, clash = _stems_as_ids(paths)
+    if clash and partition:
+        raise ValueError(f'{pictures.root} has {clash}: give a folder with only one of them, or use layout="folder"')
+    if partition:
+        place, path = partition
+        parts = lists.read_celeba_partition(place, path)
+        splits = labels.join_by_id(parts, ids, path, "they are in no split").fillna("").tolist()
+        split = {"splits": splits, "split_by": f"the official split, {path}"}
+    else:
+        missing = f"CelebA's official split, list_eval_partition.txt or .csv, is not in {files.root} or above"
+        split = {"splits": split_by_hash(ids), "no_split": f"{missing}: {BY_HASH}"}
+    attributes, no_labels = _listed_attributes(files, "list_attr_celeba", ids, clash)
+    return Reading(pictures, paths, ids, attributes, _celeba_meanings(attributes), no_labels, others, **split)
 
 
-def _celebahq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
+def celebahq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read CelebA-HQ: pictures with any names; the attributes of CelebAMask-HQ, if they are there."""
-    paths = _only_below("CelebA-HQ-img", paths)
-    ids = _stems_as_ids(paths, pictures)
-    attributes = _listed_attributes(files, "CelebAMask-HQ-attribute-anno", ids)
-    return Reading(pictures, paths, ids, split_by_hash(ids), attributes, _celeba_meanings(attributes))
+    paths, others = only_below("CelebA-HQ-img", paths)
+    ids, clash = _stems_as_ids(paths)
+    parts = [path.partition("/")[0].lower() for path in paths]
+    split = {"splits": split_by_hash(ids)}
+    if clash and {"train"} < set(parts) <= {"train", *HELDOUT_FOLDERS}:  # two numberings, one in each folder
+        splits = ["train" if part == "train" else "heldout" for part in parts]
+        split = {"splits": splits, "split_by": f"its folders {', '.join(sorted(set(parts)))}"}
+    attributes, no_labels = _listed_attributes(files, "CelebAMask-HQ-attribute-anno", ids, clash)
+    return Reading(pictures, paths, ids, attributes, _celeba_meanings(attributes), no_labels, others, **split)
 
 
-def _ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
+def ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read FFHQ: numbered pictures; predicted attributes from one JSON file per image, if they are there."""
-    paths = _only_below("thumbnails128x128" if image_size <= 128 else "images1024x1024", paths)
-    ids = _stems_as_ids(paths, pictures)
-    attributes = None
-    if found := _attribute_files(files):
-        frame, without_face = _read_ffhq_once(files, found)
-        if without_face:
-            shown = ", ".join(without_face[: labels.LISTED]) + (", …" if len(without_face) > labels.LISTED else "")
-            warnings.warn(
-                f"{len(without_face):,} of {len(found):,} attribute files hold no face and are dropped: {shown}",
-                stacklevel=3,
-            )
-            # This warning covers the images without a face in their file; `join_by_id` warns of the others.
-            frame = frame.reindex(frame.index.append(pd.Index(without_face, name="id")))
-        attributes = labels.join_by_id(frame, ids, "the attribute files")
-    whole = set(ids) == {f"{i:05d}" for i in range(FFHQ_SIZE)}
-    splits = ["train" if int(i) < FFHQ_TRAINING else "heldout" for i in ids] if whole else split_by_hash(ids)
-    return Reading(pictures, paths, ids, splits, attributes, {} if attributes is None else labels.FFHQ_MEANINGS)
+    paths, others = only_below("thumbnails128x128" if image_size <= 128 else "images1024x1024", paths)
+    ids, clash = _stems_as_ids(paths)
+    place, found = attribute_files(files)
+    attributes, no_labels = None, f"FFHQ's attribute files, json/00000.json …, are not in {files.root} or above"
+    if found:
+        attributes, no_labels = _labels_or_reason(_ffhq_attributes, place, found, ids, clash)
+    numbers = labels.numbers_of([stem(path) for path in paths])
+    known = Counter(number for number in numbers if number is not None and number < FFHQ_SIZE)
+    if len(known) == known.total() == FFHQ_SIZE:
+        splits = ["" if n not in known else "train" if n < FFHQ_TRAINING else "heldout" for n in numbers]
+        split = {"splits": splits, "split_by": f"the official split, the first {FFHQ_TRAINING:,} to train"}
+        if len(paths) > FFHQ_SIZE:
+            first = paths[splits.index("")]
+            extra = len(paths) - FFHQ_SIZE
+            split["no_split"] = f"{extra:,} pictures are not among FFHQ's {FFHQ_SIZE:,} and are in no split: {first}, …"
+    else:
+        missing = f"FFHQ's official split needs all {FFHQ_SIZE:,} images, and {len(known):,} of them are there"
+        split = {"splits": split_by_hash(ids), "no_split": f"{missing}: {BY_HASH}"}
+    meanings = {} if attributes is None else labels.FFHQ_MEANINGS
+    return Reading(pictures, paths, ids, attributes, meanings, no_labels, others, **split)
 
 
-def _folder(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
+def folder(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read any folder or zip of pictures: no labels."""
     stems = [os.path.splitext(path)[0] for path in paths]  # the ids can change when files are added
-    return Reading(pictures, paths, ids_of(paths), split_by_hash(stems), None, {})
+    return Reading(pictures, paths, ids_of(paths), splits=split_by_hash(stems))
 
 
-_READERS: dict[str, Callable[[Files, Files, list[str], int], Reading]] = {
-    "celeba": _celeba,
-    "celebahq": _celebahq,
-    "ffhq": _ffhq,
-    "folder": _folder,
+READERS: dict[str, Callable[[Files, Files, list[str], int], Reading]] = {
+    "celeba": celeba,
+    "celebahq": celebahq,
+    "ffhq": ffhq,
+    "folder": folder,
 }
 
 
@@ -202,74 +127,83 @@ def split_by_hash(ids: list[str]) -> list[str]:
         >>> split_by_hash(["a", "b"]) == split_by_hash(["a", "b", "c"])[:2]
         True
     """
-    digests = (hashlib.sha256(name.encode(errors="surrogateescape")).digest() for name in ids)
+    digests = (hashlib.sha256(normal(name).encode(errors="surrogateescape")).digest() for name in ids)
     return ["train" if int.from_bytes(digest[:8]) % HELDOUT_TENTH else "heldout" for digest in digests]
 
 
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].rpartition(".")[0]
+def _stems_as_ids(paths: list[str]) -> tuple[list[str], str]:
+    """Return the file names without extension, which are the ids in lists of labels.
 
-
-def _only_below(folder: str, paths: list[str]) -> list[str]:
-    """Return the paths in a folder whose name begins like this; all paths if there are none."""
-    return [path for path in paths if path.startswith(folder) or f"/{folder}" in path] or paths
-
-
-def _stems_as_ids(paths: list[str], files: Files) -> list[str]:
-    """Return the file names without extension, which are the ids in the lists of labels."""
+    Where two pictures would have the same id, return paths as ids, which no list has, and a text that names the two.
+    """
     seen: dict[str, str] = {}
     for path in paths:
-        other = seen.setdefault(_stem(path), path)
+        other = seen.setdefault(stem(path), path)
         if other != path:
-            raise ValueError(
-                f"{files.root} has two pictures with the same id, {other} and {path}: give a folder with only one of "
-                'them, or use layout="folder"'
-            )
-    return list(seen)
+            return ids_of(paths), f"two pictures with the same id, {other} and {path}"
+    return list(seen), ""
 
 
-def _find_list(files: Files, stem: str) -> str | None:
-    """Return the path of a list; a text file before a .csv, and the one in the fewest folders."""
-    found = [path for path in files.listing if path.rpartition("/")[2] in (f"{stem}.txt", f"{stem}.csv")]
-    return min(found, key=lambda path: (path.endswith(".csv"), path.count("/")), default=None)
+def _labels_or_reason(read: Callable[..., Any], place: Files, path: Any, ids: list[str], clash: str) -> tuple[Any, str]:
+    """Return labels, or None and why they cannot be used: faulty labels do not stop the pictures."""
+    if clash:
+        return None, f"{place.root} has labels and {clash}"
+    try:
+        return read(place, path, ids), ""
+    except (ValueError, OSError) as error:
+        return None, f"the labels in {place.root} do not fit ({error})"
 
 
-def _listed_attributes(files: Files, stem: str, ids: list[str]) -> pd.DataFrame | None:
-    """Return the attributes of the ids from a list of CelebA's kind; None if it is not there."""
-    path = _find_list(files, stem)
-    return labels.join_by_id(labels.read_celeba_attributes(files, path), ids, path) if path else None
+def _listed_attributes(files: Files, name: str, ids: list[str], clash: str) -> tuple[pd.DataFrame | None, str]:
+    """Return the attributes of the ids from a list of CelebA's kind; None and the reason without it."""
+
+    def read(place: Files, path: str, ids: list[str]) -> pd.DataFrame:
+        return labels.join_by_id(lists.read_celeba_attributes(place, path), ids, path)
+
+    if found := find_list(files, name):
+        return _labels_or_reason(read, *found, ids, clash)
+    return None, f"the labels, {name}.txt or .csv, are not in {files.root} or above"
 
 
-def _attribute_files(files: Files) -> list[str]:
-    """Return the attribute files of FFHQ: those in `json/`, else all."""
-    found = [path for path in files.listing if re.search("(^|/)[0-9]{5}[.]json$", path)]
-    return [path for path in found if path.startswith("json/") or "/json/" in path] or found
+def _ffhq_attributes(files: Files, found: list[str], ids: list[str]) -> pd.DataFrame:
+    """Return the attributes of the ids from FFHQ's attribute files; warn of files without a face or labels."""
+    frame, without_face, broken = _read_ffhq_once(files, found)
+    for names, what in ((without_face, "hold no face and are dropped"), (broken, "cannot be read and are dropped")):
+        if names:
+            shown = ", ".join(names[: lists.LISTED]) + (", …" if len(names) > lists.LISTED else "")
+            warnings.warn(f"{len(names):,} of {len(found):,} attribute files {what}: {shown}", stacklevel=3)
+    if not len(frame):
+        raise ValueError("none of the attribute files holds a face")
+    # These warnings cover the images with such a file; `join_by_id` warns of the others.
+    dropped = without_face + [stem(line.partition(": ")[0]) for line in broken]
+    frame = frame.reindex(frame.index.append(pd.Index(dropped, name="id")))
+    return labels.join_by_id(frame, ids, "the attribute files")
 
 
-def _read_ffhq_once(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str]]:
+def _read_ffhq_once(files: Files, paths: list[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Read the attribute files, or their content from the cache, because 70,000 files take many seconds."""
 
     def read() -> dict[str, np.ndarray]:
-        frame, without_face = labels.read_ffhq_attributes(files, paths)
-        values = frame.fillna(-1).to_numpy(np.int8)
-        return {"values": values, "ids": np.array(frame.index, str), "without_face": np.array(without_face, str)}
+        frame, without_face, broken = labels.read_ffhq_attributes(files, paths)
+        lines = [f"{path}: {reason}" for path, reason in broken.items()]
+        return {
+            "values": frame.fillna(-1).to_numpy(np.int8),
+            "ids": np.array(frame.index, str),
+            "without_face": np.array(without_face, str),
+            "broken": np.array(lines, str),
+        }
+
+    def digest(arrays: dict[str, np.ndarray]) -> str:
+        content = [arrays[name].tobytes() for name in ("values", "ids", "without_face", "broken")]
+        return hashlib.sha256(b"|".join(content)).hexdigest()
 
     rules = file_digest(Path(labels.__file__))
     cache = data_dir() / "cache" / f"ffhq-labels-{files.digest(paths, rules)}.npz"
-    arrays = kept_arrays(cache, {}, read, "the labels")
+    arrays = kept_arrays(cache, {}, read, "the labels", digest)
     index = pd.Index(arrays["ids"].tolist(), name="id")
     frame = pd.DataFrame(arrays["values"], index, list(labels.RULES), "Int8")
-    return frame.mask(frame < 0), arrays["without_face"].tolist()
+    return frame.mask(frame < 0), arrays["without_face"].tolist(), arrays["broken"].tolist()
 
 
 def _celeba_meanings(attributes: pd.DataFrame | None) -> dict[str, str]:
     return {} if attributes is None else {name: name.replace("_", " ").lower() for name in attributes}
-
-
-def _fingerprint(image_size: int, ids: list[str], digests: list[str], attributes: pd.DataFrame | None) -> str:
-    """Return 16 hex digits that change with pixels, order, ids, size, filter and labels, and only with these."""
-    digest = hashlib.sha256(json.dumps([image_size, RESAMPLING.name, ids, digests]).encode())
-    if attributes is not None:
-        digest.update(json.dumps(list(attributes)).encode())
-        digest.update(attributes.fillna(-1).to_numpy(np.int8).tobytes())
-    return digest.hexdigest()[:16]

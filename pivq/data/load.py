@@ -1,14 +1,14 @@
 """`load_dataset`: any data set by name, folder or zip.
 
 The avatars are drawn on first use and kept in `data/` (`pivq.data.avatars`). Other images (CelebA, CelebA-HQ, FFHQ or
-any folder) are decoded on first use and then mapped from a cache (`pivq.data.layouts`).
+any folder) are decoded on first use and then mapped from a cache (`pivq.data.photographs`).
 """
 
 import os
 from pathlib import Path
 
 from pivq.config import suggestion
-from pivq.data import avatars, layouts
+from pivq.data import avatars, photographs
 from pivq.data.dataset import ImageDataset
 
 DATASETS = ("avatars", "celeba", "celebahq", "ffhq")
@@ -34,15 +34,20 @@ def load_dataset(
         limit: number of images. They are the first ones of the split, and only they are drawn or decoded. None is
             all; so is 0, of all but the avatars.
         layout: "celeba", "celebahq", "ffhq" or "folder"; None recognises it by file names. Avatars have none.
-        on_error: if images cannot be read, "raise" an error that lists them, or "skip" them with a warning.
+        on_error: if images, or folders among them, cannot be read, "raise" an error that lists them, or "skip" them
+            with a warning.
 
     Returns:
         The images, their ids and their attributes.
 
     Raises:
         ValueError: an unknown name, split, layout or `on_error`; an invalid size or limit; images that cannot be read
-            (`pivq.data.decoding.BadImages`); no images; or invalid labels.
+            (`pivq.data.decoding.BadImages`); no images; or an official split that cannot be read.
         OSError: the data set is not in its place, or the images are not in `data/` and cannot be written there.
+
+    Warns:
+        UserWarning: what the set's layout has and is not found (an official split, labels) or does not fit; pictures
+            that are left out. `pivq.data.report.describe` says all of it.
 
     Example:
         >>> faces = load_dataset("avatars", "heldout", limit=4)  # doctest: +SKIP
@@ -50,6 +55,8 @@ def load_dataset(
         (torch.Size([3, 64, 64]), [0, 1, 0, 0])
     """
     name = str(name_or_dir)
+    if not name.strip():
+        raise ValueError('the name of the data set is "", perhaps from a variable that is not set')
     if name not in DATASETS and not os.path.lexists(Path(name).expanduser()):
         raise ValueError(f"unknown data set {name!r}, and no such folder or zip{suggestion(name, list(DATASETS))}")
     if on_error not in ON_ERROR:
@@ -58,4 +65,4 @@ def load_dataset(
         raise ValueError(f"image_size must be a whole number of at least 8 pixels, got {image_size}")
     if name == "avatars":
         return avatars.load(split, int(image_size), limit, layout)
-    return layouts.load(name_or_dir, split, int(image_size), limit, layout, on_error)
+    return photographs.load(name_or_dir, split, int(image_size), limit, layout, on_error)

@@ -1,5 +1,6 @@
 """The cache of decoded images."""
 
+import errno
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from pivq.data import cache
 from pivq.data.cache import decode_once
 from pivq.data.decoding import BadImages, TooFewImages, decode
 from pivq.data.files import Files, natural_key
+from pivq.data.partial import index_sum, npy_header, pixel_digest
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*are enlarged", "ignore:.*are left out")
 
@@ -63,7 +65,7 @@ def test_images_are_decoded_once_and_mapped(twenty, root, no_decoding):
     assert first.images.shape == (20, 3, 8, 8) and first.images.dtype == torch.uint8
     assert first.images[:, 0, 0, 0].tolist() == list(range(20)) and first.paths == [f"{i}.png" for i in range(20)]
     (folder,) = caches(root)
-    assert sorted(path.name for path in folder.iterdir()) == ["images.npy", "index.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["images.npy", "index.json", "verified"]
     assert np.load(folder / "images.npy").shape == (20, 3, 8, 8)
     no_decoding()
     with warnings.catch_warnings(action="error"):
@@ -84,10 +86,12 @@ def test_the_images_are_not_loaded_into_memory(root, folder):
     index = json.loads((path / "index.json").read_text())
     row = np.load(path / "images.npy")[0].tobytes()
     with open(path / "images.npy", "wb") as file:
-        file.write(cache._header((400, 3, 512, 512)))
+        file.write(npy_header((400, 3, 512, 512)))
         for _ in range(400):
             file.write(row)
     index["images"] = {f"{i}.png": index["images"]["0.png"] for i in range(400)}
+    del index["sha256"]
+    index["sha256"] = index_sum(index)
     (path / "index.json").write_text(json.dumps(index))
     before = int(memory.read_text().split()[1])
     images = cache._read(path).images
@@ -157,7 +161,7 @@ def test_only_bad_images_are_an_error_with_either_on_error(folder):
 def test_folders_that_are_alike_in_names_sizes_and_times_are_kept_apart(tmp_path):
     for name, colour in (("a", RED), ("b", BLUE)):
         os.utime(draw(tmp_path / name / "1.bmp", colour), (0, 0))
-    assert Files(tmp_path / "a").listing == Files(tmp_path / "b").listing
+    assert Files(tmp_path / "a").listing["1.bmp"][:2] == Files(tmp_path / "b").listing["1.bmp"][:2]
     assert decoded(tmp_path / "a").images[0, :, 0, 0].tolist() == list(RED)
     assert decoded(tmp_path / "b").images[0, :, 0, 0].tolist() == list(BLUE)
 
@@ -207,10 +211,10 @@ def test_an_interrupted_decoding_is_resumed(twenty, root, monkeypatch):
     monkeypatch.setattr(cache, "CHUNK_IMAGES", 3)
     seen = []
 
-    def interrupted(files, path, size):
+    def interrupted(files, path, *more):
         if path == "13.png":
             raise KeyboardInterrupt
-        return decode(files, path, size)
+        return decode(files, path, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(cache, "decode", interrupted)
@@ -231,50 +235,29 @@ def test_an_interrupted_decoding_is_resumed(twenty, root, monkeypatch):
     assert [path.name.endswith(".partial") for path in caches(root)] == [False]
 
 
-@pytest.mark.parametrize("left", ["pixels without a line", "half a line", "a line without its end", "a web page"])
-def test_a_kill_at_any_moment_leaves_a_cache_that_can_be_resumed(root, left):
-    root.mkdir()
-    paths = ["0.png", "1.png", "2.png", "bad.png"]
-    chunks = [
-        ({"images": {paths[i]: cache._digest(bytes([i] * 48))}, "bad": {}}, [np.full((3, 4, 4), i, np.uint8)])
-        for i in range(3)
-    ] + [({"images": {}, "bad": {"bad.png": "an empty file"}}, [])]
-    partial = cache.PartialCache(root / "some", 4)
-    assert partial.resume(paths) == 0
-    for chunk in chunks:
-        partial.append(*chunk)
-    lines = partial.progress.read_text().splitlines(keepends=True)
-    done, kept = {
-        "pixels without a line": (2, lines[:2]),
-        "half a line": (2, [*lines[:2], lines[2][:20]]),
-        "a line without its end": (4, [*lines[:3], lines[3].rstrip()]),
-        "a web page": (0, ["<html>"]),
-    }[left]
-    partial.progress.write_text("".join(kept))
-    with open(partial.rows, "ab") as file:
-        file.write(b"half a row")
-
-    again = cache.PartialCache(root / "some", 4)
-    assert again.resume(paths) == done and list(again.images) == paths[: min(done, 3)]
-    for chunk in chunks[done:]:
-        again.append(*chunk)
-    assert again.bad == {"bad.png": "an empty file"} and again.progress.read_text().splitlines(keepends=True) == lines
-    again.finish(again.bad)
-    assert np.load(root / "some" / "images.npy")[:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert cache._read(root / "some").paths == paths[:3] and [path.name for path in root.iterdir()] == ["some"]
-
-
-def test_a_partial_cache_of_other_pictures_is_not_used(root):
-    root.mkdir()
-    partial = cache.PartialCache(root / "some", 4)
-    partial.resume(["0.png"])
-    partial.append({"images": {"0.png": cache._digest(bytes(48))}, "bad": {}}, [np.zeros((3, 4, 4), np.uint8)])
-    assert partial.resume(["1.png"]) == 0 and partial.progress.read_text() == ""
-    assert partial.rows.stat().st_size == len(cache._header((70_000, 3, 4, 4)))
-
-
 def cut(folder: Path) -> None:
     truncate(folder / "images.npy", 0.9)
+
+
+def change_a_name(folder: Path) -> None:
+    content = (folder / "index.json").read_text()
+    (folder / "index.json").write_text(content.replace("13.png", "13.pog"))
+
+
+def change_a_digest(folder: Path) -> None:
+    index = json.loads((folder / "index.json").read_text())
+    index["images"]["7.png"] = index["images"]["8.png"]
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def change_a_level_that_no_sample_looks_at(folder: Path) -> None:
+    content = bytearray((folder / "images.npy").read_bytes())
+    content[128 + 9 * 192] ^= 1
+    (folder / "images.npy").write_bytes(content)
+
+
+def empty_the_index(folder: Path) -> None:
+    (folder / "index.json").write_bytes(b"")
 
 
 def replace_a_level(folder: Path) -> None:
@@ -301,8 +284,12 @@ def spoil_the_index(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, replace_a_level, add_to_the_end, empty_the_images, lose_the_index, spoil_the_index]
-)
+    "damage",
+    [
+        cut, replace_a_level, add_to_the_end, empty_the_images, lose_the_index, spoil_the_index, change_a_name,
+        change_a_digest, change_a_level_that_no_sample_looks_at, empty_the_index,
+    ],
+)  # fmt: skip
 def test_a_damaged_cache_is_named_and_built_again(twenty, root, damage):
     first = decoded(twenty).images.clone()
     (folder,) = caches(root)
@@ -346,3 +333,79 @@ def test_a_zip_is_decoded_like_its_folder(twenty):
             file.write(path, path.name)
     archive.write_bytes(buffer.getvalue())
     assert decoded(archive).digests == decoded(twenty).digests
+
+
+def test_any_flipped_byte_of_the_index_is_noticed(twenty, root):
+    first = decoded(twenty)
+    (folder,) = caches(root)
+    whole = (folder / "index.json").read_bytes()
+    for at in range(0, len(whole), 17):
+        content = bytearray(whole)
+        content[at] ^= 1
+        (folder / "index.json").write_bytes(content)
+        with pytest.warns(UserWarning, match=f"{folder} is damaged"):
+            assert cache._read(folder) is None
+    (folder / "index.json").write_bytes(whole)
+    assert cache._read(folder).digests == first.digests
+
+
+def test_all_images_are_checked_only_after_their_file_has_changed(twenty, root, monkeypatch):
+    decoded(twenty)
+    (folder,) = caches(root)
+    count = []
+    monkeypatch.setattr(cache, "pixel_digest", lambda pixels: count.append(1) or pixel_digest(pixels))
+    decoded(twenty)
+    assert len(count) == 10  # of 20, evenly spread
+    (folder / "images.npy").touch()
+    count.clear()
+    decoded(twenty)
+    assert len(count) == 20
+    count.clear()
+    decoded(twenty)
+    assert len(count) == 10
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO])
+def test_file_systems_without_locks_are_no_obstacle(twenty, root, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda size: decoded(twenty, size), (8, 9))
+    assert first.images[:, 0, 0, 0].tolist() == second.images[:, 0, 0, 0].tolist() == list(range(20))
+    assert not [path for path in caches(root) if path.name.endswith(".partial")]
+
+
+def test_windows_has_no_locks(twenty, monkeypatch):
+    monkeypatch.setattr(cache, "fcntl", None)
+    assert len(decoded(twenty).paths) == 20
+
+
+def test_pictures_with_damaged_exif_are_counted_once(twenty):
+    for name in ("21.jpg", "22.jpg"):
+        content = draw(twenty / name, size=(8, 8), dpi=(72, 72)).read_bytes()
+        (twenty / name).write_bytes(content[:2] + b"\xff\xe1\0\x10Exif\0\0\0\x08\0\x02\x01\x12\0\x03" + content[2:])
+    with pytest.warns(UserWarning) as caught:
+        assert len(decoded(twenty).paths) == 22
+    assert [str(w.message) for w in caught] == ["2 images have damaged EXIF data and are taken as upright: 21.jpg, …"]
+
+
+def test_a_wrong_limit_is_said_once(twenty, monkeypatch):
+    monkeypatch.setenv("PIVQ_MAX_PIXELS", "many")
+    with pytest.raises(ValueError, match="PIVQ_MAX_PIXELS must be a whole number of at least 1, got 'many'"):
+        decoded(twenty)
+
+
+def test_a_zip_that_expands_too_far_takes_no_memory(folder, root, monkeypatch):
+    monkeypatch.setenv("PIVQ_MAX_PIXELS", "1_000_000")
+    path = folder / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.write(draw(folder / "0.png", size=(8, 8)), "0.png")
+        with archive.open("1.png", "w", force_zip64=True) as file:
+            for _ in range(1):
+                file.write(bytes(1 << 24))
+    with pytest.raises(BadImages, match="1.png: 16,777,216 bytes, more than 8 for each pixel of the limit"):
+        decoded(path)
+    with pytest.warns(UserWarning, match="1 of 2 images"):
+        assert decoded(path, on_error="skip").paths == ["0.png"]

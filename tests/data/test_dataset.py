@@ -52,3 +52,31 @@ def test_wrong_types_are_refused():
         from_uint8(torch.zeros(3))
     with pytest.raises(TypeError, match="uint8.*int64"):
         from_uint8(np.zeros(3, dtype=np.int64))
+
+
+@pytest.mark.parametrize("images", [[0.5], 0.5, None, "images"])
+def test_what_is_no_array_is_refused_by_name(images):
+    with pytest.raises(TypeError, match=f"images must be .* floats .* got {type(images).__name__}"):
+        to_uint8(images)
+    with pytest.raises(TypeError, match=f"images must be .* uint8 levels, got {type(images).__name__}"):
+        from_uint8(images)
+
+
+@pytest.mark.parametrize(
+    "low, high, hint", [(-1, 1, r"map \[-1, 1\] to"), (0, 255, "divide by 255"), (0, 9, "divide"), (-3, 1, "range$")]
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.longdouble, torch.float16, torch.float32])
+def test_images_of_another_range_are_refused_with_a_hint(low, high, hint, kind):
+    levels = torch.linspace(low, high, 99)
+    images = levels.to(kind) if isinstance(kind, torch.dtype) else levels.numpy().astype(kind)
+    with pytest.raises(ValueError, match=f"got {low} to {high}: .*{hint}"):
+        to_uint8(images)
+
+
+def test_floats_of_any_precision_become_levels():
+    for kind in (np.float16, np.float32, np.float64, np.longdouble):
+        assert to_uint8(np.array([[0, 0.5, 1]], kind)).tolist() == [[0, 128, 255]]
+    with pytest.raises(ValueError, match="inf"):
+        to_uint8(np.array([1e300]))
+    with pytest.raises(TypeError, match="complex"):
+        to_uint8(torch.tensor([1j]))

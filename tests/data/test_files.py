@@ -1,6 +1,7 @@
 """Listing the pictures in a folder or a zip; web pages in their place."""
 
 import os
+import tarfile
 import zipfile
 
 import numpy as np
@@ -18,7 +19,8 @@ def test_files_are_in_natural_order_without_hidden_ones(folder):
     files = Files(folder)
     assert files.pictures() == ["2.JPG", "10.jpg", "b/1.Png", "b/02.jpeg"]
     assert list(files.listing) == ["2.JPG", "10.jpg", "b/1.Png", "b/02.jpeg", "note.txt"]
-    assert files.listing["note.txt"] == (1, os.stat(folder / "note.txt").st_mtime_ns)
+    status = os.stat(folder / "note.txt")
+    assert files.listing["note.txt"] == (1, status.st_mtime_ns, status.st_ctime_ns) and files.hidden == 3
 
 
 def test_natural_order_holds_for_names_that_mix_numbers_and_words():
@@ -92,3 +94,115 @@ def test_web_pages_are_recognised(page):
 @pytest.mark.parametrize("content", [b"", b"202599\n5_o_Clock", b"\xff\xd8\xff\xe0", b"\x89PNG", b"[]"])
 def test_other_content_is_no_web_page(content):
     assert not is_html(content)
+
+
+def raw_zip(path, names, content=b"x"):
+    """Write a zip whose entries have names as other systems write them."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            info = zipfile.ZipInfo("x")
+            info.filename = info.orig_filename = name
+            file.writestr(info, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["faces\\a\\1.jpg", "faces\\2.jpg", "__MACOSX\\faces\\._1.jpg"], ["faces/2.jpg", "faces/a/1.jpg"]),
+        (["./a/1.jpg", "./2.jpg", "./"], ["2.jpg", "a/1.jpg"]),
+        (["/data/1.jpg", "/data//2.jpg"], ["data/1.jpg", "data/2.jpg"]),
+        (["C:\\pictures\\1.jpg"], ["pictures/1.jpg"]),
+        (["a\\b.jpg", "c/d.jpg"], ["a\\b.jpg", "c/d.jpg"]),  # a backslash in a name, on Linux
+    ],
+)
+def test_names_in_zips_of_other_systems(folder, names, listed):
+    files = Files(raw_zip(folder / "set.zip", names))
+    assert files.pictures() == listed
+    for path in listed:
+        assert files.open(path).read() == b"x"
+
+
+def test_names_in_zips_of_macos_are_utf8_without_saying_so(folder):
+    decomposed = "cafe\u0301.jpg"  # as macOS writes é
+    path = raw_zip(folder / "set.zip", ["cafeXX.jpg"])
+    path.write_bytes(path.read_bytes().replace(b"cafeXX.jpg", decomposed.encode()))
+    assert list(Files(path).listing) == [decomposed] and Files(path).open(decomposed).read() == b"x"
+    assert ids_of(Files(path).pictures()) == ["caf\u00e9"]
+
+
+def test_system_folders_are_hidden_and_counted(folder):
+    names = ("@eaDir/0.jpg/SYNO_M.jpg", "#recycle/9.jpg", "$RECYCLE.BIN/S-1/$R1.jpg", "lost+found/1.jpg", "a/@eaDir/1")
+    for name in ("0.jpg", "System Volume Information/2.jpg", ".Trash/3.jpg", "a/#1.jpg", *names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    files = Files(folder)
+    assert files.pictures() == ["0.jpg", "a/#1.jpg"] and files.hidden == 7
+
+
+def test_a_folder_inside_that_cannot_be_listed_is_noted(folder, monkeypatch):
+    draw(folder / "open" / "1.png"), draw(folder / "closed" / "2.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    files = Files(folder)
+    assert files.pictures() == ["open/1.png"] and files.unreadable == {"closed/": "Permission denied"}
+
+
+def test_pictures_that_are_not_read_are_counted(folder):
+    for name in ("1.jpg", "2.JFIF", "3.jpe", "4.avif", "5.heic", "6.HEIC", "7.jxl", "note.txt", "README"):
+        (folder / name).write_bytes(b"x")
+    for name in ("8", "9.upload", "10.upload"):  # no or an unknown extension, but pictures
+        draw(folder / "picture.png")
+        (folder / "picture.png").rename(folder / name)
+    files = Files(folder)
+    assert files.pictures() == ["1.jpg", "2.JFIF", "3.jpe", "4.avif"]
+    assert files.left_out() == {".heic": 2, ".jxl": 1, "": 2, ".upload": 2}
+
+
+def test_ids_do_not_depend_on_how_a_system_spells_letters():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    assert ids_of([f"{decomposed}/1.jpg"]) == ids_of([f"{composed}/1.jpg"]) == [f"{composed}/1"]
+    both = [f"{composed}.jpg", f"{decomposed}.jpg", f"{composed}.jpg.png"]
+    assert len(set(ids_of(both))) == 3
+    assert natural_key(f"{decomposed}9") < natural_key(f"{composed}10") < natural_key(f"{decomposed}" + "1" * 9999)
+    undecodable = os.fsdecode(b"caf\xe9.jpg")
+    assert ids_of([undecodable]) == [undecodable[:-4]]
+
+
+def test_a_file_changed_in_place_is_another_even_with_its_old_time(folder):
+    path = draw(folder / "1.bmp")
+    before, status = Files(folder).digest(["1.bmp"]), os.stat(path)
+    draw(path, BLUE)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert os.stat(path).st_mtime_ns == status.st_mtime_ns and os.stat(path).st_size == status.st_size
+    assert Files(folder).digest(["1.bmp"]) != before
+
+
+def test_files_are_read_up_to_a_limit_and_large_entries_in_pieces(folder, monkeypatch):
+    (folder / "list.txt").write_bytes(b"12345")
+    assert Files(folder).read("list.txt", 5) == b"12345"
+    with pytest.raises(ValueError, match="5 bytes, more than the 4 "):
+        Files(folder).read("list.txt", 4)
+    monkeypatch.setattr("pivq.data.files.READ_WHOLE", 4)
+    archive = Files(raw_zip(folder / "set.zip", ["1.jpg"], b"12345"))
+    with archive.open("1.jpg") as file:
+        assert isinstance(file, zipfile.ZipExtFile) and file.read() == b"12345"
+
+
+def test_what_was_given_in_place_of_a_folder_is_said(folder):
+    picture = draw(folder / "me.jpg")
+    with pytest.raises(ValueError, match="me.jpg: one picture is not a data set: give the folder that holds it"):
+        Files(picture)
+    with tarfile.open(folder / "set.tar.gz", "w:gz") as file:
+        file.add(picture, "me.jpg")
+    with pytest.raises(ValueError, match="set.tar.gz: an archive of a kind that is not read: unpack it"):
+        Files(folder / "set.tar.gz")
+    (folder / "set.zip").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ValueError, match="set.zip: a Git LFS pointer.*git lfs pull"):
+        Files(folder / "set.zip")

@@ -1,4 +1,4 @@
-"""CelebA's tables and FFHQ's attribute files, good ones and the ways in which they are broken."""
+"""FFHQ's attribute files, good ones and the ways in which they are broken; joining labels with images."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pivq.data import labels
+from pivq.data import labels, lists
 from pivq.data.files import Files
 
 HTML = "<!DOCTYPE html><html><title>Quota exceeded</title></html>"
@@ -24,79 +24,7 @@ CELEBA = """3
 
 def celeba(folder: Path, text: str, name: str = "list_attr_celeba.txt") -> pd.DataFrame:
     (folder / name).write_text(text)
-    return labels.read_celeba_attributes(Files(folder), name)
-
-
-def partition(folder: Path, text: str, name: str = "list_eval_partition.txt") -> pd.Series:
-    (folder / name).write_text(text)
-    return labels.read_celeba_partition(Files(folder), name)
-
-
-# --- CelebA -----------------------------------------------------------------------------------------------------------
-
-
-def test_celeba_rows_with_uneven_spaces(tmp_path):
-    frame = celeba(tmp_path, CELEBA)
-    assert list(frame) == ["5_o_Clock_Shadow", "Male", "Smiling"] and frame.index.name == "id"
-    assert frame.index.tolist() == ["000001", "000002", "000010"]
-    assert frame.to_numpy(int).tolist() == [[0, 1, 1], [1, 0, 1], [0, 0, 0]]
-    assert set(frame.dtypes.astype(str)) == {"Int8"}
-    assert celeba(tmp_path, "\ufeff" + CELEBA.replace("\n", "\r\n")).equals(frame)
-    assert celeba(tmp_path, CELEBA.removeprefix("3\n")).equals(frame)
-
-
-def test_the_comma_separated_copy_says_the_same(tmp_path):
-    text = "image_id,5_o_Clock_Shadow,Male,Smiling\n000001.jpg,-1,1,1\n000002.jpg, 1,-1,1\n000010.jpg,-1,-1,-1\n"
-    assert celeba(tmp_path, text, "list_attr_celeba.csv").equals(celeba(tmp_path, CELEBA))
-
-
-def test_a_wrong_count_is_said_with_both_numbers(tmp_path):
-    with pytest.warns(UserWarning, match="declares 202599 rows in its first line but has 3"):
-        assert len(celeba(tmp_path, CELEBA.replace("3\n", "202599\n", 1))) == 3
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (HTML, "list_attr_celeba.txt: this is an HTML page, probably a download-quota page"),
-        ("", "list_attr_celeba.txt is empty"),
-        (CELEBA.replace("000010.jpg -1 -1 -1", "000010.jpg -1"), "1 of 3 rows .* 3 columns .* line 6 with 1"),
-        (CELEBA.replace("Male ", ""), "3 of 3 rows .* each of the 2 columns .5_o_Clock_Shadow, Smiling.*line 3 with 3"),
-        (CELEBA.replace("-1  1  1", "-1  2  1"), "line 3: '2' is not one of -1, 1"),
-        (CELEBA.replace("-1  1  1", "-1  0  1"), "line 3: '0' is not one of -1, 1"),
-        (CELEBA.replace("000002", "000001"), "1 ids occur more than once: 000001"),
-    ],
-)
-def test_broken_celeba_attributes(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        celeba(tmp_path, text)
-
-
-def test_bytes_that_are_no_text(tmp_path):
-    (tmp_path / "list_attr_celeba.txt").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ValueError, match="is not text"):
-        labels.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.txt")
-
-
-def test_celeba_partition(tmp_path):
-    expected = {"000001": "train", "000002": "validation", "000010": "heldout"}
-    assert partition(tmp_path, "000001.jpg 0\n000002.jpg  1\n000010.jpg\t2\n").to_dict() == expected
-    text = "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000010.jpg,2\n"
-    assert partition(tmp_path, text, "list_eval_partition.csv").to_dict() == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (HTML, "list_eval_partition.txt: this is an HTML page"),
-        ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
-        ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
-        ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
-    ],
-)
-def test_broken_celeba_partition(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        partition(tmp_path, text)
+    return lists.read_celeba_attributes(Files(folder), name)
 
 
 # --- FFHQ -------------------------------------------------------------------------------------------------------------
@@ -126,7 +54,7 @@ FIVE = {
 }
 
 
-def ffhq(folder: Path, faces: dict[str, list]) -> tuple[pd.DataFrame, list[str]]:
+def ffhq(folder: Path, faces: dict[str, list]) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
     (folder / "json").mkdir(exist_ok=True)
     for name, found in faces.items():
         content = found if isinstance(found, str) else json.dumps([{"faceAttributes": face} for face in found])
@@ -140,7 +68,7 @@ def row(face: dict) -> dict[str, int | None]:
 
 
 def test_the_five_files(tmp_path):
-    frame, without_face = ffhq(tmp_path, FIVE)
+    frame, without_face, _ = ffhq(tmp_path, FIVE)
     assert without_face == ["00001"] and frame.index.tolist() == ["00000", "00002", "00003", "00004"]
     assert frame["gender_male"].tolist() == [0, 1, 0, 0]  # of two faces the first
     assert frame["age_senior"].tolist() == [1, 0, 0, 0]
@@ -154,7 +82,7 @@ def test_the_five_files(tmp_path):
 
 
 def test_smile_and_happiness_are_never_both(tmp_path):
-    frame, _ = ffhq(tmp_path, FIVE)
+    frame, *_ = ffhq(tmp_path, FIVE)
     assert [name for name in frame if "happ" in name or "smil" in name] == ["is_happy"]
     assert row(FACE | {"smile": 0.0})["is_happy"] == 1 and len(labels.RULES) == 15
     assert all("predicted" in meaning for meaning in labels.FFHQ_MEANINGS.values())
@@ -199,9 +127,41 @@ def test_thresholds(field, value, attribute, expected):
     assert row(face)[attribute] is None
 
 
+FIELDS = {
+    "gender": ["gender_male"], "age": ["age_child", "age_middle", "age_senior"], "emotion.happiness": ["is_happy"],
+    "makeup.eyeMakeup": ["eye_makeup"], "makeup.lipMakeup": ["lip_makeup"], "glasses": ["glasses"],
+    "facialHair.beard": ["beard"], "facialHair.sideburns": ["sideburns"], "hair.bald": ["bald"],
+    "hair.hairColor": ["hair_black", "hair_blond", "hair_brown", "hair_gray"],
+}  # fmt: skip
+WRONG = [None, float("nan"), float("inf"), float("-inf"), -1, "", "false", "0.9", 3000, [], {}, [1], [{"color": None}]]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_a_field_without_a_usable_value_is_a_missing_label(field, value):
+    face = copy.deepcopy(FACE)
+    *outer, last = field.split(".")
+    (face[outer[0]] if outer else face)[last] = value
+    face = json.loads(json.dumps(face))
+    for name, label in row(face).items():
+        assert (label is None) == (name in FIELDS[field]), name
+
+
+@pytest.mark.parametrize(("colour", "confidence"), [("black", float("nan")), ("black", "high"), (None, 0.9), (7, 0.9)])
+def test_a_hair_colour_without_a_usable_confidence_makes_no_label(colour, confidence):
+    colours = [{"color": "brown", "confidence": 0.5}, {"color": colour, "confidence": confidence}]
+    labels_of = row(FACE | {"hair": {"bald": 0.1, "hairColor": colours}})
+    assert [labels_of[f"hair_{name}"] for name in ("black", "blond", "brown", "gray")] == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ('[{"faceAttributes": "none"}]', "json/00002.json: no 'faceAttributes' in it"),
+        ('[{"faceAttributes": [1]}]', "json/00002.json: no 'faceAttributes' in it"),
+        ("[" * 100_000, "json/00002.json: maximum recursion depth exceeded"),
+        ("[" + "1" * 5000 + "]", "json/00002.json: Exceeds the limit"),
+        ("[" + " " * 1_000_000 + "]", "json/00002.json: 1,000,002 bytes, more than the 1,000,000"),
         ("[{", "json/00002.json: "),
         (HTML, "json/00002.json: this is an HTML page"),
         ('{"faces": 1}', "json/00002.json: expected a list of faces, got dict"),
@@ -211,22 +171,16 @@ def test_thresholds(field, value, attribute, expected):
     ],
 )
 def test_malformed_files_are_named(tmp_path, content, message):
-    with pytest.raises(ValueError, match="1 of 5 attribute files") as error:
-        ffhq(tmp_path, FIVE | {"00002": content})
-    assert message in str(error.value)
-
-
-def test_all_malformed_files_are_in_one_report(tmp_path):
-    with pytest.raises(ValueError, match="2 of 5 attribute files") as error:
-        ffhq(tmp_path, FIVE | {"00000": "{", "00003": ""})
-    assert "json/00000.json" in str(error.value) and "json/00003.json" in str(error.value)
+    frame, without_face, broken = ffhq(tmp_path, FIVE | {"00002": content})
+    assert [f"{path}: {reason}"[: len(message)] for path, reason in broken.items()] == [message]
+    assert frame.index.tolist() == ["00000", "00003", "00004"] and without_face == ["00001"]
 
 
 # --- Joining ----------------------------------------------------------------------------------------------------------
 
 
 def test_labels_are_joined_by_id_in_any_order(tmp_path):
-    frame, _ = ffhq(tmp_path, FIVE)
+    frame, *_ = ffhq(tmp_path, FIVE)
     ids = ["00004", "00002", "00000", "00003"]
     with warnings.catch_warnings(action="error"):
         joined = labels.join_by_id(frame, ids, "some labels")
@@ -244,8 +198,20 @@ def test_rows_and_images_without_counterpart_are_counted(tmp_path):
     )
     assert [str(warning.message) for warning in caught] == [message]
     assert joined["Smiling"].tolist()[::2] == [0, 1] and joined.loc["000007"].isna().all()
-    with pytest.raises(ValueError, match="no row of list.txt .* its first id is 000001, that of the images is 1"):
-        labels.join_by_id(frame, ["1", "2"], "list.txt")
+    with pytest.raises(ValueError, match="no row of list.txt .* its first id is 000001, that of the images is a1"):
+        labels.join_by_id(frame, ["a1", "b2"], "list.txt")
+
+
+def test_ids_that_are_numbers_are_compared_as_numbers_where_all_fit(tmp_path):
+    frame = celeba(tmp_path, CELEBA)
+    for ids in (["1", "10", "2"], ["img_000001", "img_000010", "img_000002"]):
+        with pytest.warns(UserWarning, match=f"list.txt: ids are compared as numbers, 000001 with {ids[0]}"):
+            joined = labels.join_by_id(frame, ids, "list.txt")
+        assert joined.index.tolist() == ids and joined["Male"].tolist() == [1, 0, 0]
+    for ids in (["0", "1", "2"], ["00001", "00002", "00010"], ["1", "01"], ["1", "2", "x"]):  # of other sets
+        with pytest.raises(ValueError, match="no row of list.txt belongs to an image"):
+            labels.join_by_id(frame, ids, "list.txt")
+    assert labels.numbers_of(["a1", "b2", "b03", "x", "b" + "9" * 5000]) == [None, 2, 3, None, None]
 
 
 def test_counts_of_labels():

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.usefixtures("root")
         ({"name_or_dir": "avatar"}, "unknown data set 'avatar', and no such folder or zip; did you mean avatars\\?"),
         ({"name_or_dir": "celebhq"}, "unknown data set 'celebhq', .*; did you mean celebahq\\?"),
         ({"name_or_dir": Path("/some/where")}, "'/some/where', .*; known: avatars, celeba, celebahq, ffhq$"),
+        ({"name_or_dir": ""}, 'the name of the data set is "", perhaps from a variable that is not set'),
+        ({"name_or_dir": "  "}, 'the name of the data set is ""'),
         ({"name_or_dir": "no/such/folder"}, "'no/such/folder', and no such folder or zip; known: avatars"),
         ({"split": "held-out"}, "unknown split 'held-out'; did you mean heldout\\?"),
         ({"split": "test"}, "unknown split 'test'; known: train, heldout$"),

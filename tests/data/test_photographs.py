@@ -1,0 +1,192 @@
+"""What is said of a data set that is not as expected: its split, labels, what is left out, names from other systems."""
+
+import os
+import unicodedata
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+from stand_ins import draw
+
+from pivq.data import layouts, load_dataset, photographs
+from pivq.data.decoding import BadImages
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+def said(where, split: str = "all", **options) -> tuple:
+    """Load pictures of 8×8; return the data set and the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset = load_dataset(where, split, 8, **options)
+    return dataset, [str(warning.message) for warning in caught]
+
+
+def celeba(folder: Path, count: int = 20) -> Path:
+    """Write CelebA's pictures and lists, the last two for testing; return the folder of the pictures."""
+    names = [f"{i + 1:06d}.jpg" for i in range(count)]
+    for name in names:
+        draw(folder / "img_align_celeba" / name, size=(8, 8))
+    rows = "".join(f"{name} {-1 if i % 2 else 1} -1\n" for i, name in enumerate(names))
+    (folder / "list_attr_celeba.txt").write_text(f"{count}\nMale Bald\n{rows}")
+    parts = "".join(f"{name} {0 if i < count - 2 else 2}\n" for i, name in enumerate(names))
+    (folder / "list_eval_partition.txt").write_text(parts)
+    return folder / "img_align_celeba"
+
+
+def test_celeba_by_its_folder_or_zip_of_pictures_is_the_same_as_by_its_root(tmp_path):
+    pictures = celeba(tmp_path / "celeba")
+    archive = tmp_path / "celeba" / "img_align_celeba.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in pictures.iterdir():
+            file.write(path, f"img_align_celeba/{path.name}")
+    whole, nothing = said(tmp_path / "celeba", "heldout")
+    assert whole.ids == ["000019", "000020"] and not nothing
+    link = tmp_path / "link"
+    link.symlink_to(pictures)
+    for where in (pictures, archive, link, os.path.relpath(pictures)):
+        dataset, nothing = said(where, "heldout", layout="celeba")
+        assert dataset.fingerprint == whole.fingerprint and dataset.attributes.equals(whole.attributes) and not nothing
+    assert said(pictures, "heldout")[0].fingerprint == whole.fingerprint
+
+
+def test_lists_that_are_not_found_are_said_where_they_matter(tmp_path):
+    pictures = celeba(tmp_path / "celeba")
+    (tmp_path / "celeba" / "list_eval_partition.txt").unlink()
+    assert said(pictures)[1] == []  # all images: no split
+    assert "official split, list_eval_partition.txt or .csv, is not in" in said(pictures, "train")[1][0]
+    (tmp_path / "celeba" / "list_attr_celeba.txt").unlink()
+    dataset, (split, labels) = said(pictures, "train")
+    assert "a tenth is held out, by a hash of the id" in split and "the images have no labels" in labels
+    assert "list_attr_celeba.txt or .csv, are not in" in labels and dataset.attributes is None
+    assert said(pictures, "train", layout="folder")[1] == []
+
+
+@pytest.mark.parametrize("text", ["<html></html>", "", "3\nMale\n000001.jpg 5\n", "nonsense", "1\nMale\nother.jpg 1\n"])
+def test_labels_that_do_not_fit_do_not_stop_the_pictures(tmp_path, text):
+    pictures = celeba(tmp_path / "celeba")
+    (tmp_path / "celeba" / "list_attr_celeba.txt").write_text(text)
+    dataset, messages = said(pictures, "heldout")
+    assert len(dataset) == 2 and dataset.attributes is None
+    assert len(messages) == 1 and "the labels in" in messages[0] and "list_attr_celeba.txt" in messages[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["{i:05d}.png", "img{i:08d}.png", "{i}.jpg", "ffhq_{i:05d}.jpg", "{k:05d}/img{i:08d}.png"]
+)
+def test_ffhq_has_its_official_split_in_any_naming(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(layouts, "FFHQ_SIZE", 20)
+    monkeypatch.setattr(layouts, "FFHQ_TRAINING", 17)
+    for i in range(20):
+        draw(tmp_path / "set" / name.format(i=i, k=i // 10), size=(8, 8))
+    dataset, messages = said(tmp_path / "set", "heldout", layout="ffhq")
+    assert [int(name[-2:].lstrip("_")) for name in dataset.ids] == [17, 18, 19]
+    assert not [message for message in messages if "split" in message]
+    draw(tmp_path / "set" / "teaser.png", size=(8, 8))
+    more, messages = said(tmp_path / "set", "heldout", layout="ffhq")
+    assert more.ids == dataset.ids
+    assert [m for m in messages if m.startswith("1 pictures are not among FFHQ's 20 and are in no split: teaser.png")]
+
+
+def test_a_part_of_ffhq_is_said_to_have_no_official_split(tmp_path):
+    for i in range(30):
+        draw(tmp_path / "set" / f"{i:05d}.png", size=(8, 8))
+    _, messages = said(tmp_path / "set", "train")
+    assert messages[0].startswith("FFHQ's official split needs all 70,000 images, and 30 of them are there: a tenth is")
+    assert 'attribute files, json/00000.json …, are not in' in messages[1] and "--layout folder" in messages[1]
+
+
+def test_celebahq_in_two_numberings(tmp_path):
+    for part, count in (("train", 9), ("valid", 3)):
+        for i in range(count):
+            draw(tmp_path / "set" / part / f"{i}.jpg", size=(8, 8))
+    dataset, _ = said(tmp_path / "set", layout="celebahq")
+    assert len(dataset) == 12 and dataset.ids[0] == "train/0"
+    assert said(tmp_path / "set", "heldout", layout="celebahq")[0].ids == ["valid/0", "valid/1", "valid/2"]
+    (tmp_path / "set" / "CelebAMask-HQ-attribute-anno.txt").write_text("1\nMale\n0.jpg 1\n")
+    dataset, messages = said(tmp_path / "set", layout="celebahq")
+    assert dataset.attributes is None and "two pictures with the same id, train/0.jpg and valid/0.jpg" in messages[0]
+
+
+def test_labels_of_celebamask_for_other_spellings_of_the_numbers(tmp_path):
+    for i in range(12):
+        draw(tmp_path / "set" / "celeba_hq_256" / f"{i:05d}.jpg", size=(8, 8))
+    rows = "".join(f"{i}.jpg {1 if i == 7 else -1}\n" for i in range(12))
+    (tmp_path / "set" / "CelebAMask-HQ-attribute-anno.txt").write_text(f"12\nMale\n{rows}")
+    dataset, messages = said(tmp_path / "set")
+    assert dataset.attributes["Male"].sum() == dataset.attributes["Male"]["00007"] == 1
+    assert messages == ["CelebAMask-HQ-attribute-anno.txt: ids are compared as numbers, 0 with 00000"]
+
+
+def test_one_set_on_two_systems_has_one_fingerprint_and_split(tmp_path):
+    names = [f"caf\u00e9 {i}.png" for i in range(40)] + ["\u00c5/1.png"]
+    for form in ("NFC", "NFD"):
+        for name in names:
+            draw(tmp_path / form / unicodedata.normalize(form, name), (len(name), 0, 0), (8, 8))
+    with zipfile.ZipFile(tmp_path / "backslashes.zip", "w") as file:
+        for name in names:
+            info = zipfile.ZipInfo("x")
+            info.filename = info.orig_filename = name.replace("/", "\\")
+            file.writestr(info, (tmp_path / "NFC" / name).read_bytes())
+    for split in ("train", "heldout"):
+        sets = [said(tmp_path / name, split)[0] for name in ("NFC", "NFD", "backslashes.zip")]
+        assert len({dataset.fingerprint for dataset in sets}) == 1 and sets[0].ids == sets[1].ids == sets[2].ids
+
+
+def test_a_split_of_names_that_are_no_utf8(tmp_path):
+    for i in range(30):
+        path = os.fsencode(tmp_path) + b"/caf\xe9_%d.png" % i
+        draw(tmp_path / "x.png", size=(8, 8)).rename(os.fsdecode(path))
+    train, held = (said(tmp_path, split)[0] for split in ("train", "heldout"))
+    assert len(train) + len(held) == 30
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    folder = tmp_path / "set"
+    for name in ("1.png", "2.png"):
+        draw(folder / name, size=(8, 8))
+    for name in ("3.heic", "4.HEIC", "5.jxl", "ffhq_aging_labels.csv", "more.zip", "pairs.csv"):
+        (folder / name).write_bytes(b"x")
+    dataset, messages = said(folder)
+    assert len(dataset) == 2 and messages == [
+        f"3 pictures in {folder} are left out (2 .heic, 1 .jxl): convert or rename them to be read",
+        "1 archives beside the pictures are not read: more.zip, …",
+        "ffhq_aging_labels.csv is not read: labels come from the lists and files in docs/datasets.md",
+    ]
+    (folder / "1.png").unlink(), (folder / "2.png").unlink(), (folder / "more.zip").unlink()
+    with pytest.raises(ValueError, match=r"no pictures in .* .5 other files.*2 .heic, 1 .jxl"):
+        said(folder)
+
+
+def test_pictures_outside_the_folder_that_is_read_are_counted(tmp_path):
+    celeba(tmp_path / "celeba")
+    draw(tmp_path / "celeba" / "about" / "logo.png")
+    assert said(tmp_path / "celeba")[1] == [
+        "1 pictures outside the folder that celeba reads are left out: about/logo.png, …"
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_reported_or_left_out(tmp_path, monkeypatch):
+    for name in ("1.png", "closed/2.png"):
+        draw(tmp_path / "set" / name, size=(8, 8))
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(BadImages, match="1 folders in .* cannot be read:\n  closed/: Permission denied"):
+        said(tmp_path / "set")
+    dataset, messages = said(tmp_path / "set", on_error="skip")
+    assert dataset.ids == ["1"]
+    assert messages == ["the folder closed/ cannot be read and is left out: Permission denied"]
+
+
+def test_reading_decodes_nothing(tmp_path, monkeypatch):
+    celeba(tmp_path / "celeba")
+    monkeypatch.setattr(photographs, "decode_once", lambda *_: pytest.fail("decoded"))
+    _, layout, reading = photographs.read(tmp_path / "celeba", None, 8)
+    assert layout == "celeba" and reading.split_by == "the official split, list_eval_partition.txt"

@@ -1,0 +1,66 @@
+"""Numbers of one seed, data set or run are never judged as those of another."""
+
+import json
+import shutil
+
+import pytest
+
+from pivq.commands.run_all import main
+
+MADE = ["04_capacity", "05_interpolation", "06_sample_quality", "07_probing"]
+PARAMETERS = 'profile = "quick"\nseed = 0\ndata = ""\nforce = False'
+SETTINGS = "from pivq.config import load_config\nconfig = load_config(profile, seed, data)"
+
+
+@pytest.fixture
+def run(write_notebook, tmp_path, monkeypatch, capsys):
+    """Return a function that runs stand-ins of the notebooks that leave numbers (each, the seed) and judge them."""
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    for name in MADE:
+        save = f"from pivq.figures.artefacts import save_json\nsave_json({{'number': seed}}, {name[3:]!r}, config)"
+        folder = write_notebook(name, SETTINGS, save, parameters=PARAMETERS)
+    judge = "from pivq.verdict import load_facts\nfacts = load_facts(config)"
+    judge += f"\nassert all(facts[name[3:]]['number'] == seed for name in {MADE})"
+    write_notebook("08_verdict", SETTINGS, judge, parameters=PARAMETERS)
+
+    def call(*argv: str):
+        status = main(["--profile", "smoke", *argv], folder)
+        return status, capsys.readouterr().out
+
+    return call
+
+
+def test_another_seed_or_data_never_gets_the_numbers_of_this_run(run, tmp_path):
+    assert run()[0] == 0
+    figures = tmp_path / "figures"
+    before = {path: path.read_bytes() for path in (figures / "smoke").iterdir()}
+
+    status, said = run("--seed", "1", "--only", "08")
+    assert status == 1
+    (line,) = [line for line in said.splitlines() if line.startswith("FileNotFoundError")]
+    missing = figures / "smoke-seed1" / "capacity.json"
+    command = "./run_all.sh --profile smoke --seed 1 --only 04"
+    assert line == f"FileNotFoundError: {missing} is missing: run notebook 04_capacity first ({command})"
+
+    assert run("--seed", "1")[0] == 0
+    assert {path: path.read_bytes() for path in (figures / "smoke").iterdir()} == before
+    assert sorted(path.name for path in (tmp_path / "results" / "smoke").iterdir()) == ["notebooks", "notebooks-seed1"]
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    status, said = run("--data", str(pictures), "--only", "08")
+    assert status == 1 and "was made from dataset avatars" in said and f"--data {pictures} --only 04" in said
+
+
+def test_numbers_that_were_copied_or_changed_are_refused(run, tmp_path):
+    assert run()[0] == 0
+    figures = tmp_path / "figures"
+    shutil.copytree(figures / "smoke", figures / "smoke-seed1")
+    status, said = run("--seed", "1", "--only", "08")
+    assert status == 1 and "capacity.json was made from seed 0" in said and "--seed 1 --only 04" in said
+
+    probing = figures / "smoke" / "probing.json"
+    values = json.loads(probing.read_text())
+    probing.write_text(json.dumps(values | {"runs": values["runs"] | {"nearest": "00000000"}}))
+    status, said = run("--only", "08")
+    assert status == 1 and "probing.json was made from runs" in said and "--seed 0 --only 07" in said
