@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Regenerate every figure and table of the paper: ./run_all.sh --help
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started as `sh run_all.sh`
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
+source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/setup_env.sh"
 
 find_python
 # A mistyped argument is answered before anything is installed.
 for argument in "$@"; do
-  case $argument in -h | --help) exec "$python" -m pivq.commands.run_all --help ;; esac
+  case $argument in -h | --help) exec "$python" -P -m pivq.commands.run_all --help ;; esac
 done
-"$python" -m pivq.commands.run_all --check-only "$@"
+"$python" -P -m pivq.commands.run_all --check-only "$@"
 set_up_environment notebooks
-exec "$python" -m pivq.commands.run_all "$@"
+exec "$python" -P -m pivq.commands.run_all "$@"

@@ -1,12 +1,15 @@
 # The one set-up, sourced by run_all.sh and run_tests.sh: it leaves the interpreter to use in $python. An active
 # environment that has what is needed is used as it is; otherwise .venv is made, in this folder and nowhere else.
+# Every interpreter is started with -P: no file of the current folder is taken for a module.
 # shellcheck shell=bash
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null && pwd)"
 venv="$root/.venv"
 log="$venv/install.log"
 stamp="$venv/installed" # written last, so that an interrupted installation is resumed
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+# An empty part of PYTHONPATH would be the current folder.
+PYTHONPATH="$(tr -s : <<<"$root:${PYTHONPATH:-}")"
+export PYTHONPATH="${PYTHONPATH%:}"
 
 fail() {
   printf '%s\n' "${0##*/}: error: $1" "${@:2}" >&2
@@ -18,14 +21,14 @@ find_python() {
   local name
   for name in python python3 python3.11 python3.12 python3.13 python3.14; do
     python="$(command -v "$name")" || continue
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
+    "$python" -P -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
   done
   fail "Python 3.11 or newer is needed. Found: $(python3 --version 2>/dev/null || echo none)."
 }
 
 # True if $python has what pyproject.toml asks for, with the extras named. For .venv only the stamp says that.
 has_requirements() {
-  "$python" - "$root" "$@" 2>/dev/null <<'PYTHON'
+  "$python" -P - "$root" "$@" 2>/dev/null <<'PYTHON'
 import sys
 import tomllib
 from importlib.metadata import version
@@ -46,7 +49,7 @@ set_up_environment() {
   has_requirements "$@" && return
   local wanted
   wanted="$root $(cksum <"$root/requirements.lock")"
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -P -c '' 2>/dev/null; then
     install_requirements
     echo "$wanted" >"$stamp"
   fi
@@ -55,8 +58,8 @@ set_up_environment() {
 
 install_requirements() {
   rm -f "$stamp"
-  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    "$python" -m venv --clear "$venv" ||
+  if ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
+    "$python" -P -m venv --clear "$venv" ||
       fail "could not make $venv with $python: is the disk full, or, on Debian and Ubuntu, python3-venv not installed?"
   fi
   echo "Installing into .venv: up to 6 GB, several minutes (log: $log) …"
@@ -67,7 +70,7 @@ install_requirements() {
 }
 
 pip_install() {
-  env -u PYTHONPATH "$venv/bin/python" -m pip install --progress-bar off --no-input "$@" >>"$log" 2>&1 && return
+  env -u PYTHONPATH "$venv/bin/python" -P -m pip install --progress-bar off --no-input "$@" >>"$log" 2>&1 && return
   if grep -qi 'no space left' "$log"; then
     fail "no space left while installing: about 6 GB are needed at $venv, and some in the temporary folder."
   fi

@@ -1,16 +1,19 @@
 """Judge each checkable number or claim of the paper by ours: `reproduced`, `differs` or `needs paper-scale data`.
 
-Our numbers come from the JSON files that the notebooks leave in `figures/<profile>/`, so no number is typed in.
+Our numbers come from the JSON files that the notebooks leave in `figures/<profile>/`; none is typed in. Those of
+another seed, profile, data set or run are refused; only ablations may be of another profile.
 """
 
-import json
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from pivq import paper
 from pivq.capacity import matching_bits, multiset_bits, nearest_bits, positional_bits
 from pivq.config import Config
+from pivq.storage.origin import origin, other_origin
 from pivq.storage.paths import ablations_file, figures_dir
+from pivq.storage.writing import read_json
 
 CLOSE = 0.1  # relative difference up to which a score of the paper's own experiment is reproduced; assumption
 REPRODUCED, DIFFERS, NEEDS_SCALE = "reproduced", "differs", "needs paper-scale data"
@@ -54,22 +57,24 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> dict[st
     """Return the numbers that the notebooks left, by file name, and `config`.
 
     Args:
-        config: of the profile.
+        config: the numbers must be of this configuration.
         names: which of `SOURCES`; all by default.
 
     Raises:
         FileNotFoundError: a file is missing; names the notebook that makes it.
+        ValueError: a file is damaged, was made from something else, or does not say from what; the same.
     """
     facts: dict[str, Any] = {"config": config}
+    place, data = (config.profile, config.seed), f" --data {shlex.quote(config.data)}" if config.data else ""
     for name in names:
-        notebook, own = SOURCES[name], figures_dir(config.profile) / f"{name}.json"
-        path = ablations_file(config.profile) if name == "ablations" else own
+        own, notebook = figures_dir(*place) / f"{name}.json", SOURCES[name]
+        path = ablations_file(*place) if name == "ablations" else own
+        command = f"./run_all.sh --profile {config.profile} --seed {config.seed}{data} --only {notebook[:2]}"
         if not path.exists():
-            raise FileNotFoundError(
-                f"{path} is missing: run notebook {notebook} first "
-                f"(./run_all.sh --profile {config.profile} --only {notebook[:2]})"
-            )
-        facts[name] = json.loads(path.read_text())
+            raise FileNotFoundError(f"{path} is missing: run notebook {notebook} first ({command})")
+        facts[name] = read_json(path)
+        if name != "ablations" and (other := other_origin(facts[name], config)):
+            raise ValueError(f"{path} was made from {other}: run notebook {notebook} first ({command})")
     return facts
 
 
@@ -263,17 +268,23 @@ def _path_count(facts: dict, claim: paper.Claim) -> Outcome:
 def _quantized_from_start(facts: dict, claim: paper.Claim) -> Outcome:
     rows = {row["variation"]: row for row in facts["ablations"]["rows"]}
     at_once, usual = rows["quantized from the start"]["PSNR (dB)"], rows["as trained"]["PSNR (dB)"]
-    steps, profile = facts["ablations"]["steps"], facts["ablations"]["profile"]
-    why = f"Otherwise equal runs of {steps:,} steps, profile {profile}; notebook 03 shows the pictures."
+    steps, origin_of = facts["ablations"]["steps"], _ablations_of(facts)
+    why = f"Otherwise equal runs of {steps:,} steps, {origin_of}; notebook 03 shows the pictures."
     return f"{at_once:.1f} dB against {usual:.1f} dB with delay", _holds(usual - at_once > 3), why
+
+
+def _ablations_of(facts: dict) -> str:
+    """Say of which profile the ablations are, and of which data and seed if these are not the run's."""
+    made, own = facts["ablations"], origin(facts["config"])
+    other = [f", {fact} {made[fact]}" for fact in ("dataset", "seed") if made.get(fact, own[fact]) != own[fact]]
+    return f"profile {made['profile']}" + "".join(other)
 
 
 @judges("repeated_initialisation")
 def _repeated_initialisation(facts: dict, claim: paper.Claim) -> Outcome:
     rows = {row["variation"]: row for row in facts["ablations"]["rows"]}
     once, usual = rows["one initialisation"]["codes in use"], rows["as trained"]["codes in use"]
-    profile = facts["ablations"]["profile"]
-    why = f"Codes in use over the training images; several fits against one, profile {profile}, one seed."
+    why = f"Codes in use over the training images; several fits against one, {_ablations_of(facts)}, one seed."
     return f"{usual} codes in use against {once}", _holds(usual > once), why
 
 

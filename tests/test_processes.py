@@ -65,7 +65,8 @@ def keep():
 trainer.optimizer.step = keep
 {before}
 trainer.fit()
-torch.save({{"losses": logged, "gradients": gradients, "rows": (trainer.rows.start, trainer.rows.stop),
+rows = trainer.processes.rows
+torch.save({{"losses": logged, "gradients": gradients, "rows": (rows.start, rows.stop),
     "model": trainer.model.state_dict(), "ema": trainer.ema.state_dict(),
     "discriminator": trainer.discriminator.state_dict(), "history": list(trainer.history.latents),
     "skipped": trainer.skipped, "seen": sorted(seen)}}, {folder!r} + f"/rank{{rank}}.pt")
@@ -185,10 +186,10 @@ import torch
 torch.set_num_threads(1)
 from conftest import make_tiny_config
 from stand_ins import Perceptual, make_split
-from pivq.runs import callbacks, splits, training
+from pivq.runs import branching, callbacks, splits, training
 callbacks.LOG_EVERY = 2
 splits.load_split = make_split
-training.load_perceptual = lambda name: Perceptual()
+branching.load_perceptual = lambda name: Perceptual()
 make_trainer = training.make_trainer
 
 def in_double(*of):
@@ -219,7 +220,7 @@ def test_a_whole_run_of_two_processes_is_written_once_and_is_that_of_one(tmp_pat
         command = [sys.executable, *launcher, str(script)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("going on from step 3 of 8") == 1
+        assert done.stdout.count("resuming from step 3 of 8") == 1
         monkeypatch.setenv("PIVQ_ROOT", str(root))
         config = make_tiny_config()
         runs.append((load_checkpoint(run_dir(config, "nearest") / "checkpoint.pt"), find_run(config, "nearest").log()))

@@ -6,7 +6,17 @@ import pytest
 
 from pivq import paper
 from pivq.config import load_config
-from pivq.verdict import DIFFERS, NEEDS_SCALE, REPRODUCED, RULES, SOURCES, judge, judges, load_facts
+from pivq.storage.origin import origin
+from pivq.verdict import (
+    DIFFERS,
+    NEEDS_SCALE,
+    REPRODUCED,
+    RULES,
+    SOURCES,
+    judge,
+    judges,
+    load_facts,
+)
 
 
 def model(codes, bits, share=0.99):
@@ -149,11 +159,58 @@ def test_a_missing_file_names_its_notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     folder = tmp_path / "figures" / "smoke"
     folder.mkdir(parents=True)
-    for name in SOURCES:
-        (folder / f"{name}.json").write_text(json.dumps({"from": name}))
     config = load_config("smoke")
-    assert load_facts(config)["capacity"] == {"from": "capacity"}
+    for name in SOURCES:
+        (folder / f"{name}.json").write_text(json.dumps({"from": name} | origin(config)))
+    assert load_facts(config)["capacity"] == {"from": "capacity"} | origin(config)
     (folder / "capacity.json").unlink()
-    with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first"):
+    with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first .*--profile smoke --seed 0 --only 04"):
         load_facts(config)
-    assert load_facts(config, ["probing"]) == {"config": config, "probing": {"from": "probing"}}
+    assert load_facts(config, ["probing"]) == {"config": config, "probing": {"from": "probing"} | origin(config)}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"seed": 1}, "was made from seed 1, not from seed 0"),
+        ({"profile": "quick"}, "was made from profile quick, not from profile smoke"),
+        ({"dataset": "folder"}, "was made from dataset folder, not from dataset avatars"),
+        ({"runs": {"matching": "0", "nearest": "1"}}, "was made from runs {'matching': '0', 'nearest': '1'}, not from"),
+        ({"runs": None}, "was made from runs None"),
+        (None, "was made from profile not noted, dataset not noted, seed not noted, runs not noted, not from"),
+    ],
+)
+@pytest.mark.parametrize("name", ["capacity", "interpolation", "sample_quality", "probing"])
+def test_numbers_of_something_else_are_refused(tmp_path, monkeypatch, name, change, said):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    config = load_config("smoke")
+    path = tmp_path / "figures" / "smoke" / f"{name}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"a": 1} | ({} if change is None else origin(config) | change)))
+    with pytest.raises(ValueError) as refused:
+        load_facts(config, [name])
+    assert f"{path} {said}" in str(refused.value) and "\n" not in str(refused.value)
+    assert f"run notebook {SOURCES[name]} first" in str(refused.value)
+    path.write_text("[1")
+    with pytest.raises(ValueError, match=f"{name}.json is damaged"):
+        load_facts(config, [name])
+
+
+def test_another_seed_finds_nothing_of_this_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    for name in SOURCES:
+        path = tmp_path / "figures" / "smoke" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(origin(load_config("smoke"))))
+    with pytest.raises(FileNotFoundError, match="smoke-seed1.capacity.json is missing.*--seed 1 --only 04"):
+        load_facts(load_config("smoke", seed=1))
+    with pytest.raises(FileNotFoundError, match="--data 'my pictures' --only 07"):
+        load_facts(load_config("folder", data="my pictures"), ["probing"])
+
+
+def test_ablations_of_another_seed_or_data_are_called_so(facts):
+    facts["ablations"] |= {"dataset": "avatars", "seed": 0}
+    assert ", profile quick, one seed" in by_id(facts)["repeated_initialisation"].why
+    facts["ablations"] |= {"dataset": "celeba", "seed": 4}
+    assert ", profile quick, dataset celeba, seed 4, one seed" in by_id(facts)["repeated_initialisation"].why
+    assert "profile quick, dataset celeba, seed 4" in by_id(facts)["quantized_from_start"].why

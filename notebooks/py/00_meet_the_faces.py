@@ -65,6 +65,7 @@ from pivq.figures.artefacts import save_figure, save_table
 from pivq.figures.charts import plot_attributes
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
+from pivq.figures.tables import escape, styled
 from pivq.losses import psnr
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
@@ -81,14 +82,14 @@ use_style()
 # %%
 train = load_split(config, "train")
 heldout = load_split(config, "heldout")
-display(Markdown(f"`{train}`  \n`{heldout}`"))
+display(Markdown(f"{escape(str(train))}  \n{escape(str(heldout))}"))
 
 # %% [markdown]
 # Here is a first look at the training set.
 
 # %%
 figure = plot_images(train.images[:48], columns=12)
-save_figure(figure, "faces", profile, caption(config, note="the first 48 faces of the training set"));
+save_figure(figure, "faces", config, caption(config, note="the first 48 faces of the training set"));
 
 # %% [markdown]
 # **What to look at.** Is everything in the same place in every picture? In aligned faces, eyes and mouth keep their height, and the face fills the frame. What varies is *what* is there.
@@ -115,7 +116,7 @@ plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
 # %%
 images = from_uint8(heldout.images[:2000])
-error, decibels = float((images - mean).abs().mean()), float(psnr(images, mean).mean())
+error, decibels = float((images - mean).abs().mean()), float(psnr(images, mean.expand_as(images)).mean())
 display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."))
 
 # %% [markdown]
@@ -149,8 +150,8 @@ if train.attributes is not None:
             "missing": train.attributes.isna().mean().to_numpy(float),
         }
     )
-    save_table(table, "attributes", profile, caption(config, note="shares of the images; missing: cannot be seen"))
-    display(table.style.format({name: "{:.1%}" for name in ("training", "held out", "missing")}).hide(axis="index"))
+    save_table(table, "attributes", config, caption(config, note="shares of the images; missing: cannot be seen"))
+    display(styled(table, {name: "{:.1%}" for name in ("training", "held out", "missing")}))
 
 # %% [markdown]
 # The next table has counts, for both sets together: how many positives and negatives a probe of an attribute can use, and how many images it leaves out because the label is missing.
@@ -165,7 +166,7 @@ if train.attributes is not None:
 # %%
 if train.attributes is not None:
     figure = plot_attributes(train.attributes, heldout.attributes)
-    save_figure(figure, "attributes", profile, caption(config))
+    save_figure(figure, "attributes", config, caption(config))
 
 # %% [markdown]
 # **What to look at.** Where bars and dots agree, the two sets are alike. An attribute that is very rare, or very common, gives a probe little to learn from. The next cell names the rarest and the most common one.
@@ -175,7 +176,8 @@ if train.attributes is not None:
     shares = train.attributes.mean().astype(float)
     rarest, commonest = shares.idxmin(), shares.idxmax()
     display(Markdown(
-        f"{len(shares)} attributes, from {shares[rarest]:.1%} (`{rarest}`) to {shares[commonest]:.1%} (`{commonest}`)."
+        f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest)}) "
+        f"to {shares[commonest]:.1%} ({escape(commonest)})."
     ))
 
 # %% [markdown]
@@ -207,7 +209,7 @@ if train.attributes is not None:
     upper = correlation.where(np.triu(np.ones(correlation.shape, dtype=bool), k=1)).stack()
     strongest = upper.reindex(upper.abs().sort_values(ascending=False).index)[:8]
     table = strongest.rename("correlation").rename_axis(["attribute", "and"]).reset_index()
-    display(table.style.format({"correlation": "{:+.2f}"}).hide(axis="index"))
+    display(styled(table, {"correlation": "{:+.2f}"}))
 
 # %% [markdown]
 # **What to look at.** Some correlations follow from the definitions: a bald head has no long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.

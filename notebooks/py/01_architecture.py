@@ -88,7 +88,7 @@ images = torch.stack([heldout[i] for i in range(8)])
 
 # %%
 figure = draw_architecture(config.model, image=as_pixels(images)[0])
-save_figure(figure, "fig2_architecture", profile, caption(config));
+save_figure(figure, "fig2_architecture", config, caption(config));
 
 # %% [markdown]
 # **What to look at.** Follow the numbers in the squares: a number means that the token knows its place.
@@ -133,7 +133,7 @@ total = sum(sizes.values())
 assert sum(counts.values()) == total, "a parameter belongs to no part"
 table = pd.DataFrame({"part": [*counts, "all"], "parameters": [*counts.values(), total]})
 table["share"] = [f"{count / total:.1%}" for count in table["parameters"]]
-save_table(table, "parameters", profile, caption(config))
+save_table(table, "parameters", config, caption(config))
 display(table.style.format({"parameters": "{:,}"}).hide(axis="index"))
 
 # %% [markdown]

@@ -131,7 +131,7 @@ figure = draw_example(
         "matching, Eq. (3)": matched.tolist(),
     },
 )
-save_figure(figure, "matching_example", profile, "an example made up to be followed by hand");
+save_figure(figure, "matching_example", config, "an example made up to be followed by hand");
 
 # %% [markdown]
 # Here are two more examples, to try on paper first. In one there is no conflict, and matching gives the nearest codes. In the other, two latents are close together.
@@ -195,7 +195,7 @@ one = int(typical[points[typical].std(dim=1).sum(dim=1).argmax()])
 titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
 figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
 note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components"
-save_figure(figure, "fig3_matching", profile, caption(config, note=f"{note}; codes: k-means"));
+save_figure(figure, "fig3_matching", config, caption(config, note=f"{note}; codes: k-means"));
 
 # %% [markdown]
 # Here are the face and its 16 patches, in the order of the latents:
@@ -240,7 +240,7 @@ assert all((values >= optimal - 1e-4).all() for values in totals.values()), "not
 # %%
 figure = plot_totals(optimal, totals)
 note = f"{len(faces):,} faces, 16 latents, {len(codebook)} codes"
-save_figure(figure, "matching_totals", profile, caption(config, note=note))
+save_figure(figure, "matching_totals", config, caption(config, note=note))
 totals["matching"] = optimal
 table = pd.DataFrame(
     {
@@ -250,7 +250,7 @@ table = pd.DataFrame(
         "faces above the optimum": [f"{(values > optimal + 1e-4).mean():.0%}" for values in totals.values()],
     }
 )
-save_table(table, "matching_totals", profile, caption(config, note=note))
+save_table(table, "matching_totals", config, caption(config, note=note))
 display(table.style.format({"mean total distance": "{:.2f}"}).hide(axis="index"))
 
 # %% [markdown]

@@ -56,8 +56,6 @@ rerun_ablations = False
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
-import json
-
 import pandas as pd
 import torch
 from IPython.display import Image, Markdown, display
@@ -78,6 +76,7 @@ from pivq.runs.ready import check_ready
 from pivq.runs.run import discard, run_dir
 from pivq.runs.splits import load_split
 from pivq.storage.paths import ablations_file, figures_dir
+from pivq.storage.writing import read_json
 
 config = load_config(profile, seed, data, features)
 seed_everything(seed)
@@ -108,7 +107,7 @@ measures |= {"skipped_steps": "steps skipped"}
 table = summary[list(measures)].rename(columns=measures).astype(float)
 table.insert(0, "quantizer", table.index)
 note = f"{len(load_split(config, 'heldout')):,} held-out images"
-save_table(table, "training", profile, caption(config, config.train.steps, note))
+save_table(table, "training", config, caption(config, config.train.steps, note))
 display(table)
 
 # %% [markdown]
@@ -142,7 +141,7 @@ marks |= {"discriminator starts": config.train.discriminator_from_step}
 if config.train.adversarial_from_step > config.train.discriminator_from_step + 1:
     marks |= {"generator sees it": config.train.adversarial_from_step}
 figure = plot_curves({name: run.log() for name, run in runs.items()}, marks)
-save_figure(figure, "training_curves", profile, caption(config, config.train.steps));
+save_figure(figure, "training_curves", config, caption(config, config.train.steps));
 
 # %% [markdown]
 # **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes: does the loss jump? After T_q, latents and codes move towards each other through the straight-through gradient and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it should fall when the discriminator's gradient grows, so that neither side takes over. The codes in use are those of a few held-out images, so there are fewer than in the whole set.
@@ -157,7 +156,7 @@ fitted = initialisation_steps(config.train)
 before = max(step for step in pictures if step <= fitted[0])
 chosen = [before, *(step + 1 for step in fitted), max(pictures)]
 figure = plot_reconstructions(pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen})
-save_figure(figure, "at_tq", profile, caption(config, config.train.steps, f"matching, T_q = {fitted[0]:,}"));
+save_figure(figure, "at_tq", config, caption(config, config.train.steps, f"matching, T_q = {fitted[0]:,}"));
 
 # %% [markdown]
 # The table has the same in numbers, measured on held-out faces at these steps.
@@ -178,7 +177,7 @@ for name, run in runs.items():
     model = run.model()
     reconstructions[name] = model.decode(torch.from_numpy(encode_images(model, heldout)))
 figure = plot_reconstructions(heldout, reconstructions)
-save_figure(figure, "reconstructions", profile, caption(config, config.train.steps, "held-out images"));
+save_figure(figure, "reconstructions", config, caption(config, config.train.steps, "held-out images"));
 
 # %% [markdown]
 # ## What each part is worth
@@ -186,20 +185,20 @@ save_figure(figure, "reconstructions", profile, caption(config, config.train.ste
 # The matching model is trained again with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, and quantized from the first step. These runs take longer than the two models themselves, so the default run shows stored results. `--rerun-ablations` trains them here. The first table says where the results come from.
 
 # %%
-stored = figures_dir(profile) / "ablations.json"
+stored = figures_dir(profile, seed) / "ablations.json"
 trained_here = rerun_ablations or (profile == "smoke" and not stored.exists())
 if trained_here:
     table, samples = run_ablations(config, load_feature_network(config.evaluation.features), device)
     note = f"matching model · {len(load_split(config, 'heldout')):,} samples against the training images"
     line = caption(config, config.train.steps, note)
-    save_table(table, "ablations", profile, line)
-    save_figure(plot_ablations(table.drop(columns="change"), highlight="as trained"), "ablations", profile, line)
+    save_table(table, "ablations", config, line)
+    save_figure(plot_ablations(table.drop(columns="change"), highlight="as trained"), "ablations", config, line)
     figure = plot_images(torch.cat(list(samples.values())), columns=8, row_labels=list(samples))
-    save_figure(figure, "ablation_samples", profile, line + " · a column has the same parents")
+    save_figure(figure, "ablation_samples", config, line + " · a column has the same parents")
     facts = stamp(config, config.train.steps, "matching", protocol=note)
-    save_json({"rows": table.to_dict("records")} | facts, "ablations", profile)
-stored = ablations_file(profile)
-ablations = json.loads(stored.read_text())
+    save_json({"rows": table.to_dict("records")} | facts, "ablations", config)
+stored = ablations_file(profile, seed)
+ablations = read_json(stored)
 origin = {name: ablations[name] for name in ("profile", "dataset", "steps", "seed", "protocol")}
 origin["trained in this run"] = trained_here
 origin["with this run's settings"] = ablations["digest"] == config.digest("matching")

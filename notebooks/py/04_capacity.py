@@ -176,7 +176,7 @@ display(table.style.format({"bits": "{:,.1f}"}, na_rep="any").hide(axis="index")
 # %%
 usage = {quantizer: code_usage(rows, K) for quantizer, rows in codes.items()}
 figure = plot_codebook_use(codes, K)
-save_figure(figure, "codebook_use", profile, caption(config, config.train.steps, note));
+save_figure(figure, "codebook_use", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # Table 2 has the capacity of each model by the paper's formula, and counted once. For nearest, the latter counts all multisets of $L$ codes with at most $K_\text{img}$ different ones. For matching, Eq. (4) already counts each set once.
@@ -203,7 +203,7 @@ table2 = pd.DataFrame(
     }
 )
 sizes = f"paper: CelebA-HQ, K = {k_paper}, L = {l_paper}; ours: K = {K}, L = {L}, {note}"
-save_table(table2, "table2_capacity", profile, caption(config, config.train.steps, sizes))
+save_table(table2, "table2_capacity", config, caption(config, config.train.steps, sizes))
 display(table2.style.format(precision=2).hide(axis="index"))
 
 # %% [markdown]
@@ -239,7 +239,7 @@ measured = [
 ]
 figure = plot_capacity(lengths, curves, measured)
 sources = f"curves: K = {k_paper:,}, computed; marks: our models, Eqs. (2) and (4), measured on {note}"
-save_figure(figure, "fig4_capacity", profile, caption(config, config.train.steps, sources));
+save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, sources));
 
 # %% [markdown]
 # **What to look at.** With positions, capacity grows in a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat: with 49 different codes, an image gains little from more places in which to repeat them. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve.
@@ -253,7 +253,7 @@ slots = {quantizer: slot_usage(rows, K) for quantizer, rows in codes.items()}
 figure, panels = plt.subplots(2, 1, figsize=(8.5, 6.2))
 for axes, (quantizer, slot) in zip(panels, slots.items(), strict=True):
     plot_slots(slot.counts, quantizer, axes)
-save_figure(figure, "slots", profile, caption(config, config.train.steps, note));
+save_figure(figure, "slots", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # How often would the other rule have decided otherwise? The next cell quantizes the latents of each trained model on the held-out faces both ways.
@@ -322,7 +322,7 @@ numbers = {
         for quantizer in runs
     },
 }
-save_json(numbers, "capacity", profile);
+save_json(numbers | stamp(config, config.train.steps), "capacity", config);
 
 # %% [markdown]
 # ## Provenance

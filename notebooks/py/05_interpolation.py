@@ -66,6 +66,7 @@ from pivq.figures.artefacts import save_figure, save_json
 from pivq.figures.charts import plot_smoothness
 from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
 from pivq.figures.style import use_style
+from pivq.figures.tables import escape
 from pivq.inference import decode_in_batches, order_difference
 from pivq.processes import pick_device
 from pivq.runs.provenance import caption, seed_everything, stamp
@@ -78,7 +79,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the model, and the held-out faces with their codes: no step of training has seen these images. The pairs are drawn from the seed, not picked.
+# The next cell loads the model, and the held-out faces with their codes: no step of training has seen these images. The pairs are drawn from the seed, not picked; only if one of the first two has a single path, as a hardly trained model's may, pairs with more come first.
 
 # %%
 run = require_run(config, "matching")
@@ -87,7 +88,10 @@ heldout = load_split(config, "heldout")
 codes = torch.from_numpy(run.codes("heldout"))
 generator = torch.Generator().manual_seed(seed)
 pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
-display(Markdown(f"The first pair: `{heldout.ids[pairs[0, 0]]}` and `{heldout.ids[pairs[0, 1]]}`."))
+single = torch.tensor([len(set(codes[i].tolist()) - set(codes[j].tolist())) < 2 for i, j in pairs.tolist()])
+if single[:2].any():
+    pairs = pairs[torch.argsort(single.int(), stable=True)]
+display(Markdown(f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and {escape(heldout.ids[pairs[0, 1]])}."))
 
 # %% [markdown]
 # Recombining sets only makes sense if order means nothing to the decoder (Section 3.2). The next cell decodes the codes of 50 faces in latent order and shuffled, and takes the greatest difference of any pixel.
@@ -126,7 +130,7 @@ for i, j in pairs[:2].tolist():
     sources += [heldout.images[j], heldout.images[i]]
 figure = plot_paths(images, torch.stack(sources), titles)
 note = "held-out faces drawn from the seed; two random paths for each pair"
-save_figure(figure, "fig1_interpolation", profile, caption(config, config.train.steps, note));
+save_figure(figure, "fig1_interpolation", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. A step may also pass through a mixture of traits that no face has. So "approximately smooth" does not mean that every image on the way is a face.
@@ -149,8 +153,9 @@ for n in range(0, len(paths), 2):
         rows = [set(row.tolist()) for row in path]
         assert all(len(row) == config.model.num_codes for row in rows), "a code repeats"
         assert all(len(now - before) == 1 for before, now in zip(rows, rows[1:], strict=False)), "not one code a step"
-    between = (images[n][1:-1] - images[n + 1][1:-1]).abs().mean()
-    apart.append(float(between / (images[n][0] - images[n][-1]).abs().mean()))
+    whole = (images[n][0] - images[n][-1]).abs().mean()
+    between = (images[n][1:-1] - images[n + 1][1:-1]).abs()
+    apart.append(float(between.mean() / whole) if len(between) and whole else 0.0)
 display(Markdown(", ".join(f"pair {n}: {value:.0%}" for n, value in enumerate(apart, 1))))
 
 # %% [markdown]
@@ -175,7 +180,7 @@ for i, j in pairs[:50].tolist():
         details[name].append((detail / detail[[0, -1]].mean()).numpy())
 figure = plot_smoothness(*map(np.stack, distances.values()), tuple(map(np.stack, details.values())))
 note = f"{len(measured)} pairs of held-out faces; median, and band from 10% to 90%"
-save_figure(figure, "smoothness", profile, caption(config, config.train.steps, note));
+save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* an image that is put together from traits keeps its contours half-way; a cross-fade does not. Values above 100% say that some middle images have more contours than either end, such as two overlaid hairlines. The table has means over the paths (of detail: medians). Paths are called smooth if their largest step is less than `SMOOTH_STEP` of the way; notebook 08 judges it.
@@ -221,7 +226,7 @@ mixed = interpolate(parents_a.repeat_interleave(each, 0), parents_b.repeat_inter
 samples = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
 figure = plot_samples_with_parents(heldout.images[chosen[:, 0]], samples, heldout.images[chosen[:, 1]])
 note = "held-out parents drawn from the seed, four samples of each pair"
-save_figure(figure, "samples_with_parents", profile, caption(config, config.train.steps, note));
+save_figure(figure, "samples_with_parents", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # **What to look at.** Which parent does a trait come from? Chance decides how many codes a sample takes from each parent, so some samples look like one of them. The next cell counts where the codes come from, over all pairs of the set.
@@ -257,7 +262,7 @@ numbers = {
     "smoothness": smoothness,
     "composition": composition,
 }
-save_json(numbers, "interpolation", profile);
+save_json(numbers | stamp(config, config.train.steps), "interpolation", config);
 
 # %% [markdown]
 # ## Provenance

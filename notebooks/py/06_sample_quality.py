@@ -69,7 +69,7 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_distances
 from pivq.figures.pictures import plot_images, plot_nearest_neighbours
 from pivq.figures.style import use_style
-from pivq.figures.tables import to_markdown
+from pivq.figures.tables import escape, to_markdown
 from pivq.inference import decode_levels
 from pivq.metrics.neighbours import nearest_real
 from pivq.pretrained.features import load_feature_network
@@ -95,7 +95,7 @@ run, model = runs["matching"], runs["matching"].model(pick_device(device))
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 network = load_feature_network(config.evaluation.features, pick_device(device))
 K, L = config.model.codebook_size, config.model.num_codes
-display(Markdown(f"{network.label}, {network.num_features} features. `{train}`, `{heldout}`."))
+display(Markdown(f"{network.label}, {network.num_features} features. {escape(str(train))}, {escape(str(heldout))}."))
 
 # %% [markdown]
 # ## The samples
@@ -172,8 +172,8 @@ text = to_markdown(reported.drop(columns=["source"]))
 display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n{text}"))
 table = pd.concat([ours, reported[reported["data"] == paper.DATA[config.dataset]]]) if comparable else ours
 note = f"{network.label} features" + ("" if comparable else ": not to be ranked with the paper's numbers")
-save_table(table, "table3_metrics", profile, caption(config, config.train.steps, note))
-save_table(reported, "table3_reported", profile, f"{paper.SOURCE}, Table 3: nothing of this is measured here");
+save_table(table, "table3_metrics", config, caption(config, config.train.steps, note))
+save_table(reported, "table3_reported", config, f"{paper.SOURCE}, Table 3: nothing of this is measured here");
 
 # %% [markdown]
 # ## Memorised? Samples and their nearest training faces
@@ -185,7 +185,7 @@ indices, distances = nearest_real(real, everything[:fewer], k=3)
 shown = 12
 figure = plot_nearest_neighbours(pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
 note = f"distances in {network.label} features"
-save_figure(figure, "samples_and_neighbours", profile, caption(config, config.train.steps, note));
+save_figure(figure, "samples_and_neighbours", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # How far is the nearest training face of every sample? If samples were copies, they would be closer to training faces than images are that the model cannot know. The fair yardstick is *reconstructions* of held-out faces: like samples, they come out of the decoder.
@@ -200,7 +200,7 @@ groups = {
     "held-out, real": nearest_real(real, sets["held-out images (real)"])[1][:, 0],
 }
 figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
-save_figure(figure, "memorisation", profile, caption(config, config.train.steps, f"{fewer:,} images in each group"));
+save_figure(figure, "memorisation", config, caption(config, config.train.steps, f"{fewer:,} images in each group"));
 
 # %% [markdown]
 # The table has the same in numbers. *Suspiciously close* is a sample, parents left out, that is closer to a training face than 99% of the reconstructed held-out faces are. The rows about codes need no features: how many of its $L$ codes does an image share with the most similar training face, parents left out?
@@ -297,12 +297,12 @@ measurements = pd.DataFrame(
     ],
     columns=["property", "measured", "result", "holds"],
 )
-save_table(measurements, "table1_measurements", profile, caption(config, config.train.steps, "matching"))
+save_table(measurements, "table1_measurements", config, caption(config, config.train.steps, "matching"))
 table1 = pd.DataFrame(paper.TABLE1).rename(columns={"one_pass_sampling": "O(1)-time sampling"})
 table1 = table1.assign(source="reported")
 table1.loc[len(table1)] = ["PI-VQ, this companion", discrete, one_pass, interpolates, "measured"]
 note = f"reported: {paper.SOURCE}, Table 1"
-save_table(table1, "table1_capabilities", profile, caption(config, config.train.steps, note))
+save_table(table1, "table1_capabilities", config, caption(config, config.train.steps, note))
 display(Markdown(to_markdown(measurements) + "\n\n" + to_markdown(table1)))
 
 # %% [markdown]
@@ -318,7 +318,7 @@ numbers = {
     "properties": {"discrete": discrete, "one_pass_sampling": one_pass, "interpolation": interpolates,
                    "bits": bits, "decoder_runs": calls["decoder"], "largest_step": largest},
 }
-save_json(numbers, "sample_quality", profile);
+save_json(numbers | stamp(config, config.train.steps), "sample_quality", config);
 
 # %% [markdown]
 # ## Provenance

@@ -63,6 +63,7 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
+from pivq.figures.tables import styled
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.run import require_run
@@ -113,7 +114,7 @@ top = top_attributes(frame, 15)
 note = f"{len(codes):,} faces, {folds}-fold cross-validation"
 figure = plot_probing(top)
 gained = f"{note}; the 15 attributes with most accuracy gained over the baseline"
-save_figure(figure, "fig5_probing", profile, caption(config, config.train.steps, gained));
+save_figure(figure, "fig5_probing", config, caption(config, config.train.steps, gained));
 
 # %% [markdown]
 # **What to look at.** Look at the distance between mark and dot, not at the height of the dot: a machine that knows nothing "predicts" an attribute that 95% of faces lack with 95% accuracy. The table has all attributes, those with the greatest gain first. Its `note` says why an attribute has no score.
@@ -122,9 +123,8 @@ save_figure(figure, "fig5_probing", profile, caption(config, config.train.steps,
 table = top_attributes(frame, len(frame))
 table = pd.concat([table, frame[frame["accuracy"].isna()]], ignore_index=True)
 table.insert(4, "gain", table["accuracy"] - table["baseline"])
-save_table(table, "probing", profile, caption(config, config.train.steps, note))
-shown = table.drop(columns="baseline_std").style.format(precision=3)
-display(shown.format("{:,}", subset=["positives", "used"]).hide(axis="index"))
+save_table(table, "probing", config, caption(config, config.train.steps, note))
+display(styled(table.drop(columns="baseline_std"), {"positives": "{:,}", "used": "{:,}"}, precision=3))
 
 # %% [markdown]
 # The next table counts them. The paper finds attributes that are significantly above the baseline, and others that are not.
@@ -136,7 +136,7 @@ below = scored[~scored["significant"]]
 skipped = frame[frame["accuracy"].isna()]
 groups = {"significantly above the baseline": above, "not above it": below, "not scored": skipped}
 rows = [[name, len(part), ", ".join(part["attribute"]).replace("_", " ")] for name, part in groups.items()]
-display(pd.DataFrame(rows, columns=["", "attributes", "which"]).style.hide(axis="index"))
+display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
 # %% [markdown]
 # Does it matter that the autoencoder was trained on most of these faces? The next cell applies the same probe to the held-out faces alone, which no step has seen. It has fewer faces to learn from.
@@ -162,7 +162,7 @@ title = name.replace("_", " ")
 strongest = correlate_codes(run.codes("train"), attributes.loc[train.ids, name], K).nlargest(5, "correlation")
 titles = {"share": "faces that have it", "with_code": f"{title}, with the code", "without_code": f"{title}, without"}
 table = strongest.rename(columns=titles).rename_axis("code")
-display(table.style.format("{:.1%}").format("{:.2f}", subset="correlation"))
+display(styled(table, dict.fromkeys(table, "{:.1%}") | {"correlation": "{:.2f}"}, index=True))
 
 # %% [markdown]
 # The figure shows held-out faces that have the first of these codes, and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. (Notebook 04 shows whether tokens keep to their codes.)
@@ -183,7 +183,7 @@ pictures = torch.cat([heldout.images[have].float() / 255, heldout.images[lack].f
 labels = [f"with code {code}", f"without code {code}", "reconstructed", f"code {code} put in"]
 figure = plot_images(pictures, columns=shown, row_labels=labels)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
-save_figure(figure, "predictive_codes", profile, caption(config, config.train.steps, note));
+save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
 # **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes follow what the reconstruction needs, and one code can tell several attributes that go together (notebook 00). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
@@ -218,7 +218,7 @@ numbers = {
         "share_without": strongest.loc[code, "without_code"],
     },
 }
-save_json(numbers, "probing", profile);
+save_json(numbers | stamp(config, config.train.steps), "probing", config);
 
 # %% [markdown]
 # ## Provenance

@@ -50,7 +50,7 @@ data = ""
 force = False
 
 # %% [markdown]
-# The next cell imports what is needed, and loads the configuration.
+# The next cell imports what is needed, and loads the configuration. Numbers of another seed, data set or run are refused.
 
 # %%
 import pandas as pd
@@ -84,7 +84,7 @@ for name, run in runs.items():
     })
 results = pd.DataFrame(rows)
 note = f"{facts['probing']['heldout']:,} held-out images"
-save_table(results, "results", profile, caption(config, config.train.steps, note))
+save_table(results, "results", config, caption(config, config.train.steps, note))
 display(Markdown(to_markdown(results)))
 
 # %% [markdown]
@@ -98,8 +98,8 @@ counts = ", ".join(f"{number} {name}" for name, number in judgements["judgement"
 display(Markdown(f"**{counts}**"))
 shown = judgements.drop(columns="id")
 line = caption(config, config.train.steps, counts)
-save_table(shown, "verdict", profile, line)
-save_json({"judgements": judgements.to_dict("records")} | stamp(config, config.train.steps), "verdict", profile)
+save_table(shown, "verdict", config, line)
+save_json({"judgements": judgements.to_dict("records")} | stamp(config, config.train.steps), "verdict", config)
 display(Markdown(to_markdown(shown)))
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""The command `pivq`: train, encode, sample, evaluate and reconstruct without a notebook.
+"""The command `pivq`: look at data, train, encode, sample, evaluate and reconstruct without a notebook.
 
 The commands import what they need themselves, so that torch is loaded only after the arguments are checked.
 """
@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Sequence
 
 from pivq.commands.cli_arguments import parse
+from pivq.commands.run_all_arguments import print_anything
 from pivq.commands.settings_table import settings_text
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse's own is 2, for wrong usage
+MANY = 64  # images that `pivq reconstruct` shows unless told otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with status 2 for a bad argument; with 0 after `--help`.
     """
+    print_anything()
     arguments = parse(argv)
     try:
         with warnings.catch_warnings():
@@ -79,6 +82,12 @@ def _train(arguments: argparse.Namespace) -> None:
             f"PSNR {figures['heldout_psnr']:.2f} dB, {figures['codes_in_use']} of {config.model.codebook_size} codes "
             f"in use\n{run.folder}"
         )
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from pivq.data.report import describe
+
+    print(describe(arguments.images, arguments.layout, arguments.image_size))
 
 
 def _encode(arguments: argparse.Namespace) -> None:
@@ -135,11 +144,16 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
     from pivq.commands import jobs
+    from pivq.data.decoding import TooFewImages
 
     model = _load_model(arguments)
-    images = jobs.load_folder(
-        arguments.images, model.config.image_size, limit=arguments.count, on_error=arguments.on_error
-    ).images
+    place, options = (arguments.images, model.config.image_size), {"on_error": arguments.on_error}
+    try:
+        images = jobs.load_folder(*place, limit=arguments.count or MANY, **options).images
+    except TooFewImages:
+        if arguments.count:
+            raise
+        images = jobs.load_folder(*place, **options).images
     l1, decibels = jobs.reconstruct(model, images, arguments.out)
     print(f"{len(images):,} images: L1 {l1:.4f}, PSNR {decibels:.2f} dB (means); pictures in {arguments.out}")
 
@@ -151,4 +165,7 @@ def _load_model(arguments: argparse.Namespace):
     return PIVQ.from_pretrained(arguments.model, pick_device(arguments.device))
 
 
-COMMANDS = {"train": _train, "encode": _encode, "sample": _sample, "evaluate": _evaluate, "reconstruct": _reconstruct}
+COMMANDS = {
+    "train": _train, "data": _data, "encode": _encode, "sample": _sample, "evaluate": _evaluate,
+    "reconstruct": _reconstruct,
+}  # fmt: skip

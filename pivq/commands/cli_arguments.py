@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pivq
-from pivq.commands.run_all_arguments import DEVICES, parse_literal
+from pivq.commands.run_all_arguments import DEVICES, EMPTY, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, PROFILES
 
 QUANTIZERS = ["matching", "nearest", "both"]
+LAYOUTS = ["celeba", "celebahq", "ffhq", "folder"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
 
 
@@ -37,6 +38,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         try:
             overrides = parse_settings(arguments.profile, arguments.set)
             arguments.config = load_config(arguments.profile, arguments.seed, arguments.data or "", **overrides)
+            sizes = arguments.config.model
+            if arguments.quantizer != "nearest" and sizes.num_codes > sizes.codebook_size:
+                raise ValueError(
+                    f"model.num_codes must be at most model.codebook_size {sizes.codebook_size} for matching, which "
+                    f"gives each latent a code of its own, got {sizes.num_codes}"
+                )
         except ValueError as error:
             commands["train"].error(str(error))
     return arguments
@@ -103,7 +110,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     )
     parser.add_argument("--version", action="version", version=f"pivq {pivq.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for add_command in (_add_train, _add_encode, _add_sample, _add_evaluate, _add_reconstruct):
+    for add_command in (_add_train, _add_data, _add_encode, _add_sample, _add_evaluate, _add_reconstruct):
         add_command(commands)
     return parser, commands.choices
 
@@ -122,7 +129,7 @@ def _add_command(commands: Any, name: str, description: str, epilog: str | None 
 
 
 def _add_model_and_images(add: Add) -> None:
-    add("model", metavar="RUN_OR_MODEL", help="folder of a run, exported model, or Hub id owner/name")
+    add("model", type=_named, metavar="RUN_OR_MODEL", help="folder of a run, exported model, or Hub id owner/name")
     add("images", type=_images, metavar="IMAGES", help="folder or zip of aligned images")
 
 
@@ -148,6 +155,14 @@ def _add_train(commands: Any) -> None:
         help="print each setting with its value and source (paper, base code, assumption); train nothing")  # fmt: skip
 
 
+def _add_data(commands: Any) -> None:
+    add = _add_command(commands, "data", "Say what would be read from a folder or zip of images, and what not.")
+    add("images", type=_images, metavar="DIR", help="folder or zip of images")
+    add("--layout", type=_known("layout", LAYOUTS), metavar="NAME",
+        help=f"{', '.join(LAYOUTS)} (default: recognised by the files' names)")  # fmt: skip
+    add("--image-size", type=_at_least(1), default=64, metavar="PIXELS", help="size to read it at (default: 64)")
+
+
 def _add_encode(commands: Any) -> None:
     add = _add_command(commands, "encode", "Write the codes of a folder of images to a file.")
     _add_model_and_images(add)
@@ -160,7 +175,7 @@ def _add_sample(commands: Any) -> None:
     add = _add_command(commands, "sample", "Write new images, each from the codes of two training images.")
     add("run_folder", type=_folder, metavar="RUN", help="folder of a finished run")
     add("--count", type=_at_least(1), required=True, metavar="N", help="number of images")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
+    add("--out", type=_place, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
     add("--seed", type=_at_least(0), metavar="N", help="seed of the samples (default: the run's)")
     add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
 
@@ -177,16 +192,16 @@ def _add_evaluate(commands: Any) -> None:
     add("--seed", type=_at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
     add("--image-size", type=_at_least(1), metavar="PIXELS",
         help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
-    add("--json", type=Path, metavar="FILE.json", help="also write the numbers and the protocol to this file")
+    add("--json", type=_place, metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_on_error(add)
 
 
 def _add_reconstruct(commands: Any) -> None:
     add = _add_command(commands, "reconstruct", "Show images next to their reconstructions.")
     _add_model_and_images(add)
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
-    add("--count", type=_at_least(1), default=64, metavar="N",
-        help="number of images, from the start of the folder (default: 64)")  # fmt: skip
+    add("--out", type=_place, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
+    add("--count", type=_at_least(1), metavar="N",
+        help="number of images, from the start of the folder (default: 64, or all if there are fewer)")  # fmt: skip
     _add_on_error(add)
 
 
@@ -203,15 +218,26 @@ def _known(what: str, names: list[str]) -> Callable[[str], str]:
     return check
 
 
+def _named(text: str) -> str:
+    """Refuse an empty name, which as a path would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(EMPTY)
+    return text
+
+
+def _place(text: str) -> Path:
+    return Path(_named(text)).expanduser()
+
+
 def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = _place(text)
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"no such folder: {text!r}")
     return path
 
 
 def _images(text: str) -> Path:
-    path = Path(text).expanduser().resolve()  # kept in a run's settings, which are used from other folders too
+    path = _place(text).resolve()  # kept in a run's settings, which are used from other folders too
     if not path.exists():
         raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r}")
     return path

@@ -25,9 +25,9 @@ from pivq.inference import encode_images, reconstruction_errors
 from pivq.model import PIVQ, model_digest
 from pivq.pretrained.features import FeatureNet
 from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_features
-from pivq.runs.run import Run
+from pivq.runs.run import Run, arrays_digest, read_arrays
 from pivq.sampling import sample_batches
-from pivq.storage.writing import atomic_write, write_text
+from pivq.storage.writing import atomic_write, kept_arrays, read_json, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
 NAME = "{:06d}.png"  # of a sample, by its number
@@ -63,33 +63,44 @@ def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: in
     these if model and images are the same.
 
     Raises:
-        FileExistsError: the file is there, of another model or other images.
+        FileExistsError: the file is there, of another model or other images, or damaged.
+
+    Warns:
+        UserWarning: codes in the folder are damaged; they are made again.
     """
     made_from = json.dumps({"model": model_digest(model), "images": dataset.fingerprint})
     if out.exists():
-        with np.load(out) as file:
-            if "made_from" not in file or str(file["made_from"]) != made_from:
-                raise FileExistsError(f"{out} holds codes of another model or other images: delete it, or change --out")
+        try:
+            found = read_arrays(out)
+        except ValueError as error:
+            raise FileExistsError(f"{error}: delete it, or change --out") from error
+        if str(found.get("made_from")) != made_from or len(found.get("codes", ())) != len(dataset):
+            raise FileExistsError(f"{out} holds codes of another model or other images: delete it, or change --out")
         return False
     parts = out.with_name(out.name + ".partial")
     note = parts / "made_from.json"
-    if parts.exists() and not (note.exists() and note.read_text() == made_from):
+    if parts.exists() and not (note.exists() and note.read_bytes() == made_from.encode()):
         shutil.rmtree(parts)
     write_text(note, made_from)
     small, codes = np.min_scalar_type(model.config.codebook_size - 1), []
     with tqdm(total=len(dataset), desc="encoding", unit="img", dynamic_ncols=True) as bar:
         for start in range(0, len(dataset), CHUNK):
-            path, rows = parts / f"{start:09d}.npy", []
-            for batch in dataset.images[start : start + CHUNK].split(batch_size):
-                if not path.exists():
+            images = dataset.images[start : start + CHUNK]
+
+            def encode(images: Tensor = images) -> dict[str, np.ndarray]:
+                rows = []
+                for batch in images.split(batch_size):
                     rows.append(encode_images(model, batch, batch_size))
-                bar.update(len(batch))
-            if rows:
-                with atomic_write(path) as temporary:
-                    np.save(temporary, np.concatenate(rows).astype(small))
-            codes.append(np.load(path))
+                    bar.update(len(batch))
+                return {"codes": np.concatenate(rows).astype(small)}
+
+            path, part = parts / f"{start:09d}.npz", {"made_from": made_from, "rows": str(len(images))}
+            what = f"the codes of {len(images):,} images"
+            codes.append(kept_arrays(path, part, encode, what, arrays_digest, compress=False)["codes"])
+            bar.update(start + len(images) - bar.n)
+    arrays = {"codes": np.concatenate(codes), "ids": np.array(dataset.ids), "made_from": np.array(made_from)}
     with atomic_write(out) as temporary:
-        np.savez_compressed(temporary, codes=np.concatenate(codes), ids=np.array(dataset.ids), made_from=made_from)
+        np.savez_compressed(temporary, **arrays, sha256=arrays_digest(arrays))
     shutil.rmtree(parts)
     return True
 
@@ -98,27 +109,25 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
     """Write samples of Algorithm 1 as `000000.png`, …, and `pairs.csv` with the ids of their parents.
 
     Sample i depends on the run, the seed and i alone. Pictures that an earlier call with the same run and seed wrote
-    are kept: `samples.json` says what a folder holds. Return how many pictures were made.
+    are kept, if they are whole: `samples.json` says what a folder holds. Return how many pictures were made.
 
     Raises:
         FileExistsError: the folder holds something else, or more samples than are asked for.
         ValueError: see `pivq.sampling.sample_pairs`.
     """
-    model, codes = run.model(device), run.codes("train")
-    with np.load(run.folder / "codes.npz") as file:
-        ids = file["train_ids"]
+    model, codes, ids = run.model(device), run.codes("train"), run.ids("train")
     _claim(out, {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}, count)
     made, multiset = 0, run.quantizer == "nearest"
     with (
         atomic_write(out / "pairs.csv") as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         tqdm(total=count, desc="sampling", unit="img", dynamic_ncols=True) as bar,
     ):
         table = csv.writer(file)
         table.writerow(["image", "parent_a", "parent_b"])
         for batch in sample_batches(torch.from_numpy(codes), count, seed, multiset, batch_size=BATCH):
             paths = [out / NAME.format(i) for i in range(bar.n, bar.n + len(batch.codes))]
-            missing = [i for i, path in enumerate(paths) if not path.exists()]
+            missing = [i for i, path in enumerate(paths) if not _is_sample(path, model.config.image_size)]
             images = to_uint8(model.decode(batch.codes)).permute(0, 2, 3, 1).cpu().numpy() if missing else ()
             for i in missing:
                 with atomic_write(paths[i]) as picture:
@@ -130,6 +139,16 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
     return made
 
 
+def _is_sample(path: Path, size: int) -> bool:
+    """Tell whether a picture is there, whole and of this size; PNG has checksums."""
+    try:
+        with Image.open(path) as picture:
+            picture.verify()
+            return (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (size, size))
+    except Exception:  # a damaged file can make Pillow raise nearly anything
+        return False
+
+
 def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
     """Take an empty folder for samples, or one with some of the same samples."""
     manifest, wanted = folder / "samples.json", json.dumps(made_from)
@@ -137,7 +156,12 @@ def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(f"{folder} is not empty and holds no samples: choose another folder")
         write_text(manifest, wanted)
-    if manifest.read_text() != wanted:
+    try:
+        found = read_json(manifest)
+    except ValueError as error:
+        advice = "choose another folder, or delete this one to draw the samples again"
+        raise FileExistsError(f"{error}; {advice}") from error
+    if found != made_from:
         raise FileExistsError(f"{folder} holds samples of another run or seed: choose another folder, or delete it")
     if (folder / NAME.format(count)).exists():
         raise FileExistsError(f"{folder} holds more than {count} samples: ask for more, or choose another folder")

@@ -8,24 +8,35 @@ installed.
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pivq.commands.run_all_arguments import Notebook, parse, requested_config
+from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
-from pivq.storage.writing import read_json, write_json, write_text
+from pivq.storage.writing import atomic_write, read_json, write_json, write_text
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
 FREE_BYTES = 500 * 10**6  # more than the runs and figures of a small profile need
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
+ENDING = ("SIGTERM", "SIGHUP")  # signals that end the run as Ctrl-C does, with its kernels
+
+
+class Ended(KeyboardInterrupt):
+    """One of the `ENDING` signals came; its argument is the signal's number."""
+
+
+class _Failed(Exception):
+    """A notebook did not run to its end; its argument says why."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,17 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
     Raises:
         SystemExit: with status 2 for a bad argument; with 0 after `--help`.
     """
+    print_anything()
     request = parse(argv, notebooks)
     if request.check_only:
         return 0
     try:
-        return run(request.notebooks, request.parameters)
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
-        return INTERRUPTED
+        with _ended_by_signals():
+            return run(request.notebooks, request.parameters)
+    except KeyboardInterrupt as end:
+        with suppress(OSError):  # the terminal may be closed
+            print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
+        return 128 + end.args[0] if isinstance(end, Ended) else INTERRUPTED
     except (OSError, ValueError) as error:
         print(f"\nrun_all.sh: error: {error}", file=sys.stderr)
         return 1
@@ -65,14 +79,20 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
 
     Raises:
         OSError: the results cannot be written.
+        ValueError: there is no such device.
         KeyboardInterrupt: raised again after the executed part is written.
     """
-    folder = paths.results_dir(parameters["profile"]) / "notebooks"
-    figures = paths.figures_dir(parameters["profile"])
+    place = parameters["profile"], parameters["seed"]
+    folder, figures = paths.notebooks_dir(*place), paths.figures_dir(*place)
     check_writable(folder)
     check_writable(figures)
     check_ready(requested_config(parameters))
-    outcomes: list[Outcome] = []
+    if parameters.get("device") == "cuda":
+        from pivq.processes import pick_device
+
+        pick_device("cuda")  # says that there is none before a notebook starts
+    verdict, outcomes = figures / "verdict.md", []
+    before = _time_of(verdict)
     with _kernel_environment():
         for notebook in notebooks:
             print(f"{notebook.name} …", flush=True)
@@ -84,10 +104,15 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     _print_summary(notebooks, outcomes)
     print(f"Executed notebooks: {_shown(folder)}", flush=True)
     if outcomes[-1].failure:
+        print(f"The one that failed: {_shown(_failed_copy(folder / outcomes[-1].notebook.path.name))}")
         return 1
-    if (figures / "verdict.md").is_file():
-        print(f"Verdict: {_shown(figures / 'verdict.md')}")
+    if _time_of(verdict) != before:  # made by this run
+        print(f"Verdict: {_shown(verdict)}")
     return 0
+
+
+def _time_of(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def check_writable(folder: Path) -> None:
@@ -95,7 +120,12 @@ def check_writable(folder: Path) -> None:
 
     Raises:
         OSError: naming the folder and what is wrong.
+        ValueError: the folder's name cannot be written into a notebook.
     """
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the name of the folder {folder} is not UTF-8: rename it, or set PIVQ_ROOT") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -110,22 +140,51 @@ def check_writable(folder: Path) -> None:
 
 
 def execute(notebook: Notebook, parameters: dict[str, Any], folder: Path) -> Outcome:
-    """Execute one notebook; write the executed copy and its HTML version to `folder`, also when a cell fails.
+    """Execute one notebook; write the executed copy and its HTML version to `folder`.
 
+    They replace older ones only if every cell ran. Otherwise they are kept as `<name>.failed.ipynb` and `.html`.
     A notebook gets only the parameters that it declares. The kernel's working directory is the notebook's folder, as in
     JupyterLab.
+
+    Raises:
+        OSError: the copy cannot be written.
+        KeyboardInterrupt: raised again after the executed part is kept.
     """
+    target, start, failure = folder / notebook.path.name, time.monotonic(), None
+    failed = _failed_copy(target)
+    try:
+        with atomic_write(target) as executed:
+            try:
+                died = _run_cells(notebook, parameters, executed)
+                if failure := _find_failure(notebook.path, executed, died):
+                    raise _Failed(failure)
+                _write_html(executed, target)
+            except BaseException:
+                with suppress(Exception):  # what ended it is to be told, not that this copy cannot be written either
+                    os.replace(executed, failed)
+                    _write_html(failed, failed)
+                raise
+    except _Failed:
+        pass
+    else:
+        for left in (failed, failed.with_suffix(".html")):
+            left.unlink(missing_ok=True)
+    return Outcome(notebook, time.monotonic() - start, failure)
+
+
+def _failed_copy(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.failed.ipynb")
+
+
+def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path) -> str | None:
+    """Execute a notebook into a file; return why its kernel died, or None."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    target = folder / notebook.path.name
-    target.unlink(missing_ok=True)
-    start = time.monotonic()
-    died = None
     try:
         papermill.execute_notebook(
             str(notebook.path),
-            str(target),
+            str(executed),
             parameters={name: value for name, value in parameters.items() if name in notebook.defaults},
             kernel_name="python3",
             language="python",
@@ -138,24 +197,24 @@ def execute(notebook: Notebook, parameters: dict[str, Any], folder: Path) -> Out
     except PapermillExecutionError:
         pass  # the executed copy holds the error
     except RuntimeError as error:  # the kernel died, or did not start
-        died = str(error)
-    finally:
-        if target.is_file():
-            _write_html(target)
-    return Outcome(notebook, time.monotonic() - start, _find_failure(notebook.path, target, died))
+        return str(error)
+    return None
 
 
 def _find_failure(path: Path, executed: Path, died: str | None) -> str | None:
     """Say which cell failed and why, or return None if every cell ran to its end.
 
-    papermill counts SystemExit as success although no later cell runs, so every cell is checked.
+    papermill counts SystemExit as success although no later cell runs, so every cell is checked. Cells are numbered by
+    their place, because those of old notebooks have no ids.
     """
-    order = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    cells = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    original, made = (json.loads(file.read_text(encoding="utf-8"))["cells"] for file in (path, executed))
+    added = {"injected-parameters", "papermill-error-cell-tag"} - {tag for cell in original for tag in _tags(cell)}
+    numbered = [cell for cell in made if not added & _tags(cell)]
+    cells = [cell for cell in made if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
 
     def at(cell: dict[str, Any], reason: str) -> str:
-        number = order.index(cell["id"]) + 1 if cell["id"] in order else "of the injected parameters"
+        places = [number for number, other in enumerate(numbered, 1) if other is cell]
+        number = places[0] if places else "of the injected parameters"
         return f"cell {number} ({''.join(cell['source']).strip().splitlines()[0]})\n{reason}"
 
     for cell in cells:
@@ -171,13 +230,41 @@ def _find_failure(path: Path, executed: Path, died: str | None) -> str | None:
     return None
 
 
-def _write_html(executed: Path) -> None:
+def _tags(cell: dict[str, Any]) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def _write_html(executed: Path, target: Path) -> None:
+    """Write the HTML version of an executed notebook next to `target`, which names it."""
     import nbformat
     from nbconvert import HTMLExporter
 
     content = nbformat.read(executed, as_version=4)
-    html, _ = HTMLExporter().from_notebook_node(content, resources={"metadata": {"name": executed.stem}})
-    write_text(executed.with_suffix(".html"), html)
+    html, _ = HTMLExporter().from_notebook_node(content, resources={"metadata": {"name": target.stem}})
+    write_text(target.with_suffix(".html"), html)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Make the `ENDING` signals raise `Ended`, once, so that kernels are ended and temporary folders removed."""
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # signals can be handled in the main thread alone
+    old = {number: signal.getsignal(number) for number in numbers}
+
+    def end(number: int, _: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended(number)
+
+    try:
+        for number, handler in old.items():
+            if handler is signal.SIG_DFL:  # not under nohup
+                signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -190,8 +277,10 @@ def _kernel_environment() -> Iterator[None]:
         # Lower levels of the kernel's own log are about its connection; errors of cells are in the notebook.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         for name, first in {"JUPYTER_PATH": folder, "PYTHONPATH": str(paths.CHECKOUT)}.items():
-            os.environ[name] = os.pathsep.join([first, *filter(None, [outside.get(name)])])
+            more = outside.get(name, "").split(os.pathsep)
+            os.environ[name] = os.pathsep.join([first, *filter(None, more)])  # an empty part: the working directory
         os.environ |= {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "PIVQ_ROOT": str(paths.root())}
+        os.environ["PYTHONSAFEPATH"] = "1"  # no module of the working directory is taken for one of Python's
         os.environ.pop("MPLBACKEND", None)  # if it were set, no figure would show in the executed notebooks
         try:
             yield
@@ -201,9 +290,13 @@ def _kernel_environment() -> Iterator[None]:
 
 
 def _record_seconds(path: Path, outcome: Outcome) -> None:
-    seconds = read_json(path) if path.is_file() else {}
+    """Note how long a notebook took; a damaged file is begun again, and one that cannot be written is left."""
+    seconds = {}
+    with suppress(OSError, ValueError):
+        seconds = read_json(path)
     seconds[outcome.notebook.name] = round(outcome.seconds, 1)
-    write_json(path, seconds, sort_keys=True)
+    with suppress(OSError):
+        write_json(path, seconds, sort_keys=True)
 
 
 def _print_summary(notebooks: list[Notebook], outcomes: list[Outcome]) -> None:

@@ -8,6 +8,7 @@ import argparse
 import ast
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pivq.config import Config, load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, PROFILES
 
 DEVICES = ["auto", "cpu", "cuda"]
+EMPTY = "the name of a folder or file is empty (a shell variable that is not set?)"
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,20 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
         parser.error(str(error))
 
 
+def print_anything() -> None:
+    """Let output to a terminal or file that is not UTF-8 go on: what it cannot show, such as "…", is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run_all.sh",
         description="Train the models and regenerate every figure and table by running the notebooks in order. "
         "A finished training with the same settings is loaded.",
-        epilog="Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/.",
+        epilog="Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/. "
+        "Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/notebooks-seedN/.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -119,8 +129,8 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
 def _read_notebook(path: Path) -> Notebook:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        cells, kernel = content["cells"], content["metadata"]["kernelspec"]["name"]
-    except (ValueError, KeyError) as error:
+        cells, kernel = content["cells"], content["metadata"].get("kernelspec", {}).get("name", "python3")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} is not a notebook with a kernel: {error!r}") from error
     if kernel != "python3":
         raise ValueError(f"{path.name} asks for the kernel {kernel!r}: it must be 'python3'")
@@ -159,6 +169,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
     if "device" in given and given["device"] not in DEVICES:
         raise ValueError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
     if "data" in given:
+        if not given["data"].strip():
+            raise ValueError(f"{EMPTY}, given as data")
         folder = Path(given["data"]).expanduser().resolve()  # the kernels have another working directory
         if not folder.exists():
             raise ValueError(f"no such folder or zip: {given['data']!r}, given as data")
@@ -177,7 +189,7 @@ def parse_literal(text: str) -> Any:
     """Return the value of a Python literal; any other text as it is."""
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):  # the last two: nested too deeply
         return text
 
 

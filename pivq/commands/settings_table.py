@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from pivq.config import Config, EvaluationConfig, ModelConfig, TrainConfig
-from pivq.profiles import PROFILES
+from pivq.profiles import PROFILES, RANGES
 
 PARTS = {"model": ModelConfig, "train": TrainConfig, "evaluation": EvaluationConfig}
 INTRODUCTION = """# Settings of every profile, and where they come from
@@ -16,7 +16,7 @@ INTRODUCTION = """# Settings of every profile, and where they come from
 Made by `python -m pivq.commands.settings_table` from `pivq/profiles.py`. Under each value stands its source: the
 **paper**, its **base code** (reference [5], *Unleashing Transformers*), or an **assumption** of ours, where neither
 gives a value or where training must take only minutes on two CPU cores. Steps are updates of the generator.
-`train_images` and `heldout_images`: 0 is all.
+`train_images` and `heldout_images`: 0 is all. Under each name stand its meaning and the values that it may have.
 
 `pivq train --set train.steps=1000` changes a setting; its source is then an assumption, and the run gets its own
 folder.
@@ -45,7 +45,8 @@ def _table(comments: dict[str, str]) -> list[str]:
     lines = [f"| setting | {' | '.join(PROFILES)} |", "|---" * (len(PROFILES) + 1) + "|"]
     for name, comment in comments.items():
         cells = [_cell(*settings[name]) for settings in PROFILES.values()]
-        lines.append(f"| `{name.split('.')[-1]}`{f'<br>{comment}' if comment else ''} | {' | '.join(cells)} |")
+        said = [f"`{name.split('.')[-1]}`", *([comment] if comment else []), f"{RANGES[name]}"]
+        lines.append(f"| {'<br>'.join(said)} | {' | '.join(cells)} |")
     return lines
 
 

@@ -1,4 +1,7 @@
-"""The list of all figures, tables and numbers in `figures/<profile>/`, and the functions that write them."""
+"""The list of all figures, tables and numbers in `figures/<profile>/`, and the functions that write them.
+
+Another seed than 0 has a folder of its own, and every file but the plain CSV says what it was made from.
+"""
 
 import textwrap
 from pathlib import Path
@@ -8,9 +11,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pivq.config import suggestion
+from pivq.config import Config, suggestion
 from pivq.figures.style import GREY
-from pivq.figures.tables import to_markdown
+from pivq.figures.tables import escape, to_markdown
+from pivq.storage.origin import origin, origin_text
 from pivq.storage.paths import figures_dir
 from pivq.storage.writing import atomic_write, write_json, write_text
 
@@ -32,15 +36,15 @@ _MADE_BY = {
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}
 
 
-def save_figure(figure: Figure, name: str, profile: str, caption: str) -> tuple[Path, Path]:
+def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tuple[Path, Path]:
     """Write a figure to `figures/<profile>/<name>.png` and `.pdf`, with its caption in small grey type under it.
 
-    The same figure gives the same bytes: no dates are kept.
+    The same figure gives the same bytes: no dates are kept. The files' metadata say what they were made from.
 
     Args:
         figure: gets the caption too, so that a notebook shows what the file holds.
         name: one of `ARTEFACTS`.
-        profile: names the folder.
+        config: its profile and seed name the folder.
         caption: see `pivq.runs.provenance.caption`.
 
     Returns:
@@ -50,27 +54,29 @@ def save_figure(figure: Figure, name: str, profile: str, caption: str) -> tuple[
         ValueError: for an unknown name.
         OSError: when the folder cannot be written; nothing half-written is left.
     """
-    stem = _artefact(name, profile)
+    stem = _artefact(name, config)
     for text in [text for text in figure.texts if text.get_gid() == "caption"]:
         text.remove()
     width, height = figure.get_size_inches()
     lines = textwrap.fill(caption, width=max(40, int(width / 0.062)))  # 0.062 inch: average letter at 8 points
-    figure.text(0.01, -0.08 / height, lines, ha="left", va="top", fontsize=8, color=GREY, gid="caption")
+    figure.text(0.01, -0.08 / height, lines, ha="left", va="top", fontsize=8, color=GREY, gid="caption",
+                parse_math=False)  # fmt: skip
     paths = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     for path in paths:
-        dates = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        made_from = origin_text(config)
+        facts = {"CreationDate": None, "Keywords": made_from} if path.suffix == ".pdf" else {"Description": made_from}
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=dates)
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=facts)
     return paths
 
 
-def save_table(frame: pd.DataFrame, name: str, profile: str, caption: str) -> tuple[Path, Path]:
-    """Write a table to `figures/<profile>/<name>.csv` (plain numbers) and `.md` (formatted, with the caption).
+def save_table(frame: pd.DataFrame, name: str, config: Config, caption: str) -> tuple[Path, Path]:
+    """Write a table to `figures/<profile>/<name>.csv` (plain numbers) and `.md` (formatted, with caption and origin).
 
     Args:
         frame: its index is not written.
         name: one of `ARTEFACTS`.
-        profile: names the folder.
+        config: its profile and seed name the folder.
         caption: see `pivq.runs.provenance.caption`.
 
     Returns:
@@ -80,33 +86,35 @@ def save_table(frame: pd.DataFrame, name: str, profile: str, caption: str) -> tu
         ValueError: for an unknown name, or a frame without columns or with two columns of the same name.
         OSError: when the folder cannot be written; nothing half-written is left.
     """
-    stem = _artefact(name, profile)
+    stem = _artefact(name, config)
     table = to_markdown(frame)
     paths = stem.with_suffix(".csv"), stem.with_suffix(".md")
     with atomic_write(paths[0]) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    write_text(paths[1], f"{table}\n*{caption}*\n")
+    write_text(paths[1], f"{table}\n*{escape(caption)}*\n\n<!-- {origin_text(config)} -->\n")
     return paths
 
 
-def save_json(value: Any, name: str, profile: str) -> Path:
-    """Write numbers to `figures/<profile>/<name>.json`; numbers and arrays of numpy become plain ones.
+def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
+    """Write numbers to `figures/<profile>/<name>.json`, with `pivq.storage.origin.origin`, by which they are checked.
+
+    Numbers and arrays of numpy become plain ones.
 
     Raises:
         ValueError: for an unknown name, or a NaN or infinite number, which JSON cannot hold.
         TypeError: for anything else that JSON cannot hold.
         OSError: when the folder cannot be written; nothing half-written is left.
     """
-    path = _artefact(name, profile).with_suffix(".json")
-    write_json(path, value, ensure_ascii=False, allow_nan=False, default=_plain)
+    path = _artefact(name, config).with_suffix(".json")
+    write_json(path, values | origin(config), ensure_ascii=False, allow_nan=False, default=_plain)
     return path
 
 
-def _artefact(name: str, profile: str) -> Path:
+def _artefact(name: str, config: Config) -> Path:
     """Return the path of an artefact without its ending."""
     if name not in ARTEFACTS:
         raise ValueError(f"unknown figure or table {name!r}{suggestion(name, list(ARTEFACTS))}")
-    return figures_dir(profile) / name
+    return figures_dir(config.profile, config.seed) / name
 
 
 def _plain(value: Any) -> Any:

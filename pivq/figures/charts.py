@@ -12,7 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pivq.figures.style import BLUE, COLOURS, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, PALETTE, SKY, WIDTH, colour_of
+from pivq.figures.style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    LEGEND_ABOVE,
+    ORANGE,
+    PALE,
+    PALETTE,
+    SKY,
+    WIDTH,
+    colour_of,
+    words,
+)
 from pivq.figures.tables import format_column
 
 # What the columns of logs are called in figures; the arrow points to better values.
@@ -52,7 +65,7 @@ def plot_attributes(frame: pd.DataFrame, heldout: pd.DataFrame | None = None) ->
     if heldout is not None:
         style = {"color": "white", "edgecolor": INK, "linewidth": 1.2, "s": 28, "zorder": 3}
         axes.scatter(heldout[order].mean().astype(float), y, label=f"held out ({len(heldout):,})", **style)
-    axes.set_yticks(y, [name.replace("_", " ") for name in order])
+    axes.set_yticks(y, [words(name) for name in order])
     axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, None), xlabel="share of the images where it can be seen")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.tick_params(axis="y", length=0)
@@ -150,7 +163,7 @@ def plot_probing(frame: pd.DataFrame) -> Figure:
         if chosen.any():
             axes.scatter(accuracy[chosen], y[chosen], s=52, facecolor=face, edgecolor=BLUE, linewidth=1.6, zorder=4,
                          label=label)  # fmt: skip
-    axes.set_yticks(y, [str(name).replace("_", " ") for name in frame["attribute"]])
+    axes.set_yticks(y, [words(str(name)) for name in frame["attribute"]])
     lowest = min(baseline.min(), (accuracy - std).min())
     axes.set(ylim=(len(frame) - 0.4, -0.6), xlim=(np.floor(lowest * 20) / 20 - 0.01, 1.012), xlabel="accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -52,7 +52,8 @@ class _Page:
     def text(self, x: float, y: float, text: str, ha: str = "center", va: str = "bottom", **style) -> None:
         if va == "bottom" and "\n" not in text:  # on one baseline, so that words with and without a g are level
             y, va = y - 0.03, "baseline"
-        self.axes.text(x, y, text, ha=ha, va=va, **({"fontsize": 9, "color": INK, "linespacing": 1.1} | style))
+        plain = {"fontsize": 9, "color": INK, "linespacing": 1.1, "parse_math": False}
+        self.axes.text(x, y, text, ha=ha, va=va, **(plain | style))
 
 
 def _cell_size(available: float, columns: int, largest: float = 1.3) -> float:
@@ -151,7 +152,7 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     for pair in range(pairs):
         y = top + pair * (block + head + 0.1) + head
         if titles:
-            page.text(big + apart, y - 0.05, titles[pair], ha="left", color=GREY)
+            page.text(big + apart, y - 0.05, titles[pair], ha="left", color=GREY, parse_math=True)
         for x, source in ((0, ends[2 * pair]), (right, ends[2 * pair + 1])):
             page.image(source, x, y + (block - big) / 2, big, frame=ORANGE)
         for row, path in enumerate(paths[2 * pair : 2 * pair + 2]):

@@ -29,6 +29,11 @@ def colour_of(name: str, position: int = 0) -> str:
     return PALETTE[position % len(PALETTE)]
 
 
+def words(name: str) -> str:
+    """Return a user's word, such as the name of an attribute, for a figure: a `$` in it starts no formula."""
+    return name.replace("_", " ").replace("$", r"\$")
+
+
 def use_style() -> None:
     """Set the style of all figures. The font comes with matplotlib, so figures are equal on every machine."""
     sns.set_theme(

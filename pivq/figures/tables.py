@@ -1,9 +1,11 @@
-"""Tables in Markdown: numbers rounded column by column."""
+"""Tables, in Markdown with numbers rounded column by column, or for a notebook; users' words are never markup."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
@@ -24,9 +26,33 @@ def to_markdown(frame: pd.DataFrame) -> str:
         raise ValueError(f"a table needs columns with different names, got {list(frame.columns)}")
     columns = [frame[name] for name in frame.columns]
     rule = ["---:" if _is_number(column) else "---" for column in columns]
-    rows = [map(str, frame.columns), *zip(*map(format_column, columns), strict=True)]
+    rows = [map(escape, map(str, frame.columns)), *zip(*map(format_column, columns), strict=True)]
     header, *body = [f"| {' | '.join(cells)} |" for cells in rows]
     return "\n".join([header, f"|{'|'.join(rule)}|", *body]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return text for Markdown that is shown as it is, in one line, whatever it holds: `<`, `$`, `*`, `|`, …
+
+    Example:
+        >>> escape("an <b> of Ba$$in, T_q")
+        'an &lt;b&gt; of Ba\\\\$\\\\$in, T_q'
+    """
+    text = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*$|\[\]~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)  # a _ within a word is none
+
+
+def styled(frame: pd.DataFrame, formats: Any = None, index: bool = False, **options: Any) -> Styler:
+    """Return a frame for display in a notebook, its text, index and column names escaped.
+
+    Args:
+        frame: shown without its index unless `index`.
+        formats: a format of all cells, or one by column, as `Styler.format` takes them.
+        index: show the index.
+        **options: more of `Styler.format`, such as `precision`.
+    """
+    shown = frame.style.format(formats, escape="html", **options).format_index(escape="html", axis=1)
+    return shown.format_index(escape="html") if index else shown.hide(axis="index")
 
 
 def format_column(column: pd.Series) -> list[str]:
@@ -57,6 +83,6 @@ def _format_cell(value: Any, decimals: int) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
     if isinstance(value, float | np.floating):
-        small = 0 < abs(value) < 10 ** -decimals  # would be shown as 0
+        small = 0 < abs(value) < 10**-decimals  # would be shown as 0
         return f"{value:.2g}" if small else f"{value:,.{decimals}f}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return escape(str(value))

@@ -27,15 +27,24 @@ def results_dir(profile: str) -> Path:
     return root() / "results" / profile
 
 
-def figures_dir(profile: str) -> Path:
-    """Return the folder of figures and tables: `figures/<profile>/`."""
-    return root() / "figures" / profile
+def figures_dir(profile: str, seed: int = 0) -> Path:
+    """Return the folder of figures and tables: `figures/<profile>/`, of another seed `figures/<profile>-seed<k>/`."""
+    return root() / "figures" / (profile + _suffix(seed))
 
 
-def ablations_file(profile: str) -> Path:
+def notebooks_dir(profile: str, seed: int = 0) -> Path:
+    """Return the folder of executed notebooks: `results/<profile>/notebooks/`, or `notebooks-seed<k>/` there."""
+    return results_dir(profile) / ("notebooks" + _suffix(seed))
+
+
+def _suffix(seed: int) -> str:
+    return f"-seed{seed}" if seed else ""
+
+
+def ablations_file(profile: str, seed: int = 0) -> Path:
     """Return the file with the ablations of a profile; if it has none, the file that comes with the project.
 
     Ablations take longer than the default run, and days with the settings of the paper.
     """
-    own = figures_dir(profile) / "ablations.json"
+    own = figures_dir(profile, seed) / "ablations.json"
     return own if own.exists() else CHECKOUT / "figures" / "quick" / "ablations.json"

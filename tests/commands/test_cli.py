@@ -408,3 +408,23 @@ def test_reconstruct_shows_pairs_and_prints_the_means(run, pictures, tmp_path, c
     assert page.shape == (3, 16 + 4, 2 * 34 + 2), "two pairs, two pixels around each"
     assert torch.equal(page[:, 2:18, 2:18], images[3]), "the original stands on the left"
     assert (page[:, 2:18, 18:34] - made[3] * 255).abs().max() <= 1
+
+
+def test_reconstruct_shows_all_images_where_there_are_few(run, pictures, tmp_path, capsys):
+    folder, _ = pictures
+    assert status("reconstruct", run.folder, folder, "--out", tmp_path / "made") == 0
+    assert "11 images: L1" in capsys.readouterr().out
+    assert status("reconstruct", run.folder, folder, "--out", tmp_path / "made", "--count", 12) == 1
+    assert "limit 12 is more than the 11 images" in capsys.readouterr().err
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_says_what_would_be_read(pictures, capsys):
+    folder, _ = pictures
+    assert status("data", folder) == 0
+    assert "pictures  11" in capsys.readouterr().out
+    (folder / "none").mkdir()
+    assert status("data", folder / "none") == 1
+    assert capsys.readouterr().err.startswith("pivq data: error: ")

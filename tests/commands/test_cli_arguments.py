@@ -14,7 +14,7 @@ from pivq.commands.cli_arguments import parse, parse_settings
 from pivq.config import load_config
 from pivq.runs.run import run_dir
 
-COMMANDS = ["train", "encode", "sample", "evaluate", "reconstruct"]
+COMMANDS = ["train", "data", "encode", "sample", "evaluate", "reconstruct"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
@@ -47,6 +47,17 @@ def test_help_needs_no_installed_package(words):
         ("train --profile folder", "needs a folder of images: --data DIR"),
         ("train --data nowhere", "no such folder or zip: 'nowhere'"),
         ("train more", "unrecognized arguments: more"),
+        ("train --data ''", "--data: the name of a folder or file is empty"),
+        ("train --data=", "--data: the name of a folder or file is empty"),
+        ("data ' '", "the name of a folder or file is empty"),
+        ("data . --layout celebA", "unknown layout 'celebA'; did you mean celeba?"),
+        ("encode '' . --out codes.npz", "the name of a folder or file is empty"),
+        ("encode run '' --out codes.npz", "the name of a folder or file is empty"),
+        ("sample '' --count 3 --out made", "the name of a folder or file is empty"),
+        ("sample . --count 3 --out ''", "--out: the name of a folder or file is empty"),
+        ("evaluate . '' --k 3", "the name of a folder or file is empty"),
+        ("evaluate . . --json ''", "--json: the name of a folder or file is empty"),
+        ("reconstruct run . --out ''", "--out: the name of a folder or file is empty"),
         ("encode run .", "required: --out"),
         ("encode run . --ouut codes.npz", "unknown option '--ouut'; did you mean --out?"),
         ("encode run . --out codes.npy", "must end in .npz, got 'codes.npy'"),
@@ -99,3 +110,48 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
         else:
             assert words[:2] in (["pip", "install"], ["hf", "auth"]), words
     assert seen == set(COMMANDS) or name == "sharing"
+
+
+NONSENSE = """train.learning_rate=-1.0 train.learning_rate=1e999 train.learning_rate=0.0 train.ema_decay=1.5
+train.ema_decay=-1 train.ema_every=0 model.heads=0 model.dim=0 model.channel_multipliers=() model.channel_multipliers=0
+model.patch_size=0 model.codebook_size=0 model.num_codes=0 model.num_codes=99999 model.num_codes=65
+model.transformer_layers=0 model.transformer_layers=10000000 model.residual_blocks=-1 evaluation.checkpoint_every=0
+evaluation.validate_every=-7 evaluation.prdc_k=() evaluation.prdc_k=0 evaluation.prdc_k=-5 evaluation.probe_folds=0
+evaluation.samples=-1 evaluation.samples=0 evaluation.features=vgg train.perceptual_network=vgg train.nonfinite_limit=0
+train.gradient_clip=-1 train.warmup_steps=-1 train.decay_from=-1 train.decay_from=2 train.adam_betas=2.0,0.9
+train.adam_betas=0.9, train.weight_decay=-1 train.reconstruction_weight=-1 train.commitment_weight=-1
+train.codebook_initialisations=-1 train.discriminator_from_step=-1 train.discriminator_width=0
+train.discriminator_layers=-1 train.discriminator_layers=9 train.adversarial_limit=-1 train.batch_size=0
+train.batch_size=481 train.quantize_from_step=-1 train.train_images=-1 model.query_key_gain=1e999 model.image_size=0
+model.image_size=1000000000 model.width=100000000 dataset=celebA train.steps=0 train.history_steps=0"""
+
+
+@pytest.mark.parametrize("setting", NONSENSE.split())
+def test_a_setting_that_cannot_be_ends_with_2_and_its_name(setting, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["train", "--profile", "smoke", "--set", setting])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert setting.split("=")[0].rpartition(".")[2] in error and "train: error:" in error
+
+
+def test_more_codes_than_the_codebook_has_suit_the_nearest_quantizer_alone(capsys):
+    words = ["train", "--profile", "smoke", "--set", "model.num_codes=65", "--quantizer"]
+    assert parse([*words, "nearest"]).config.model.num_codes == 65
+    with pytest.raises(SystemExit):
+        parse([*words, "both"])
+    assert "model.num_codes must be at most model.codebook_size 64 for matching" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{[]: 1}", "[" * 5000, "9" * 5000, "-" * 5000 + "1", "\x00", "{**{}}"])
+def test_texts_that_python_cannot_read_are_told_as_of_another_type(text):
+    with pytest.raises(ValueError, match="expected int, such as"):
+        parse_settings("quick", [f"train.steps={text}"])
+
+
+def test_help_is_shown_where_output_is_not_utf8():
+    for encoding in ("ascii", "iso-8859-1"):
+        command = [sys.executable, "-S", "-P", "-m", "pivq", "sample", "--help"]
+        environment = os.environ | {"PYTHONPATH": str(Path(pivq.__file__).parent.parent), "PYTHONIOENCODING": encoding}
+        result = subprocess.run(command, env=environment, capture_output=True)
+        assert result.returncode == 0 and b"pairs.csv" in result.stdout, result.stderr

@@ -2,15 +2,19 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 from stand_ins import Colours, make_split
 
-from pivq.commands.jobs import evaluate_run, picture_size, reconstruct
+from pivq.commands import jobs
+from pivq.commands.jobs import encode_dataset, evaluate_run, picture_size, reconstruct, write_samples
 from pivq.data import ImageDataset, from_uint8
+from pivq.inference import encode_images
 from pivq.losses import psnr
 from pivq.runs import evaluation
 from pivq.runs.evaluation import compare, decoded_features, draw_samples, real_features
+from pivq.runs.run import Run
 from pivq.storage.paths import results_dir
 
 
@@ -38,6 +42,112 @@ def test_reconstruction_errors_are_means_over_images_of_unequal_pages(finished, 
     assert l1 == pytest.approx(float((made - originals).abs().mean()), rel=1e-6)
     assert decibels == pytest.approx(float(psnr(made, originals).mean()), rel=1e-6)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [f"reconstructions-00{i}.png" for i in range(4)]
+
+
+# --- What is damaged on the way ---------------------------------------------------------------------------------------
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGES = {"cut": cut, "empty": lambda _: b"", "zeroed": lambda content: bytes(len(content)), "flipped": flip}
+
+
+@pytest.fixture
+def images(tiny_config):
+    split = make_split(tiny_config(), "train")
+    return ImageDataset(split.images, split.ids, "noise", "train", fingerprint="noise")
+
+
+def interrupt_after(monkeypatch, chunks):
+    """Let encoding end with Ctrl-C after some chunks of four images; return the batches that are encoded."""
+    sizes = []
+
+    def encode(model, batch, batch_size):
+        if len(sizes) == chunks:
+            raise KeyboardInterrupt
+        sizes.append(len(batch))
+        return encode_images(model, batch, batch_size)
+
+    monkeypatch.setattr(jobs, "encode_images", encode)
+    monkeypatch.setattr(jobs, "CHUNK", 4)
+    return sizes
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "fewer rows"])
+def test_damaged_parts_of_an_encoding_are_made_again(finished, images, tmp_path, monkeypatch, damage):
+    model, out = finished[0]["matching"].model(), tmp_path / "codes.npz"
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_after(monkeypatch, 3)
+        encode_dataset(model, images, out)
+    parts = sorted((tmp_path / "codes.npz.partial").glob("*.npz"))
+    assert len(parts) == 3
+    if damage == "fewer rows":
+        with np.load(parts[1]) as file:
+            arrays = dict(file)
+        np.savez(parts[1], **arrays | {"codes": arrays["codes"][:2]})
+    else:
+        parts[1].write_bytes(DAMAGES[damage](parts[1].read_bytes()))
+    made = interrupt_after(monkeypatch, None)
+    with pytest.warns(UserWarning, match="000000004.npz is damaged .* the codes of 4 images are made again"):
+        assert encode_dataset(model, images, out)
+    assert made == [4] * 4, "the damaged one and the three that were missing"
+    with np.load(out) as file:
+        assert np.array_equal(file["codes"], finished[0]["matching"].codes("train"))
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "another kind", "objects", "other codes"])
+def test_a_damaged_file_of_codes_is_named_and_stays(finished, images, tmp_path, damage):
+    model, out = finished[0]["matching"].model(), tmp_path / "codes.npz"
+    assert encode_dataset(model, images, out) and not encode_dataset(model, images, out)
+    if damage in DAMAGES:
+        out.write_bytes(DAMAGES[damage](out.read_bytes()))
+    elif damage == "another kind":
+        out.write_text("my notes")
+    elif damage == "objects":
+        np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+        (tmp_path / "objects.npy").rename(out)
+    else:
+        with np.load(out) as file:
+            arrays = dict(file)
+        arrays["codes"][3, 1] += 1
+        np.savez(out, **arrays)
+    content = out.read_bytes()
+    with pytest.raises(FileExistsError, match="codes.npz is damaged.*: delete it, or change --out"):
+        encode_dataset(model, images, out)
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_sample_is_drawn_again(finished, tmp_path, damage):
+    run, out = finished[0]["matching"], tmp_path / "samples"
+    write_samples(run, 4, out, 0)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    (out / "000002.png").write_bytes(DAMAGES[damage](before[out / "000002.png"]))
+    assert write_samples(run, 4, out, 0) == 1
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", bytes(50)])
+def test_a_damaged_note_of_samples_is_named(finished, tmp_path, content):
+    write_samples(finished[0]["matching"], 2, tmp_path / "samples", 0)
+    (tmp_path / "samples" / "samples.json").write_bytes(content)
+    with pytest.raises(FileExistsError, match="samples.json is damaged.*choose another folder, or delete this one"):
+        write_samples(finished[0]["matching"], 2, tmp_path / "samples", 0)
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "\udcff\udcfe", "naïve café", "a,b"])
+def test_parents_are_named_whatever_bytes_their_names_are(finished, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Run, "ids", lambda run, split: np.array([f"{name}-{i}" for i in range(24)]))
+    write_samples(finished[0]["matching"], 3, tmp_path / "samples", 0)
+    text = (tmp_path / "samples" / "pairs.csv").read_bytes().decode("utf-8", "surrogateescape")
+    assert len(text.splitlines()) == 4 and all(name in line for line in text.splitlines()[1:])
 
 
 # --- Table 3 of a run -------------------------------------------------------------------------------------------------

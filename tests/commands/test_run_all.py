@@ -30,9 +30,9 @@ def run(write_notebook, tmp_path, monkeypatch, capsys):
     return call
 
 
-def executed(tmp_path, name, profile="smoke"):
+def executed(tmp_path, name, profile="smoke", place="notebooks"):
     """Return the text of every output of an executed notebook, and the page made from it."""
-    folder = tmp_path / "results" / profile / "notebooks"
+    folder = tmp_path / "results" / profile / place
     cells = json.loads((folder / f"{name}.ipynb").read_text())["cells"]
     outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
     text = "".join("".join(output.get("text", output.get("evalue", ""))) for output in outputs)
@@ -56,20 +56,20 @@ def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp
     write_notebook(
         "08_verdict",
         "from pivq.storage.paths import figures_dir\nfrom pivq.storage.writing import atomic_write",
-        "with atomic_write(figures_dir(profile) / 'verdict.md') as file:\n    _ = file.write_text('ok')",
+        "with atomic_write(figures_dir(profile, seed) / 'verdict.md') as file:\n    _ = file.write_text('ok')",
         parameters='profile = "quick"\nseed = 0\nforce = False\nlimit = 3',
     )
     folder = write_notebook("explore", "raise RuntimeError('never run')")
     status, said = run("--seed", "7", "-p", "limit=2")
     assert status == 0, said
 
-    text, page = executed(tmp_path, "00_first")
+    text, page = executed(tmp_path, "00_first", place="notebooks-seed7")
     package = os.path.dirname(pivq.__file__)
     assert text.splitlines()[0] == f"smoke 7 False {sys.executable} {folder} {package}"
     assert "inline" in text.splitlines()[1]  # figures show in the notebook although these tests set Agg
     assert "smoke 7 False" in page and "<title>00_first</title>" in page
-    assert str(tmp_path / "figures" / "smoke" / "verdict.md") in said
-    results = tmp_path / "results" / "smoke" / "notebooks"
+    assert str(tmp_path / "figures" / "smoke-seed7" / "verdict.md") in said
+    results = tmp_path / "results" / "smoke" / "notebooks-seed7"
     assert sorted(path.name for path in results.iterdir()) == [
         "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "timings.json",
     ]  # fmt: skip
@@ -78,7 +78,8 @@ def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp
     assert os.environ == before
 
     # One alone: the other's time is kept.
-    assert run("--only", "8")[0] == 0
+    status, said = run("--seed", "7", "--only", "0")
+    assert status == 0 and "Verdict" not in said, "that of an older run"
     assert list(json.loads((results / "timings.json").read_text())) == ["00_first", "08_verdict"]
 
 
@@ -92,7 +93,8 @@ def test_a_raising_cell_stops_the_run_and_keeps_the_output(run, write_notebook, 
     summary = [line.split() for line in said.splitlines() if line.startswith(("01", "02", "03"))]
     assert [line[-1] for line in summary if len(line) == 3] == ["ok", "FAILED"]
     assert ["03_later", "–", "not", "run"] in summary
-    text, page = executed(tmp_path, "02_raises")
+    text, page = executed(tmp_path, "02_raises.failed")
+    assert "The one that failed:" in said and "02_raises.failed.ipynb" in said
     assert "kept\n" in text and "run 03_train first" in text
     assert "kept" in page and "run 03_train first" in page
     assert not (tmp_path / "results" / "smoke" / "notebooks" / "03_later.ipynb").exists()
@@ -196,4 +198,119 @@ def test_ctrl_c_keeps_what_is_finished(write_notebook, tmp_path, checkout):
     assert process.returncode == 130, said
     assert "Run the same command again to resume" in said and "Traceback" not in said
     assert executed(tmp_path, "00_first", "quick")[0] == "finished\n"
-    assert executed(tmp_path, "01_waits", "quick")[0].startswith("kept\n")
+    assert executed(tmp_path, "01_waits.failed", "quick")[0].startswith("kept\n")
+
+
+def test_a_failure_never_replaces_a_good_notebook(run, write_notebook, tmp_path):
+    write_notebook("00_first", "print('good')")
+    assert run()[0] == 0
+    folder = tmp_path / "results" / "smoke" / "notebooks"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_notebook("00_first", "raise RuntimeError('bad')")
+    assert run()[0] == 1
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert "bad" in executed(tmp_path, "00_first.failed")[0]
+    write_notebook("00_first", "print('better')")
+    assert run()[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted(before), "a failure that is mended is gone"
+    assert "better" in executed(tmp_path, "00_first")[0]
+
+
+@pytest.mark.parametrize("full_after", [0, 2])
+def test_a_disk_that_fills_up_in_a_notebook_is_said_in_its_own_words(
+    run, write_notebook, tmp_path, monkeypatch, full_after
+):
+    """papermill leaves half a file then; that it is no JSON must not be the message."""
+    from papermill.iorw import LocalHandler
+
+    write_notebook("00_first", "print('good')")
+    assert run()[0] == 0
+    good = (tmp_path / "results" / "smoke" / "notebooks" / "00_first.ipynb").read_bytes()
+    writes = []
+
+    def write(self, text, path):
+        writes.append(path)
+        if len(writes) > full_after:
+            open(path, "w").write(text[: len(text) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        open(path, "w").write(text)
+
+    monkeypatch.setattr(LocalHandler, "write", write)
+    status, said = run()
+    assert status == 1 and "No space left on device" in said and "JSON" not in said
+    assert (tmp_path / "results" / "smoke" / "notebooks" / "00_first.ipynb").read_bytes() == good
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"00_first": ', "\x00\x00", None])
+def test_odd_timings_end_no_run(run, write_notebook, tmp_path, content):
+    write_notebook("00_first")
+    timings = tmp_path / "results" / "smoke" / "notebooks" / "timings.json"
+    timings.parent.mkdir(parents=True)
+    timings.write_text(content) if content is not None else timings.mkdir()
+    status, said = run()
+    assert status == 0, said
+    assert content is None or list(json.loads(timings.read_text())) == ["00_first"]
+
+
+def test_notebooks_of_old_editors_run(run, write_notebook):
+    """Colab writes nbformat 4.0: no ids, and perhaps no kernel."""
+    write_notebook("00_first", "print('fine')")
+    folder = write_notebook("01_raises", "1", "1 / 0")
+    for path in folder.glob("*.ipynb"):
+        notebook = json.loads(path.read_text())
+        notebook["nbformat_minor"] = 0
+        notebook["metadata"] = {}
+        for cell in notebook["cells"]:
+            cell["metadata"]["id"] = cell.pop("id")
+        path.write_text(json.dumps(notebook))
+    status, said = run()
+    assert status == 1
+    assert "00_first took" in said and "01_raises failed: cell 4 (1 / 0)\nZeroDivisionError" in said
+
+
+def test_output_that_is_not_utf8_ends_nothing(write_notebook, tmp_path, checkout):
+    folder = write_notebook("00_first", "print('…')")
+    program = (
+        "import pathlib, sys; from pivq.commands.run_all import main; sys.exit(main([], pathlib.Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-P", "-c", program, str(folder)]
+    environment = os.environ | {"PIVQ_ROOT": str(tmp_path), "PYTHONPATH": str(checkout), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 0 and b"00_first \\u2026" in done.stdout, done.stderr
+
+
+def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_notebook, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_notebook("00_first", "raise RuntimeError('started')", parameters='profile = ""\nseed = 0\ndevice = "auto"')
+    status, said = run("--device", "cuda")
+    assert status == 1 and "started" not in said and "00_first" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_kernels_and_leave_nothing(write_notebook, tmp_path, checkout, number):
+    kernel = tmp_path / "kernel"
+    wait = f"import os, time\nopen({str(kernel)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    folder, temporary = write_notebook("00_waits", "print('kept')", wait), tmp_path / "temporary"
+    temporary.mkdir()
+    program = (
+        "import pathlib, sys; from pivq.commands.run_all import main; sys.exit(main([], pathlib.Path(sys.argv[1])))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program, str(folder)],
+        env=os.environ | {"PIVQ_ROOT": str(tmp_path), "PYTHONPATH": str(checkout), "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # fmt: skip
+    while not (kernel.exists() and kernel.read_text()):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    process.send_signal(number)
+    said, _ = process.communicate()
+    assert process.returncode == 128 + number, said
+    assert "Run the same command again to resume" in said and "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(kernel.read_text()), 0)
+    assert not list(temporary.glob("pivq-*"))
+    assert executed(tmp_path, "00_waits.failed", "quick")[0].startswith("kept\n")

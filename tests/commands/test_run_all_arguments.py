@@ -83,7 +83,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--only", "00,"], "unknown notebook ''"),
         (["--only", "explore"], "'explore' is interactive: open it in JupyterLab"),
         (["--profile", "quik"], "unknown profile 'quik'; did you mean quick?"),
-        (["--features", "inceptoin"], "unknown feature network 'inceptoin'; did you mean inception?"),
+        (["--features", "inceptoin"], "unknown evaluation.features 'inceptoin'; did you mean inception?"),
         (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "got 4294967296"),
@@ -147,3 +147,15 @@ def test_arguments_are_checked_with_the_standard_library_alone(folder, checkout)
     result = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(checkout)}, capture_output=True, text=True)
     assert result.returncode == 2
     assert "did you mean quick?" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--data", ""], ["--data", " "], ["--data="], ["-p", "data="], ["-p", "data=''"]])
+def test_an_empty_folder_name_is_not_the_current_folder(folder, refused, words):
+    assert "the name of a folder or file is empty (a shell variable that is not set?), given as data" in refused(*words)
+
+
+def test_odd_notebooks_are_refused_in_one_line(folder, refused):
+    odd = folder / "02_odd.ipynb"
+    for content in ("[]", "3", '{"cells": []}', '{"cells": [], "metadata": []}', '{"cells": {}, "metadata": {}}'):
+        odd.write_text(content)
+        assert "02_odd.ipynb" in refused()

@@ -9,10 +9,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from pivq.config import load_config
 from pivq.figures.artefacts import ARTEFACTS, save_figure, save_json, save_table
+from pivq.figures.charts import plot_attributes, plot_probing
+from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
+from pivq.storage.origin import origin, origin_text
+
+SMOKE = load_config("smoke")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +39,7 @@ def some_figure():
 
 
 def test_figure_is_written_as_png_and_pdf(root):
-    paths = save_figure(some_figure(), "fig4_capacity", "smoke", "caption")
+    paths = save_figure(some_figure(), "fig4_capacity", SMOKE, "caption")
     assert paths == tuple(root / "figures" / "smoke" / f"fig4_capacity.{kind}" for kind in ("png", "pdf"))
     assert paths[1].read_bytes().startswith(b"%PDF")
     assert Image.open(paths[0]).size[0] > 600
@@ -40,60 +47,90 @@ def test_figure_is_written_as_png_and_pdf(root):
 
 
 def test_equal_figures_give_equal_bytes_without_a_date(root):
-    written = [save_figure(some_figure(), "fig4_capacity", name, "caption") for name in ("a", "b")]
-    for first, second in zip(*written, strict=True):
-        assert first.read_bytes() == second.read_bytes()
-    assert b"CreationDate" not in written[0][1].read_bytes()
+    first, second = (
+        [path.read_bytes() for path in save_figure(some_figure(), "fig4_capacity", SMOKE, "caption")] for _ in range(2)
+    )
+    assert first == second
+    assert b"CreationDate" not in first[1]
 
 
 def test_caption_stands_once_under_the_figure(root):
     figure = some_figure()
-    save_figure(figure, "fig4_capacity", "smoke", "an older caption")
-    path, _ = save_figure(figure, "fig4_capacity", "smoke", "profile smoke · seed 0")
+    save_figure(figure, "fig4_capacity", SMOKE, "an older caption")
+    path, _ = save_figure(figure, "fig4_capacity", SMOKE, "profile smoke · seed 0")
     assert [text.get_text() for text in figure.texts] == ["profile smoke · seed 0"]
     assert figure.texts[0].get_window_extent().y1 <= 0, "inside the figure, where it can meet the plot"
     with_caption = Image.open(path).size[1]
-    path, _ = save_figure(some_figure(), "fig4_capacity", "smoke", "")
+    path, _ = save_figure(some_figure(), "fig4_capacity", SMOKE, "")
     assert with_caption > Image.open(path).size[1], "the caption is cut off"
 
 
 def test_long_caption_is_wrapped_to_the_width_of_the_figure(root):
     figure = some_figure()
-    save_figure(figure, "fig4_capacity", "smoke", "some words " * 30)
+    save_figure(figure, "fig4_capacity", SMOKE, "some words " * 30)
     assert figure.texts[0].get_window_extent().width < 1.1 * figure.get_window_extent().width
+
+
+def test_each_file_says_what_it_was_made_from_and_another_seed_has_its_own_folder(root):
+    seed1 = load_config("smoke", seed=1)
+    saved = {}
+    for config in (SMOKE, seed1):
+        png, pdf = save_figure(some_figure(), "fig4_capacity", config, "caption")
+        _, md = save_table(pd.DataFrame({"a": [1]}), "table2_capacity", config, "caption")
+        saved[config.seed] = origin_text(config)
+        assert Image.open(png).text["Description"] == origin_text(config)
+        assert origin_text(config).encode() in pdf.read_bytes()
+        assert origin_text(config) in md.read_text()
+        assert json.loads(save_json({"profile": "other"}, "verdict", config).read_text()) == origin(config)
+    assert SMOKE.digest("matching") in saved[0] and "seed 1" in saved[1] and saved[0] != saved[1]
+    names = sorted(path.name for path in (root / "figures" / "smoke").iterdir())
+    assert sorted(path.name for path in (root / "figures").iterdir()) == ["smoke", "smoke-seed1"]
+    assert names == sorted(path.name for path in (root / "figures" / "smoke-seed1").iterdir()) and len(names) == 5
+
+
+@pytest.mark.parametrize("name", ["Ba$$in", "a$x$b", r"$\nonsense{$", "<b>", "a_b*c"])
+def test_words_of_users_are_no_markup(root, name):
+    figure = some_figure()
+    path, _ = save_figure(figure, "fig3_matching", SMOKE, f"the face {name}")
+    assert figure.texts[0].get_text() == f"the face {name}"
+    plot_attributes(pd.DataFrame({name: [0, 1]})).canvas.draw()
+    plot_probing(pd.DataFrame({"attribute": [name], "accuracy": [0.9], "std": [0.1], "baseline": [0.5]})).canvas.draw()
+    plot_images(torch.zeros(1, 3, 8, 8), columns=1, row_labels=[name]).canvas.draw()
+    _, md = save_table(pd.DataFrame({name: [name]}), "table2_capacity", SMOKE, f"of {name}")
+    assert "<b>" not in md.read_text() and "$$" not in md.read_text()
 
 
 @pytest.mark.parametrize("save", [save_figure, save_table])
 def test_unknown_name_is_refused_with_a_suggestion(root, save):
     thing = some_figure() if save is save_figure else pd.DataFrame({"a": [1]})
     with pytest.raises(ValueError, match="fig4_capacty.*fig4_capacity"):
-        save(thing, "fig4_capacty", "smoke", "")
+        save(thing, "fig4_capacty", SMOKE, "")
     assert not (root / "figures").exists()
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(root, monkeypatch):
-    path = save_json({"a": 1}, "verdict", "smoke")
+    path = save_json({"a": 1}, "verdict", SMOKE)
     monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError):
-        save_json({"a": 2}, "verdict", "smoke")
-    assert json.loads(path.read_bytes()) == {"a": 1} and len(list(path.parent.iterdir())) == 1
+        save_json({"a": 2}, "verdict", SMOKE)
+    assert json.loads(path.read_bytes())["a"] == 1 and len(list(path.parent.iterdir())) == 1
 
 
 def test_table_is_written_plain_and_formatted(root):
     frame = pd.DataFrame({"method": ["nearest", "matching"], "bits": [611.2836, 2220.7104], "codes": [49, 512]}, [7, 8])
-    csv, md = save_table(frame, "table2_capacity", "smoke", "the caption")
+    csv, md = save_table(frame, "table2_capacity", SMOKE, "the caption")
     assert csv.read_text() == "method,bits,codes\nnearest,611.2836,49\nmatching,2220.7104,512\n"
     table = "| method | bits | codes |\n|---|---:|---:|\n| nearest | 611 | 49 |\n| matching | 2,221 | 512 |\n"
-    assert md.read_text() == table + "\n*the caption*\n"
+    assert md.read_text() == table + f"\n*the caption*\n\n<!-- {origin_text(SMOKE)} -->\n"
     pd.testing.assert_frame_equal(pd.read_csv(csv), frame.reset_index(drop=True))
 
 
 def test_json_takes_numpy_and_refuses_what_json_cannot_hold(root):
-    path = save_json({"a": np.float32(0.5), "b": np.arange(2), "c": "×"}, "verdict", "smoke")
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.5, "b": [0, 1], "c": "×"}
+    path = save_json({"a": np.float32(0.5), "b": np.arange(2), "c": "×"}, "verdict", SMOKE)
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.5, "b": [0, 1], "c": "×"} | origin(SMOKE)
     for value, error in ((float("nan"), ValueError), (np.float64("inf"), ValueError), ({1, 2}, TypeError)):
         with pytest.raises(error):
-            save_json(value, "verdict", "smoke")
+            save_json({"value": value}, "verdict", SMOKE)
     assert json.loads(path.read_text(encoding="utf-8"))["a"] == 0.5
 
 

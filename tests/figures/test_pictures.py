@@ -105,6 +105,8 @@ def test_reconstructions_stand_under_their_originals():
 def test_paths_run_from_image_b_to_image_a_with_both_ends():
     paths = [flat(*range(start, start + 21)) for start in (0, 50, 100, 150)]
     figure = plot_paths(paths, flat(201, 202, 203, 204), ["first pair", "second pair"], frames=5)
+    formulas = [text for text in figure.axes[0].texts if text.get_parse_math()]
+    assert [text.get_text() for text in formulas] == ["first pair", "second pair"], "notebook 05 writes powers of ten"
     shown = drawn(figure)
     rows = [[level for level, _, top in shown if level // 50 == row and level < 200] for row in range(4)]
     assert rows == [[start + i for i in (0, 5, 10, 15, 20)] for start in (0, 50, 100, 150)]

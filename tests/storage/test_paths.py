@@ -10,6 +10,9 @@ def test_root_is_the_checkout_unless_told_otherwise(checkout, monkeypatch, tmp_p
     assert paths.data_dir() == tmp_path / "data"
     assert paths.results_dir("quick") == tmp_path / "results" / "quick"
     assert paths.figures_dir("quick") == tmp_path / "figures" / "quick"
+    assert paths.figures_dir("quick", 3) == tmp_path / "figures" / "quick-seed3"
+    assert paths.notebooks_dir("quick") == tmp_path / "results" / "quick" / "notebooks"
+    assert paths.notebooks_dir("quick", 3) == tmp_path / "results" / "quick" / "notebooks-seed3"
     assert list(tmp_path.iterdir()) == [], "asking for a path makes nothing"
 
 
@@ -29,3 +32,4 @@ def test_ablations_are_those_of_the_project_until_there_are_others(checkout, mon
     own.parent.mkdir(parents=True)
     own.touch()
     assert paths.ablations_file("celeba64") == own
+    assert paths.ablations_file("celeba64", 1) == come_with_it, "another seed's are not taken"

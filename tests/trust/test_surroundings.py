@@ -85,3 +85,13 @@ def test_words_of_users_are_no_html_in_an_executed_notebook(write_notebook, tmp_
     assert main(["--profile", "smoke"], folder) == 0
     page = (tmp_path / "results" / "smoke" / "notebooks" / "00_first.html").read_text()
     assert "<img src=x" not in page and 'href="javascript' not in page and "onerror=alert(1)&gt;" in page
+
+
+def test_the_command_runs_no_module_of_the_current_folder(hostile, checkout, tmp_path):
+    (hostile / "pivq.py").unlink()
+    for words in (["--help"], ["data", "."], ["train", "--profile", "smoke", "--show-settings"]):
+        done = start(hostile, sys.executable, "-m", "pivq", *words, PYTHONPATH=str(checkout))
+        assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+        assert "Traceback" not in done.stderr
+    # In the checkout itself, from which nothing is installed:
+    assert start(checkout, sys.executable, "-m", "pivq", "data", str(hostile), PYTHONPATH="").returncode == 1
