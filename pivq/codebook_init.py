@@ -67,7 +67,7 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
     A random part of the latents, `SEEDED` at most, gives the seeds; all latents refine them.
 
     Args:
-        latents: `(N, d)` float32, N ≥ K.
+        latents: `(N, d)` floats, N ≥ K.
         codebook_size: K.
         seed: of the seeding; the same latents and seed give the same codebook.
 
@@ -76,11 +76,22 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
 
     Raises:
         TooFewLatents: when there are fewer distinct latents than codes.
-        ValueError: for values that are not finite.
+        TypeError: for latents that are no tensor.
+        ValueError: for another shape or type, a codebook size or seed that is no whole number in range, and values that
+            are not finite or whose squared distances overflow.
     """
-    points = latents.detach().cpu()
+    if not isinstance(latents, Tensor):
+        raise TypeError(f"latents must be a tensor of floats (N, d), got {type(latents).__name__}")
+    if latents.ndim != 2 or not latents.is_floating_point():
+        raise ValueError(f"latents must be floats (N, d), got {latents.dtype} {tuple(latents.shape)}")
+    for name, value, least in (("codebook_size", codebook_size, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+            raise ValueError(f"{name} must be a whole number from {least} to {2**63 - 1}, got {value!r}")
+    points = latents.detach().cpu().float()
     if not points.isfinite().all():
         raise ValueError("the latent history holds NaN or infinite values: training has diverged before T_q")
+    if points.numel() and not (points.abs().max() * 4 * points.numel() ** 0.5).square().isfinite():
+        raise ValueError(f"latents of up to {points.abs().max():g} are too large: training has diverged before T_q")
     generator = torch.Generator().manual_seed(seed)
     part = points[torch.randperm(len(points), generator=generator)[:SEEDED]]
     if len(part[: 4 * codebook_size].unique(dim=0)) < codebook_size:

@@ -8,7 +8,23 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, FEATURE_NETWORKS, PROFILES
+from pivq.profiles import ASSUMPTION, PROFILES, RANGES
+
+MOST_WEIGHTS = 2_000_000_000  # of a model: 8 GB; the paper's have about 100 million
+
+
+def _check_ranges(settings: Any, prefix: str) -> None:
+    """Raise ValueError for the first field whose value is out of its range, naming it, its range and the value."""
+    for field in fields(settings):
+        name, value = prefix + field.name, getattr(settings, field.name)
+        allowed = RANGES.get(name)
+        if allowed is None or allowed.holds(value):
+            continue
+        if isinstance(value, str) and allowed.names:
+            raise ValueError(f"unknown {name} {value!r}{suggestion(value, list(allowed.names))}")
+        shown = repr(value)
+        raise ValueError(f"{name} must be {allowed}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
+
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
@@ -32,6 +48,7 @@ class ModelConfig:
     num_codes: int  # L
 
     def __post_init__(self):
+        _check_ranges(self, "model.")
         if self.dim % self.heads:
             raise ValueError(f"heads must divide dim, got {self.heads} heads for dim {self.dim}")
         shrink = self.patch_size * 2 ** (len(self.channel_multipliers) - 1)
@@ -40,6 +57,22 @@ class ModelConfig:
                 f"image_size must be a multiple of {shrink}, the factor by which patch_size and channel_multipliers "
                 f"shrink it, got {self.image_size}"
             )
+        sizes = [self.image_size // self.patch_size // 2**level for level in range(len(self.channel_multipliers))]
+        if not {*self.attention_sizes} <= {*sizes}:
+            raise ValueError(f"attention_sizes must be among the feature-map sizes {sizes}, got {self.attention_sizes}")
+        if self.weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"a model of these sizes has about {self.weights:,} weights, more than {MOST_WEIGHTS:,}: lower width, "
+                "channel_multipliers, residual_blocks, dim, feedforward, transformer_layers or codebook_size"
+            )
+
+    @property
+    def weights(self) -> int:
+        """About how many weights a model of these sizes has."""
+        channels = sum((self.width * multiplier) ** 2 for multiplier in self.channel_multipliers)
+        convolutions = 36 * (self.residual_blocks + 1) * channels  # two of 3 × 3 a block, in encoder and decoder
+        transformers = 2 * self.transformer_layers * (4 * self.dim**2 + 2 * self.dim * self.feedforward)
+        return convolutions + transformers + self.dim * (self.codebook_size + self.num_codes + 2 * self.grid_size**2)
 
     @property
     def grid_size(self) -> int:
@@ -81,6 +114,11 @@ class TrainConfig:
     discriminator_betas: tuple[float, float]  # of its Adam
     nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
 
+    def __post_init__(self):
+        _check_ranges(self, "train.")
+        if 0 < self.train_images < self.batch_size:
+            raise ValueError(f"batch_size {self.batch_size} must be at most train_images {self.train_images}")
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -93,6 +131,11 @@ class EvaluationConfig:
     features: str
     prdc_k: tuple[int, ...]
     probe_folds: int
+
+    def __post_init__(self):
+        _check_ranges(self, "evaluation.")
+        if max(self.prdc_k) >= self.samples:
+            raise ValueError(f"prdc_k {max(self.prdc_k)} must be less than samples {self.samples}")
 
 
 @dataclass(frozen=True)
@@ -109,13 +152,11 @@ class Config:
 
     def __post_init__(self):
         train = self.train
+        _check_ranges(self, "")
+        if not isinstance(self.data, str):
+            raise ValueError(f"data must be the name of a folder, got {self.data!r}")
         if self.dataset == "folder" and not self.data:
             raise ValueError(f"profile {self.profile!r} needs a folder of images: --data DIR, or data = \"DIR\"")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
-        features = self.evaluation.features
-        if features not in FEATURE_NETWORKS:
-            raise ValueError(f"unknown feature network {features!r}{suggestion(features, FEATURE_NETWORKS)}")
         if train.adversarial_from_step <= train.discriminator_from_step:
             raise ValueError(
                 f"adversarial_from_step {train.adversarial_from_step} must come after discriminator_from_step "
@@ -125,6 +166,16 @@ class Config:
             raise ValueError(
                 f"steps {train.steps} must be more than quantize_from_step {train.quantize_from_step}: "
                 "the run would end without a codebook"
+            )
+        if 0 < train.train_images <= max(self.evaluation.prdc_k):
+            raise ValueError(
+                f"prdc_k {max(self.evaluation.prdc_k)} must be less than train_images {train.train_images}"
+            )
+        halvings = (self.model.image_size // 3).bit_length() - 1  # its last two convolutions take one pixel each
+        if train.discriminator_layers > halvings:
+            raise ValueError(
+                f"discriminator_layers must be at most {halvings} for image_size {self.model.image_size}, each halves "
+                f"the image, got {train.discriminator_layers}"
             )
         latents = train.batch_size * self.model.num_codes  # per step
         if train.history_steps * latents < self.model.codebook_size and train.codebook_initialisations:
@@ -185,14 +236,15 @@ class Config:
             ValueError: for unknown or missing keys, named.
         """
         parts = {"model": ModelConfig, "train": TrainConfig, "evaluation": EvaluationConfig}
-        values = dict(values)
-        for name, part in parts.items():
-            values[name] = _build(part, values.get(name, {}), f"{name}.")
+        if isinstance(values, dict):
+            values = values | {name: _build(part, values.get(name, {}), f"{name}.") for name, part in parts.items()}
         return _build(cls, values, "")
 
 
 def _build(kind: type, values: dict[str, Any], prefix: str):
     known = [field.name for field in fields(kind)]
+    if not isinstance(values, dict):
+        raise ValueError(f"{prefix.removesuffix('.') or 'a configuration'} must be settings by name, got {values!r}")
     for name in values:
         if name not in known:
             raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, known)}")
@@ -219,7 +271,8 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
-        ValueError: for an unknown profile or setting (with a suggestion), or values that contradict each other.
+        ValueError: for an unknown profile or setting (with a suggestion), a value out of its range
+            (`pivq.profiles.RANGES`), or values that contradict each other.
 
     Example:
         >>> load_config("quick").model.num_codes
@@ -227,7 +280,8 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
-    values: dict[str, Any] = {"profile": profile, "seed": seed, "data": str(data)}
+    values: dict[str, Any] = {"profile": profile, "seed": seed}
+    values["data"] = str(data) if isinstance(data, Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     if data and settings["dataset"] == "avatars":
         if profile != "smoke":

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from pivq.config import TrainConfig
 
+FAR = 10.0  # images not yet clamped may leave [0, 1], by less than this
+
 PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -81,12 +83,29 @@ def adaptive_weight(nll_gradient: Tensor, adversarial_gradient: Tensor, limit: f
     Args:
         nll_gradient: gradient of L1 + perceptual loss at the decoder's last convolution, any shape.
         adversarial_gradient: gradient of the generator's adversarial loss there, the same shape.
-        limit: greatest weight, also where the adversarial gradient vanishes.
+        limit: greatest weight, also where the adversarial gradient vanishes. Gradients that are not finite can give 0;
+            they are still there, and the step is skipped.
     """
     weight = nll_gradient.float().norm() / (adversarial_gradient.float().norm() + 1e-4)
-    return weight.clamp(0, limit).detach()
+    return weight.nan_to_num(0, limit, 0).clamp(0, limit).detach()
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB `(B,)` of images to targets in [0, 1]; we report its mean."""
+    """Return the peak signal-to-noise ratio in dB `(B,)` of images to targets, floats in [0, 1]; we report its mean.
+
+    Raises:
+        TypeError: for anything but tensors.
+        ValueError: for other or unequal shapes, another type, or values far outside [0, 1] or not finite.
+    """
+    given = {"images": images, "targets": targets}
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+    for name, value in given.items():
+        if value.ndim != 4 or value.shape != targets.shape or not value.is_floating_point():
+            expected = f"floats (B, 3, H, W), as targets {tuple(targets.shape)}"
+            raise ValueError(f"{name} must be {expected}, got {value.dtype} {tuple(value.shape)}")
+        if not (value.abs() <= FAR).all():  # false for NaN
+            low, high = (bound.item() for bound in value.aminmax())
+            raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}")
     return -10 * (images - targets).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 
 from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
-from pivq.quantizers import QUANTIZERS, Quantized
+from pivq.quantizers import QUANTIZERS, Quantized, as_codes
 from pivq.storage import hub
-from pivq.storage.checkpoint import Stored, load_stored, save_export
+from pivq.storage.checkpoint import SETTINGS, WEIGHTS, Stored, load_stored, save_export
 
 TOLERANCE = 1e-3  # how far images may leave [0, 1], as resizing in floating point does
 
@@ -149,11 +150,13 @@ class PIVQ(nn.Module):
         Raises:
             FileNotFoundError, ValueError: see `pivq.storage.checkpoint.load_stored`.
             ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
-            ValueError: the weights do not fit the sizes; names the first tensors.
+            ValueError: the sizes are impossible, the weights do not fit them, or are not finite; names the first.
         """
         stored = load_stored(hub.find(path))
-        model = cls(_model_config(stored), stored.quantizer)
-        _check_fit(stored, model.state_dict())
+        outline = _outline(stored)
+        _check_fit(stored, outline.state_dict())
+        check_finite(stored.weights, str(stored.source))
+        model = cls(outline.config, stored.quantizer)
         model.load_state_dict(stored.weights)
         model.facts = dict(stored.facts)
         return model.to(device).eval().requires_grad_(False)
@@ -182,12 +185,15 @@ class PIVQ(nn.Module):
 
     @torch.no_grad()
     def encode_latents(self, images: Tensor) -> Tensor:
-        """Return the encoder's output z_e `(B, L, d)`, not quantized, of images `(B, 3, H, W)` in [0, 1].
+        """Return the encoder's output z_e `(B, L, d)`, not quantized, of images `(B, 3, H, W)`, floats in [0, 1].
 
         Raises:
+            TypeError: for anything but a tensor.
             ValueError: for another shape or type, or values outside [0, 1], NaN among them.
         """
         size = self.config.image_size
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a tensor of floats (B, 3, {size}, {size}), got {type(images).__name__}")
         if images.ndim != 4 or images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ValueError(f"images must be floats (B, 3, {size}, {size}), got {images.dtype} {tuple(images.shape)}")
         inside = ((images >= -TOLERANCE) & (images <= 1 + TOLERANCE)).flatten(1).all(dim=1)  # false for NaN
@@ -198,13 +204,15 @@ class PIVQ(nn.Module):
             raise ValueError(
                 f"images must lie in [0, 1], got values from {low:g} to {high:g} in image {image} of the batch{hint}"
             )
-        return self.encoder(images)
+        if not len(images):
+            return self.encoder.tokens.new_zeros(0, *self.encoder.tokens.shape)
+        return self.encoder(images.to(self.encoder.positions.dtype))
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
-            ValueError: see `encode_latents`; also latents that are not finite.
+            TypeError, ValueError: see `encode_latents`; also latents that are not finite.
         """
         return self.quantizer.codes(self.encode_latents(images))
 
@@ -213,37 +221,57 @@ class PIVQ(nn.Module):
         """Return images `(B, 3, H, W)` in [0, 1] of latents `(B, L, d)`, quantized or not, in any order.
 
         Raises:
-            ValueError: for another shape or type, or latents that are not finite.
+            TypeError: for anything but a tensor.
+            ValueError: for another shape or type, or latents or images that are not finite.
         """
-        if latents.ndim != 3 or latents.shape[2] != self.config.dim or not latents.is_floating_point():
-            expected = f"floats (B, L, {self.config.dim})"
-            raise ValueError(f"latents must be {expected}, got {latents.dtype} {tuple(latents.shape)}")
+        expected = (self.config.num_codes, self.config.dim)
+        if not isinstance(latents, Tensor):
+            raise TypeError(f"latents must be a tensor of floats (B, L, d), got {type(latents).__name__}")
+        if latents.ndim != 3 or latents.shape[1:] != expected or not latents.is_floating_point():
+            found = f"{latents.dtype} {tuple(latents.shape)}"
+            raise ValueError(f"latents must be floats (B, L, {expected[1]}), got {found}; L is {expected[0]}")
         finite = latents.isfinite().flatten(1).all(dim=1)
         if not finite.all():
             raise ValueError(f"latents of image {int(finite.int().argmin())} of the batch are not finite")
-        return self.decoder(latents).clamp(0, 1)
+        images = self.decoder(latents.to(self.decoder.outputs.dtype)).clamp(0, 1)
+        if not images.isfinite().all():
+            raise ValueError("the decoded images are not finite: the latents are too large, or the model is damaged")
+        return images
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)` int64, on any device, in any order.
+        """Return images `(B, 3, H, W)` in [0, 1] of codes `(B, L)`, any integers, on any device, in any order.
 
         Raises:
+            TypeError: for anything but a tensor.
             ValueError: for another shape or type, or codes outside 0 … K − 1.
         """
-        size = self.config.codebook_size
-        if codes.ndim != 2 or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-            raise ValueError(f"codes must be whole numbers (B, L), got {codes.dtype} {tuple(codes.shape)}")
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
-            raise ValueError(f"codes must lie in 0 … {size - 1}, got {int(codes.min())} … {int(codes.max())}")
-        codebook = self.quantizer.codebook
-        return self.decode_latents(F.embedding(codes.long().to(codebook.device), codebook))
+        if not isinstance(codes, Tensor):
+            raise TypeError(f"codes must be a tensor, got {type(codes).__name__}: use torch.as_tensor(codes)")
+        codes, codebook = as_codes(codes, self.config.codebook_size), self.quantizer.codebook
+        if codes.shape[1] != self.config.num_codes:
+            raise ValueError(f"codes must be (B, L), got {tuple(codes.shape)}; L is {self.config.num_codes}")
+        return self.decode_latents(F.embedding(codes.to(codebook.device), codebook))
 
 
-def _model_config(stored: Stored) -> ModelConfig:
+def _outline(stored: Stored) -> PIVQ:
+    """Return a model of the stored sizes that takes no memory; an error names the file that holds them."""
+    source = stored.source.with_name(SETTINGS) if stored.source.name == WEIGHTS else stored.source
+    if stored.quantizer not in list(QUANTIZERS):
+        raise ValueError(f"{source}: unknown quantizer {stored.quantizer!r:.80}: choose from {', '.join(QUANTIZERS)}")
     sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.sizes.items()}
     try:
-        return ModelConfig(**sizes)
-    except TypeError as error:  # Python names what is missing or unknown
-        raise ValueError(f"{stored.source}: bad model sizes: {str(error).removeprefix('ModelConfig.')}") from error
+        with torch.device("meta"):
+            return PIVQ(ModelConfig(**sizes), stored.quantizer)
+    except (TypeError, ValueError) as error:  # Python names what is missing or unknown
+        raise ValueError(f"{source}: bad model sizes: {str(error).removeprefix('ModelConfig.')}") from error
+
+
+def check_finite(tensors: Mapping[str, Any], source: str) -> None:
+    """Raise ValueError for tensors that hold NaN or infinite numbers, naming them; other values are passed over."""
+    bad = [name for name, value in tensors.items() if isinstance(value, Tensor) and not value.isfinite().all()]
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise ValueError(f"{source} holds numbers that are not finite, in {', '.join(bad[:3])}{more}: it is damaged")
 
 
 def _check_fit(stored: Stored, expected: dict[str, Tensor]) -> None:

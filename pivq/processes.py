@@ -1,4 +1,4 @@
-"""The device to compute on, and what several processes that share each batch tell one another."""
+"""The device to compute on, and the exchange between processes that share each batch."""
 
 from collections.abc import Mapping
 
@@ -18,19 +18,19 @@ def pick_device(device: str = "auto") -> torch.device:
 
 
 class Processes:
-    """This process among those that `accelerate launch` or `torchrun` started, or alone.
+    """The processes that `accelerate launch` or `torchrun` started, or one alone, as seen from this one.
 
     Several processes share each batch and do together what one would do alone.
 
     Args:
-        device: where a process computes that is alone; of several each has its own.
+        device: of a process that is alone; each of several has its own.
         batch_size: images in a batch.
 
     Attributes:
         accelerator: knows the processes and the precision.
-        count: processes.
-        device: where this one computes.
-        rows: which rows of each batch this one has.
+        count: number of processes.
+        device: of this process.
+        rows: this process's rows of each batch.
 
     Raises:
         ValueError: more processes than images in a batch.
@@ -41,8 +41,8 @@ class Processes:
         self.count, self.batch_size = self.accelerator.num_processes, batch_size
         if self.count > batch_size:
             raise ValueError(
-                f"{self.count} processes cannot share a batch of {batch_size}: each needs an "
-                f"image, so start at most {batch_size}"
+                f"{self.count} processes cannot share a batch of {batch_size}: each needs an image, so start at most "
+                f"{batch_size}"
             )
         self.device = self.accelerator.device if self.count > 1 else torch.device(device)
         self.rows = share_of_batch(batch_size, self.accelerator.process_index, self.count)
@@ -62,7 +62,7 @@ class Processes:
         return dict(zip(terms, means, strict=True))
 
     def everywhere(self, holds: bool) -> bool:
-        """Say whether something holds in all processes."""
+        """Return whether something holds in all processes."""
         return bool(self.mean(torch.tensor(float(holds), device=self.device)) == 1)
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Processes:
 
 
 def share_of_batch(batch: int, process: int, processes: int) -> slice:
-    """Return the rows of a batch that a process has; the first processes have one more where it does not divide."""
+    """Return a process's rows of a batch; if it does not divide evenly, the first processes have one row more."""
     small, larger = divmod(batch, processes)
     start = process * small + min(process, larger)
     return slice(start, start + small + (process < larger))

@@ -1,9 +1,12 @@
-"""The settings of every profile, each with its source: the paper, its base code (reference [5]) or our assumption."""
+"""The settings of every profile, each with its source (the paper, its base code, reference [5], or our assumption),
+and the range of every setting."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
+DATASETS = ["avatars", "celeba", "celebahq", "ffhq", "folder"]
 FEATURE_NETWORKS = ["efficientnet_lite0", "inception"]  # of the metrics; the first needs no download
+PERCEPTUAL_NETWORKS = ["efficientnet_lite0", "lpips_vgg"]  # of the loss; likewise
 
 
 _QUICK = {
@@ -158,3 +161,96 @@ PROFILES: dict[str, dict[str, tuple[Any, str]]] = {
     "quick": _QUICK, "smoke": _SMOKE, "celeba64": _CELEBA64, "celebahq256": _CELEBAHQ256, "ffhq256": _FFHQ256,
     "folder": _FOLDER,
 }  # fmt: skip
+
+
+class Range(NamedTuple):
+    """The values that a setting may have: finite numbers, never a truth value in place of a number."""
+
+    kind: type  # int, float (whole numbers are taken too), bool or str
+    least: float = 0
+    most: float = 1
+    open: str = ""  # "least" or "most", where that value itself is too much
+    length: tuple[int, int] | None = None  # of a tuple of such values, least and most
+    names: tuple[str, ...] = ()  # of a str
+
+    def __str__(self) -> str:
+        """Return the range in words, as in "a number from 0 to below 1"."""
+        if self.kind is not int and self.kind is not float:
+            return f"one of {', '.join(self.names or ('True', 'False'))}"
+        low = f"{'above' if self.open == 'least' else 'from'} {self.least}"
+        high = f"{'below ' if self.open == 'most' else ''}{self.most}"
+        whole = "whole number" if self.kind is int else "number"
+        if self.length is None:
+            return f"a {whole} {low} to {high}"
+        least, most = self.length
+        return f"{least if least == most else f'{least} to {most}'} {whole}s {low} to {high}"
+
+    def holds(self, value: Any) -> bool:
+        """Say whether a setting may have this value."""
+        if self.length is not None:
+            fits = isinstance(value, tuple) and self.length[0] <= len(value) <= self.length[1]
+            return fits and all(self._replace(length=None).holds(item) for item in value)
+        if isinstance(value, bool) or self.kind is bool or self.kind is str:
+            return type(value) is self.kind and (self.kind is bool or value in self.names)
+        if not isinstance(value, (int, float) if self.kind is float else int):
+            return False
+        above = self.least < value if self.open == "least" else self.least <= value
+        return above and (value < self.most if self.open == "most" else value <= self.most)  # false for NaN
+
+
+_STEPS, _FROM_STEP = Range(int, 1, 10**10), Range(int, 0, 10**10)
+_WEIGHT, _RATE = Range(float, 0, 10**9), Range(float, 0, 1, open="least")
+_BETAS = Range(float, 0, 1, open="most", length=(2, 2))
+RANGES: dict[str, Range] = {
+    "model.image_size": Range(int, 8, 4096),
+    "model.patch_size": Range(int, 1, 64),
+    "model.width": Range(int, 1, 4096),
+    "model.channel_multipliers": Range(int, 1, 64, length=(1, 10)),
+    "model.residual_blocks": Range(int, 1, 64),
+    "model.attention_sizes": Range(int, 1, 4096, length=(0, 10)),
+    "model.dim": Range(int, 1, 16_384),
+    "model.feedforward": Range(int, 1, 65_536),
+    "model.transformer_layers": Range(int, 1, 64),
+    "model.heads": Range(int, 1, 1024),
+    "model.query_key_gain": Range(float, 0, 1000),
+    "model.codebook_size": Range(int, 2, 1_000_000),
+    "model.num_codes": Range(int, 1, 65_536),
+    "train.train_images": Range(int, 0, 10**9),
+    "train.heldout_images": Range(int, 0, 10**9),
+    "train.steps": _STEPS,
+    "train.batch_size": Range(int, 1, 65_536),
+    "train.learning_rate": _RATE,
+    "train.adam_betas": _BETAS,
+    "train.weight_decay": Range(float, 0, 100),
+    "train.gradient_clip": Range(float, 0, 10**6),
+    "train.warmup_steps": _FROM_STEP,
+    "train.decay_from": Range(float, 0, 1),
+    "train.ema_decay": Range(float, 0, 1, open="most"),
+    "train.ema_every": Range(int, 1, 10**6),
+    "train.reconstruction_weight": _WEIGHT,
+    "train.perceptual_network": Range(str, names=tuple(PERCEPTUAL_NETWORKS)),
+    "train.perceptual_weight": _WEIGHT,
+    "train.codebook_weight": _WEIGHT,
+    "train.commitment_weight": _WEIGHT,
+    "train.quantize_from_step": _FROM_STEP,
+    "train.history_steps": Range(int, 1, 10_000),
+    "train.codebook_initialisations": Range(int, 0, 1000),
+    "train.discriminator_from_step": _FROM_STEP,
+    "train.adversarial_from_step": _FROM_STEP,
+    "train.adversarial_limit": _WEIGHT,
+    "train.discriminator_width": Range(int, 1, 512),
+    "train.discriminator_layers": Range(int, 1, 10),
+    "train.discriminator_augmentation": Range(bool),
+    "train.discriminator_learning_rate": _RATE,
+    "train.discriminator_betas": _BETAS,
+    "train.nonfinite_limit": Range(int, 1, 10**6),
+    "evaluation.validate_every": _STEPS,
+    "evaluation.checkpoint_every": _STEPS,
+    "evaluation.samples": Range(int, 2, 10**7),
+    "evaluation.features": Range(str, names=tuple(FEATURE_NETWORKS)),
+    "evaluation.prdc_k": Range(int, 1, 1000, length=(1, 10)),
+    "evaluation.probe_folds": Range(int, 2, 100),
+    "dataset": Range(str, names=tuple(DATASETS)),
+    "profile": Range(str, names=tuple(PROFILES)),
+    "seed": Range(int, 0, 2**32 - 1),
+}

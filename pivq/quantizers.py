@@ -1,7 +1,8 @@
 """The two vector quantizers: nearest neighbour, Eq. (1), and matching, Eq. (3)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +26,43 @@ class Quantized(NamedTuple):
     commitment_loss: Tensor
 
 
+NEAR = 0.01  # share of a latent's norm below which a distance by dot products could lose too much to cancellation
+TIE = 1 + 1e-9  # distances to the nearest code that differ by less than this factor may be equal
+BLOCK_ELEMENTS = 1 << 21  # differences held at once: 16 MiB
+MOST_CODES = 1 << 40  # codes below this, times L, stay far from the end of int64
+
+
+def as_codes(codes: Any, codebook_size: int = MOST_CODES, name: str = "codes", dimensions: int = 2) -> Tensor:
+    """Return codes as an int64 tensor, checked.
+
+    Args:
+        codes: whole numbers of any integer type, `(B, L)` or, with `dimensions=1`, `(L,)`; L >= 1. A tensor, an array
+            or nested lists.
+        codebook_size: K; `MOST_CODES` where it is not known.
+        name: of the argument, for messages.
+        dimensions: 1 or 2.
+
+    Raises:
+        TypeError: for what is no array of numbers.
+        ValueError: for another type or shape, a code outside 0 … K − 1, or a codebook size that is no whole number.
+    """
+    if not isinstance(codebook_size, int | np.integer) or codebook_size < 1:
+        raise ValueError(f"codebook_size must be a whole number of at least 1, got {codebook_size!r}")
+    expected = f"whole numbers {'(B, L)' if dimensions == 2 else '(L,)'} with L >= 1"
+    try:
+        values = codes if isinstance(codes, Tensor) else torch.from_numpy(np.array(codes))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be {expected}, got {type(codes).__name__}: {error}") from error
+    whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+    if not whole or values.ndim != dimensions or values.shape[-1] == 0:
+        raise ValueError(f"{name} must be {expected}, got {values.dtype} {tuple(values.shape)}")
+    values = values.long()  # numbers from 2^63 on become negative
+    low, high = (int(bound) for bound in values.aminmax()) if values.numel() else (0, 0)
+    if low < 0 or high >= codebook_size:
+        raise ValueError(f"{name} must lie in 0 … {codebook_size - 1}, got {low} … {high}")
+    return values
+
+
 class _Quantizer(nn.Module):
     """A learned codebook with straight-through gradients; a subclass says which code each latent gets.
 
@@ -34,14 +72,15 @@ class _Quantizer(nn.Module):
         num_codes: L, codes per image, when known; `L > K` is refused here rather than in the first step.
 
     Raises:
-        ValueError: for sizes below one.
+        ValueError: for sizes that are no whole numbers from 1 on.
     """
 
     def __init__(self, codebook_size: int, dim: int, num_codes: int | None = None):
         super().__init__()
         for name, value in (("codebook_size", codebook_size), ("dim", dim), ("num_codes", num_codes)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         self.num_codes = num_codes
         # The scale does not matter where training follows Section 3.7: k-means sets the codebook at T_q.
         self.codebook = nn.Parameter(torch.randn(codebook_size, dim))
@@ -62,25 +101,35 @@ class _Quantizer(nn.Module):
     def distances(self, latents: Tensor) -> Tensor:
         """Return Euclidean distances `(B, L, K)` of latents `(B, L, d)` to the codes, float64 under any autocast.
 
-        Dot products in float32 would lose small distances to cancellation; differences take several times as long.
+        They come from dot products in float64 about the codebook's mean. Differences take several times as long, so
+        they give only the distances that are small (`NEAR`) and those that may tie for the nearest code (`TIE`): all
+        keep their relative precision, and equal codes are equally far, in any batch.
 
         Raises:
-            ValueError: if the shape does not fit the codebook, or a latent is NaN or infinite; names the image.
+            TypeError: for anything but a tensor.
+            ValueError: if type or shape do not fit the codebook, or a latent (names the image) or a code is NaN or
+                infinite.
         """
         codebook = self.codebook
+        if not isinstance(latents, Tensor):
+            raise TypeError(f"latents must be a tensor of floats (B, L, {codebook.shape[1]}), got {type(latents)}")
+        if not latents.is_floating_point():
+            raise ValueError(f"latents must be floats, got {latents.dtype}")
         if latents.ndim != 3 or latents.shape[2] != codebook.shape[1] or self.num_codes not in (None, latents.shape[1]):
             expected = f"(B, {self.num_codes or 'L'}, {codebook.shape[1]})"
             raise ValueError(f"latents must be {expected}, got {tuple(latents.shape)}")
-        finite = torch.isfinite(latents).all(dim=2).all(dim=1)
+        finite = torch.isfinite(latents.float()).all(dim=2).all(dim=1)
         if not finite.all():
             raise ValueError(
                 f"latents of image {int(finite.int().argmin())} of the batch are not finite: training has diverged "
                 "(lower the learning rate, or resume from an earlier checkpoint)"
             )
+        if not all(bound.isfinite() for bound in codebook.aminmax()):
+            code = int(torch.isfinite(codebook).all(dim=1).int().argmin())
+            raise ValueError(f"code {code} of the codebook is not finite: the model is damaged")
         with torch.autocast(latents.device.type, enabled=False):
             # One table of all rows: with a batch of them cdist would copy the codebook.
-            rows, columns = latents.flatten(0, 1).double(), codebook.double()  # (B L, d), (K, d)
-            table = torch.cdist(rows, columns, compute_mode="use_mm_for_euclid_dist")  # (B L, K)
+            table = _distances(latents.flatten(0, 1).double(), codebook.double())  # (B L, K)
             return table.unflatten(0, latents.shape[:2])  # (B, L, K)
 
     def forward(self, latents: Tensor) -> Quantized:
@@ -89,8 +138,8 @@ class _Quantizer(nn.Module):
         Raises:
             ValueError: see `distances`.
         """
-        latents = latents.to(self.codebook.dtype)  # float32 under any autocast
         codes = self.codes(latents)  # (B, L)
+        latents = latents.to(self.codebook.dtype)  # float32 under any autocast
         quantized = F.embedding(codes, self.codebook)  # (B, L, d)
         return Quantized(
             quantized=latents + (quantized - latents).detach(),
@@ -98,6 +147,22 @@ class _Quantizer(nn.Module):
             codebook_loss=F.mse_loss(quantized, latents.detach()),
             commitment_loss=F.mse_loss(latents, quantized.detach()),
         )
+
+
+def _distances(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return Euclidean distances `(N, K)` of rows `(N, d)` to columns `(K, d)`; see `_Quantizer.distances`."""
+    centre = columns.mean(dim=0)
+    centred = rows - centre
+    table = torch.cdist(centred, columns - centre, compute_mode="use_mm_for_euclid_dist")  # (N, K)
+    if not table.numel():
+        return table
+    reach = torch.maximum(NEAR * centred.norm(dim=1), TIE * table.amin(dim=1))  # (N,)
+    # numpy takes a tenth of the time of torch's nonzero.
+    near = torch.from_numpy(np.flatnonzero((table <= reach[:, None]).cpu())).to(table.device)
+    for places in near.split(max(1, BLOCK_ELEMENTS // rows.shape[1])):
+        row, column = places // len(columns), places % len(columns)
+        table[row, column] = (rows[row] - columns[column]).square().sum(dim=1).sqrt()
+    return table
 
 
 class NearestQuantizer(_Quantizer):

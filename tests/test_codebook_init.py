@@ -170,3 +170,30 @@ def test_a_part_of_the_latents_gives_the_seeds_and_all_refine_them(monkeypatch):
     nearest = torch.cdist(latents, centres).argmin(dim=1)
     means = torch.stack([latents[nearest == k].mean(dim=0) for k in range(20)])
     torch.testing.assert_close(by_first_element(fit_codebook(latents, 20, seed=0)), by_first_element(means))
+
+
+@pytest.mark.parametrize(
+    "latents, size, seed, error, message",
+    [
+        (np.zeros((9, 4)), 2, 0, TypeError, "latents must be a tensor of floats .N, d., got ndarray"),
+        (torch.rand(9), 2, 0, ValueError, r"latents must be floats \(N, d\), got torch.float32 \(9,\)"),
+        (torch.rand(1, 9, 4), 2, 0, ValueError, r"got torch.float32 \(1, 9, 4\)"),
+        (torch.ones(9, 4).long(), 2, 0, ValueError, "got torch.int64"),
+        (torch.rand(9, 4), 0, 0, ValueError, "codebook_size must be a whole number from 1 .* got 0"),
+        (torch.rand(9, 4), 2.5, 0, ValueError, "codebook_size must be .* got 2.5"),
+        (torch.rand(9, 4), 2, -1, ValueError, "seed must be a whole number from 0 .* got -1"),
+        (torch.rand(9, 4), 2, 2**70, ValueError, "seed must be"),
+        (torch.rand(9, 4) * 1e25, 2, 0, ValueError, "latents of up to .*e.24 are too large: training has diverged"),
+        (torch.rand(0, 4), 1, 0, ValueError, "0 latents"),
+        (torch.rand(9, 4), 10, 0, ValueError, "9 latents, of which 9 are distinct, cannot give 10 codes"),
+    ],
+)
+def test_what_gives_no_codebook_is_refused_by_name(latents, size, seed, error, message):
+    with pytest.raises(error, match=message):
+        fit_codebook(latents, size, seed)
+
+
+def test_floats_of_any_precision_give_a_codebook():
+    latents = torch.rand(50, 4)
+    for kind in (torch.float64, torch.float16, torch.bfloat16):
+        assert torch.equal(fit_codebook(latents.to(kind), 3, 0), fit_codebook(latents.to(kind).float(), 3, 0))

@@ -105,3 +105,27 @@ def test_psnr_by_hand():
     half = targets.clone()
     half[:, :, :2] += 0.2  # mean square 0.02
     assert float(psnr(half, targets)[0]) == pytest.approx(-10 * math.log10(0.02), rel=1e-5)
+
+
+def test_psnr_refuses_what_are_no_images_of_one_range_and_shape():
+    images = torch.rand(2, 3, 4, 4)
+    for made, targets, error, message in (
+        (images, images[:1], ValueError, r"images must be floats \(B, 3, H, W\), as targets \(1, 3, 4, 4\), got"),
+        (images[:, :1], images, ValueError, r"got torch.float32 \(2, 1, 4, 4\)"),
+        ((images * 255).byte(), (images * 255).byte(), ValueError, "got torch.uint8"),
+        (images * 255, images, ValueError, r"images must lie in \[0, 1\], got"),
+        (images, images * 255, ValueError, r"targets must lie in \[0, 1\], got"),
+        (images * float("nan"), images, ValueError, "images must lie in .* nan"),
+        (images[0], images[0], ValueError, r"got torch.float32 \(3, 4, 4\)"),
+        (images.numpy(), images, TypeError, "images must be a tensor, got ndarray"),
+        (images, None, TypeError, "targets must be a tensor, got NoneType"),
+    ):
+        with pytest.raises(error, match=message):
+            psnr(made, targets)
+    assert psnr(images[:0], images[:0]).shape == (0,)
+
+
+def test_adaptive_weight_is_a_weight_whatever_the_gradients():
+    for nll, adversarial, expected in ((math.nan, 1.0, 0.0), (math.inf, math.inf, 0.0), (math.inf, 1.0, 0.5),
+                                       (1.0, math.nan, 0.0), (1.0, 0.0, 0.5), (0.0, 0.0, 0.0)):  # fmt: skip
+        assert float(adaptive_weight(torch.tensor([nll]), torch.tensor([adversarial]), 0.5)) == expected

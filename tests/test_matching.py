@@ -325,3 +325,16 @@ def test_greedy_keeps_its_input_and_takes_every_float_type_and_empty_batches(che
         assert torch.equal(distances.detach(), before)
     for shape in ((0, 5, 9), (2, 0, 9), (2, 0, 0)):
         assert greedy(torch.empty(shape), cheapest_first).shape == shape[:2]
+
+
+@pytest.mark.parametrize("solver", [match, greedy])
+def test_what_are_no_distances_is_refused_by_name(solver):
+    distances = torch.rand(3, 5)
+    for other in (distances.numpy(), distances.tolist(), None, 3.0, "x"):
+        with pytest.raises(TypeError, match=f"distances must be a tensor .*, got {type(other).__name__}"):
+            solver(other)
+    for other in (distances.to(torch.complex64), distances.to_sparse(), distances.to(torch.float8_e4m3fn)):
+        with pytest.raises(ValueError, match="distances must be real numbers in a dense tensor, got torch"):
+            solver(other)
+    assert solver(torch.tensor([[3, 1], [1, 9]])).tolist() == [1, 0]
+    assert solver(distances[None][:0]).shape == (0, 3)

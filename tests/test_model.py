@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,7 +116,7 @@ def test_every_parameter_is_trained(make_model, quantizer):
     model = make_model(quantizer)
     images = torch.rand(3, 3, 16, 16)
     output = model(images)
-    loss = (output.images - images).abs().mean() + output.quantization.codebook_loss + output.quantization.commitment_loss
+    loss = (output.images - images).abs().mean() + sum(output.quantization[2:])
     loss.backward()
     idle = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
     assert idle == []
@@ -275,3 +276,47 @@ def test_a_digest_changes_with_any_weight(tiny_config):
         parameter.data[0, 0] += 1e-4
         assert model_digest(model) != before
         before = model_digest(model)
+
+
+def test_floats_of_any_precision_are_encoded_and_none_give_none(make_model):
+    model, images = make_model(), torch.rand(2, 3, 16, 16)
+    codes = model.encode(images)
+    assert torch.equal(model.encode(images.double()), codes)
+    for kind in (torch.bfloat16, torch.float16):
+        assert torch.equal(model.encode(images.to(kind)), model.encode(images.to(kind).float()))
+    assert model.encode(images[:0]).shape == (0, 4) and model.encode_latents(images[:0]).shape == (0, 4, 16)
+    assert model.decode(codes[:0]).shape == (0, 3, 16, 16)
+    latents = model.encode_latents(images)
+    assert torch.equal(model.decode_latents(latents.double()), model.decode_latents(latents))
+
+
+def test_codes_of_any_integer_type_are_decoded(make_model):
+    model, codes = make_model(), torch.tensor([[0, 5, 11, 2]])
+    for kind in (torch.int32, torch.uint16, torch.uint32, torch.uint64):
+        assert torch.equal(model.decode(codes.to(kind)), model.decode(codes))
+
+
+@pytest.mark.parametrize("method", ["encode", "encode_latents", "decode", "decode_latents"])
+@pytest.mark.parametrize("value", [np.zeros((1, 4)), [[1, 2, 3, 4]], None, "images", 3])
+def test_anything_but_a_tensor_is_refused_by_name(make_model, method, value):
+    name = {"encode": "images", "encode_latents": "images", "decode": "codes", "decode_latents": "latents"}[method]
+    with pytest.raises(TypeError, match=f"{name} must be a tensor.*, got {type(value).__name__}"):
+        getattr(make_model(), method)(value)
+
+
+def test_another_number_of_codes_is_refused(make_model):
+    for number in (0, 1, 3, 5, 12):
+        with pytest.raises(ValueError, match="codes must be .*L"):
+            make_model().decode(torch.zeros(2, number, dtype=torch.int64))
+        with pytest.raises(ValueError, match="latents must be floats .*L is 4"):
+            make_model().decode_latents(torch.zeros(2, number, 16))
+
+
+def test_images_that_are_not_finite_are_never_returned(make_model):
+    model = make_model()
+    model.decoder.conv_out.bias.data[0] = float("nan")
+    with pytest.raises(ValueError, match="decoded images are not finite"):
+        model.decode(torch.tensor([[0, 5, 11, 2]]))
+    model.encoder.tokens.data[1, 2] = float("inf")
+    with pytest.raises(ValueError, match="latents of image 0 .* not finite"):
+        model.encode(torch.rand(1, 3, 16, 16))

@@ -268,3 +268,44 @@ def test_pixel_statistics_by_hand():
     assert left["brighter_top_than_bottom"] == 0
     assert square[["bright", "bright_middle"]].tolist() == pytest.approx([0.25, 0.75])
     assert len(frame) == 1002 and not frame.loc["500"].any()
+
+
+def test_arguments_that_cannot_be_are_refused_by_name():
+    codes, labels = np.arange(40)[:, None] % 9, pd.DataFrame({"a": np.arange(40) % 2})
+    for settings, message in (
+        ({"folds": 2.5}, "at least 2 folds, got 2.5"),
+        ({"folds": "5"}, "at least 2 folds, got '5'"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"seed": 2**33}, "seed must be"),
+        ({"seed": 1.5}, "seed must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            probe(codes, labels, 9, **settings)
+    for attributes, error, message in (
+        (labels.to_numpy(), TypeError, "attributes must be a data frame, got ndarray"),
+        (labels["a"], TypeError, "attributes must be a data frame, got Series"),
+        (labels[[]], ValueError, "attributes must have columns of distinct names"),
+        (pd.concat([labels, labels], axis=1), ValueError, "distinct names, got .'a', 'a'."),
+        (labels.replace({0: "no", 1: "yes"}), ValueError, "attribute 'a' holds 'no': labels must be 0, 1 or missing"),
+        (labels.astype(str), ValueError, "attribute 'a' holds '0'"),
+    ):
+        with pytest.raises(error, match=message):
+            probe(codes, attributes, 9)
+    for count in (0, -1):
+        with pytest.raises(ValueError, match="count must be at least 1"):
+            top_attributes(probe(codes, labels, 9), count)
+
+
+@pytest.mark.parametrize(
+    "images, ids, message",
+    [
+        (np.random.rand(2, 3, 8, 8), 2, "must be uint8 levels, got float64"),
+        (np.zeros((1, 8, 8, 3), np.uint8), 1, r"must be \(N, 3, H, W\) .* got \(1, 8, 8, 3\)"),
+        (np.zeros((1, 3, 3, 3), np.uint8), 1, "4 pixels a side"),
+        (np.zeros((1, 3, 8, 8), np.uint8), 2, "one per id of 2"),
+        (np.zeros((0, 3, 8, 8), np.uint8), 0, "one per id of 0"),
+    ],
+)
+def test_pixel_statistics_refuse_what_are_no_images(images, ids, message):
+    with pytest.raises(ValueError, match=message):
+        pixel_statistics(images, ["a"] * ids)

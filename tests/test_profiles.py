@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 from stand_ins import load_profile
 
-from pivq.profiles import PROFILES
+from pivq.data import load
+from pivq.pretrained import perceptual
+from pivq.profiles import DATASETS, PERCEPTUAL_NETWORKS, PROFILES, Range
 
 PROFILE_NAMES = list(PROFILES)
 
@@ -75,3 +77,16 @@ def test_the_papers_profiles_have_all_that_is_given(profile):
     for name, value in (base | paper).items():
         if not (profile == "celebahq256" and name == "train.steps"):  # the base code says it of FFHQ
             assert value_of(config, name) == pytest.approx(value), name
+
+
+def test_names_are_those_that_can_be_loaded():
+    assert {*DATASETS} == {*load.DATASETS, "folder"}
+    assert PERCEPTUAL_NETWORKS == list(perceptual.PERCEPTUAL_NETWORKS)
+
+
+def test_a_range_holds_its_bounds_unless_they_are_open():
+    whole, open_range = Range(int, 0, 3), Range(float, 0, 1, open="least")
+    assert [value for value in (-1, 0, 3, 4) if whole.holds(value)] == [0, 3]
+    assert [value for value in (0, 1e-9, 1, 1.0, 1.1) if open_range.holds(value)] == [1e-9, 1, 1.0]
+    assert str(whole) == "a whole number from 0 to 3" and str(open_range) == "a number above 0 to 1"
+    assert Range(int, 1, 9, length=(0, 2)).holds(()) and not Range(int, 1, 9, length=(0, 2)).holds((1, 2, 3))

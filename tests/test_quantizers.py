@@ -1,9 +1,10 @@
 """Both quantizers: codes, straight-through gradients, losses and guards."""
 
+import numpy as np
 import pytest
 import torch
 
-from pivq.quantizers import QUANTIZERS, MatchingQuantizer, NearestQuantizer
+from pivq.quantizers import QUANTIZERS, MatchingQuantizer, NearestQuantizer, as_codes
 
 BOTH = pytest.mark.parametrize("kind", [NearestQuantizer, MatchingQuantizer])
 
@@ -216,3 +217,108 @@ def test_both_start_from_the_same_codebook():
         torch.manual_seed(4)
         codebooks.append(kind(9, 4, 5).codebook)
     assert torch.equal(*codebooks)
+
+
+def of_kind(kind, rng, dim, size):
+    """Return a codebook and latents `(4, 5, d)` that tie, coincide or lie far from the origin."""
+    codebook, latents = rng.normal(size=(size, dim)), rng.normal(size=(4, 5, dim))
+    if kind == "duplicates":
+        codebook = codebook[rng.integers(0, size, size)]
+    elif kind == "whole numbers":
+        codebook, latents = rng.integers(-2, 3, (size, dim)), rng.integers(-2, 3, (4, 5, dim)) / 2
+    elif kind == "common offset":
+        codebook, latents = codebook + 1e6, latents + 1e6
+    elif kind == "two far groups":
+        codebook = codebook + np.where(rng.random((size, 1)) < 0.5, 1e6, -1e6)
+        latents = latents + np.where(rng.random((4, 5, 1)) < 0.5, 1e6, -1e6)
+    elif kind == "at their codes":
+        latents = codebook[rng.integers(0, size, (4, 5))] + 1e-6 * latents
+    elif kind == "all codes equal":
+        codebook = np.zeros((size, dim))
+    else:
+        codebook, latents = codebook * 10 ** rng.uniform(-15, 15, (size, 1)), latents * 10 ** rng.uniform(-15, 15)
+    return codebook.astype(np.float32), latents.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["duplicates", "whole numbers", "common offset", "two far groups", "at their codes", "all codes equal", "scales"],
+)
+def test_distances_are_exact_and_nearest_is_the_lowest_of_ties_in_any_batch(kind):
+    rng = np.random.default_rng(0)
+    for dim, size in ((1, 9), (3, 40), (32, 17), (128, 64), (256, 33)):
+        codebook, latents = of_kind(kind, rng, dim, size)
+        quantizer = with_codebook(NearestQuantizer, codebook.tolist())
+        given = torch.from_numpy(latents)
+        exact = np.sqrt(np.square(latents[:, :, None].astype(np.longdouble) - codebook.astype(np.longdouble)).sum(-1))
+        distances = quantizer.distances(given).numpy()
+        assert (np.abs(distances - exact) <= 1e-9 * exact).all(), (dim, size)
+        codes = quantizer(given).codes
+        lowest = (codebook[:, None] == codebook).all(axis=2).argmax(axis=1)  # of the codes equal to each
+        assert (lowest[codes] == codes.numpy()).all()
+        assert (np.take_along_axis(exact, codes.numpy()[..., None], 2)[..., 0] <= exact.min(2) * (1 + 1e-9)).all()
+        if kind == "whole numbers":
+            assert (codes.numpy() == exact.argmin(axis=2)).all()
+        for part in (given[:1], given[1:3], given.flip(0)):
+            expected = {1: codes[:1], 2: codes[1:3], 4: codes.flip(0)}[len(part)]
+            assert torch.equal(quantizer(part).codes, expected)
+
+
+@BOTH
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_codebook_that_is_not_finite_is_refused_by_the_code(kind, bad):
+    quantizer, latents = random_case(kind)
+    quantizer.codebook.data[7, 2] = bad
+    with pytest.raises(ValueError, match="code 7 of the codebook is not finite"):
+        quantizer(latents)
+
+
+@BOTH
+@pytest.mark.parametrize("latents", [np.zeros((1, 5, 4), np.float32), [[[0.0] * 4] * 5], None, 3.0])
+def test_latents_of_another_kind_are_refused_by_name(kind, latents):
+    with pytest.raises(TypeError, match="latents must be a tensor of floats .B, L, 4., got"):
+        random_case(kind)[0](latents)
+
+
+@BOTH
+def test_latents_of_another_type_are_refused_by_name(kind):
+    quantizer, latents = random_case(kind)
+    with pytest.raises(ValueError, match="latents must be floats, got torch.int64"):
+        quantizer(latents.long())
+    with pytest.raises(ValueError, match="latents of image 0 .* not finite"):
+        quantizer(latents.double() * 1e200)
+    assert quantizer(latents[:0]).codes.shape == (0, 5)
+
+
+@BOTH
+@pytest.mark.parametrize("sizes", [(4.5, 4), ("4", 4), (True, 4), (0, 4), (4, -1), (4, 4, 0), (4, 4, 2.5)])
+def test_sizes_are_whole_numbers(kind, sizes):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1, got"):
+        kind(*sizes)
+
+
+def test_codes_of_any_integer_type_are_taken_and_others_named():
+    for kind in (torch.uint8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64):
+        assert as_codes(torch.tensor([[0, 3]]).to(kind), 4).tolist() == [[0, 3]]
+    given = np.arange(4)[None]
+    checked = as_codes(given[:, ::-1], 4)
+    checked[:] = 0
+    assert given.tolist() == [[0, 1, 2, 3]], "the argument is not written to"
+    assert as_codes([3, 1], 4, dimensions=1).tolist() == [3, 1]
+    for codes, error, message in (
+        ([["a", "b"]], TypeError, "codes must be whole numbers .B, L. with L >= 1, got list"),
+        (None, TypeError, "got NoneType"),
+        ([[1], [1, 2]], TypeError, "got list"),
+        ([[1.0]], ValueError, r"got torch.float64 \(1, 1\)"),
+        ([[True]], ValueError, "got torch.bool"),
+        (np.array([[1j]]), ValueError, "got torch.complex128"),
+        ([1, 2], ValueError, r"got torch.int64 \(2,\)"),
+        (np.zeros((2, 0), int), ValueError, r"got torch.int64 \(2, 0\)"),
+        ([[0, 4]], ValueError, "codes must lie in 0 … 3, got 0 … 4"),
+        (np.array([[2**64 - 1]], np.uint64), ValueError, "codes must lie in 0 … 3, got -1"),
+    ):
+        with pytest.raises(error, match=message):
+            as_codes(codes, 4)
+    for size in (0, -1, 2.5, "9", None):
+        with pytest.raises(ValueError, match="codebook_size must be a whole number of at least 1, got"):
+            as_codes([[0]], size)

@@ -358,3 +358,29 @@ def test_a_cross_fade_is_straight_and_ends_at_its_images():
     torch.testing.assert_close(images[1], 0.75 * first + 0.25 * last)
     path = path_smoothness(images)
     assert path.length == pytest.approx(1) and path.steps.tolist() == pytest.approx([0.25] * 4)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64])
+def test_codes_of_any_integer_type_and_kind_are_taken(kind):
+    a, b = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[2, 3, 4, 5]])
+    expected = interpolate(a, b, torch.Generator().manual_seed(0))
+    assert torch.equal(interpolate(a.to(kind), b.to(kind), torch.Generator().manual_seed(0)), expected)
+    assert torch.equal(interpolate(a.numpy(), b.tolist(), torch.Generator().manual_seed(0)), expected)
+
+
+@pytest.mark.parametrize("code", [2**40, 2**61, 2**62, 2**63 - 1])
+def test_codes_whose_elements_would_overflow_are_refused(code):
+    for call in (lambda: interpolate(torch.tensor([[code, 1, 2]]), torch.tensor([[code, 1, 3]])),
+                 lambda: smooth_path(torch.tensor([code, 1, 2]), torch.tensor([code, 1, 3])),
+                 lambda: sample_pairs(torch.tensor([[code, 1], [2, 3]]), 2, 0)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"must lie in 0 … {2**40 - 1}, got 1 … {code}"):
+            call()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", float("nan"), None, True, 2**200])
+def test_seed_and_number_of_samples_are_whole_numbers(seed):
+    codes = torch.tensor([[0, 1], [2, 3]])
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 to"):
+        sample_pairs(codes, 2, seed)
+    with pytest.raises(ValueError, match="num_samples must be a whole number from 1 to"):
+        sample_pairs(codes, seed, 0)

@@ -198,7 +198,10 @@ def finite(name: str, rows: NDArray, start: int) -> NDArray:
 
 
 def _checked_moments(name: str, mu: NDArray, cov: NDArray) -> tuple[NDArray, NDArray]:
-    mu, cov = np.asarray(mu, np.float64), np.asarray(cov, np.float64)
+    mu, cov = np.asarray(mu), np.asarray(cov)
+    if mu.dtype.kind not in "fiub" or cov.dtype.kind not in "fiub":
+        raise ValueError(f"mu_{name} and cov_{name} must be real numbers, got {mu.dtype} and {cov.dtype}")
+    mu, cov = mu.astype(np.float64), cov.astype(np.float64)
     if mu.ndim != 1 or cov.shape != (mu.size, mu.size):
         raise ValueError(f"mu_{name} must be (F,) and cov_{name} (F, F), got {mu.shape} and {cov.shape}")
     if not (np.isfinite(mu).all() and np.isfinite(cov).all()):

@@ -1,5 +1,6 @@
 """Precision, recall, density and coverage of samples from features (Section 4.3, Table 3), in bounded memory."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,6 +15,10 @@ from pivq.metrics.frechet import Features, as_features, check_dimensions, finite
 
 Device = str | torch.device
 DOUBTS = 16  # seeming neighbours for each that is asked for, above which float64 products are worth their time
+
+
+class EmptyBallsWarning(UserWarning):
+    """Points equal their k nearest neighbours: nothing lies inside their balls, which lowers all four shares."""
 
 
 class PRDC(NamedTuple):
@@ -58,6 +63,9 @@ def prdc(*, real: Features, fake: Features, k: int, block_size: int = 256, devic
     Raises:
         ValueError: sizes that do not fit, or rows that are not finite (named).
 
+    Warns:
+        EmptyBallsWarning: balls of radius 0, of points with k equals in their own set.
+
     Example:
         >>> prdc(real=np.array([[0], [1], [2], [3]]), fake=np.array([[0.5], [1.5], [10]]), k=1).coverage
         0.75
@@ -89,26 +97,31 @@ def prdc_for_all(
     """
     real = as_features("real", real)
     fakes = {name: as_features(name, features) for name, features in fakes.items()}
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}")
+    if not isinstance(block_size, int) or block_size < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size!r}")
     for name, features in {"real": real, **fakes}.items():
         check_dimensions(real, features)
         for k in ks:
-            if k != int(k) or not 1 <= k < len(features):
-                last = len(features) - 1
-                raise ValueError(f"k={k} must be an integer from 1 to {last}, one less than {name} has rows")
+            _check_whole("k", k, 1, len(features) - 1, f", one less than {name} has rows")
     frame = _frame({"real": real, **fakes})
     with _float32_products():
         points = _Points(real, frame, device)
-        radii = _radii(points, ks, block_size)
+        radii = _radii("real", points, ks, block_size)
         return {
-            name: _compare(points, radii, _Points(fake, frame, device), ks, block_size)
+            name: _compare(points, radii, name, _Points(fake, frame, device), ks, block_size)
             for name, fake in fakes.items()
         }
 
 
-def _compare(real: "_Points", real_radii: NDArray, fake: "_Points", ks: Sequence[int], block_size: int) -> dict:
-    fake_radii = _radii(fake, ks, block_size)
+def _check_whole(name: str, value: int, least: int, most: int, why: str = "") -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name}={value!r} must be an integer from {least} to {most}{why}")
+
+
+def _compare(
+    real: "_Points", real_radii: NDArray, name: str, fake: "_Points", ks: Sequence[int], block_size: int
+) -> dict[int, PRDC]:
+    fake_radii = _radii(name, fake, ks, block_size)
     if real.centred.dtype != fake.centred.dtype:
         real.refine()
         fake.refine()
@@ -205,7 +218,7 @@ def _distances(a: _Points, rows: slice, b: _Points) -> Tensor:
     return sums.addmm_(a.centred[rows], b.centred.T, alpha=-2)
 
 
-def _radii(points: _Points, ks: Sequence[int], block_size: int) -> NDArray:
+def _radii(name: str, points: _Points, ks: Sequence[int], block_size: int) -> NDArray:
     """Return the squared distances `(len(ks), N)` from each point to its k-th nearest neighbour other than itself."""
     radii = np.empty((len(ks), len(points)))
     start = 0
@@ -227,6 +240,15 @@ def _radii(points: _Points, ks: Sequence[int], block_size: int) -> NDArray:
         for i, k in enumerate(ks):
             radii[i, start : start + len(own)] = exact[ranked[first + k - 1]]
         start += block_size
+    empty = {k: int((row == 0).sum()) for k, row in zip(ks, radii, strict=True)}
+    if any(empty.values()):
+        counts = ", ".join(f"{count} of {len(points)} balls are empty at k={k}" for k, count in empty.items() if count)
+        warnings.warn(
+            f"{name}: {counts}: these points have k equals or more (the same image many times?), and nothing counts as "
+            "inside; use distinct images, or a larger k",
+            EmptyBallsWarning,
+            stacklevel=4,
+        )
     return radii
 
 
@@ -275,7 +297,17 @@ def nearest_real(
 
     Returns:
         Indices and Euclidean distances, both `(M, k)`.
+
+    Raises:
+        ValueError: sizes that do not fit, a k with fewer rows to choose from, or rows that are not finite (named).
     """
+    real, fake = as_features("real", real), as_features("fake", fake)
+    check_dimensions(real, fake)
+    for name, features in (("real", real), ("fake", fake)):
+        for start, rows in row_chunks(features):
+            finite(name, rows, start)
+    left = len(real) - (0 if excluded is None else np.shape(excluded)[1])
+    _check_whole("k", k, 1, left, ", the rows of real that are not excluded")
     references = torch.from_numpy(real).double()
     indices, distances = [], []
     for start in range(0, len(fake), 500):  # rows of distances in memory

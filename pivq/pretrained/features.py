@@ -69,9 +69,12 @@ class FeatureNet(nn.Module):
         """Return features float32 `(B, F)` of images `(B, 3, H, W)`, uint8; `extract` takes floats too.
 
         Raises:
-            ValueError: another shape or type.
+            TypeError: anything but a tensor.
+            ValueError: another shape or type, or no images.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8:
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a tensor uint8 (B, 3, H, W), got {type(images).__name__}")
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8 or not images.numel():
             raise ValueError(f"images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
         return self._features(images.to(self.device).float()).float()
 
@@ -261,6 +264,8 @@ def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Ten
     if not _is_indexed(images):
         yield from images
         return
+    if not len(images):
+        raise ValueError("no images to extract features from")
     for start in range(0, len(images), batch_size):
         if isinstance(images, Tensor):
             yield images[start : start + batch_size]
@@ -272,7 +277,4 @@ def _levels(images: Tensor) -> Tensor:
     """Return images, uint8 or float in [0, 1], as uint8."""
     if images.dtype == torch.uint8:
         return images
-    low, high = (bound.item() for bound in images.aminmax())
-    if not (low >= -0.5 and high <= 1.5):  # false for NaN too
-        raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
     return to_uint8(images)

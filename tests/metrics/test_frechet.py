@@ -177,3 +177,9 @@ def test_moments_of_too_little_are_refused():
     moments.update(np.zeros((1, 2)))
     with pytest.raises(ValueError, match="at least 2 feature vectors, got 1"):
         moments.cov  # noqa: B018
+
+
+def test_moments_that_are_no_real_numbers_are_refused():
+    for cov in (np.eye(2) * (1 + 1j), np.eye(2).astype(str), np.eye(2).astype(object)):
+        with pytest.raises(ValueError, match="mu_a and cov_a must be real numbers, got"):
+            frechet_from_moments([0, 0], cov, [0, 0], np.eye(2))

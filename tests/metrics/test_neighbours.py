@@ -1,5 +1,7 @@
 """PRDC against cases by hand, a dense oracle and the `prdc` package; the nearest real neighbours."""
 
+import warnings
+
 import numpy as np
 import prdc as reference
 import pytest
@@ -7,7 +9,9 @@ import torch
 from stand_ins import gaussians
 
 from pivq.metrics import frechet, neighbours
-from pivq.metrics.neighbours import PRDC, nearest_real, prdc, prdc_for_all
+from pivq.metrics.neighbours import PRDC, EmptyBallsWarning, nearest_real, prdc, prdc_for_all
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* balls are empty")  # duplicates and ties, on purpose
 
 TOY_REAL, TOY_FAKE = np.array([[0.0], [1], [2], [3]]), np.array([[0.5], [1.5], [10]])
 
@@ -270,3 +274,46 @@ def test_nearest_real_leaves_out_the_parents():
     indices, distances = nearest_real(real, fake, excluded=np.array([[0, 1], [1, 0]]))
     assert indices.tolist() == [[2], [2]]
     np.testing.assert_allclose(distances, [[10], [0.6]])
+
+
+@pytest.mark.parametrize("number, empty", [(1, 0), (3, 0), (4, 32), (32, 32)])
+def test_balls_without_an_inside_are_flagged(number, empty):
+    points = np.repeat(gaussians(32 // number, 4, 1), number, axis=0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        prdc(real=points, fake=gaussians(40, 4, 2), k=3)
+        prdc_for_all(real=gaussians(40, 4, 2), fakes={"samples": points}, ks=(3, 5))
+    messages = [str(warning.message) for warning in said if warning.category is EmptyBallsWarning]
+    if not empty:
+        assert messages == []
+    else:
+        assert [message.split(":")[0] for message in messages] == ["real", "samples"]
+        assert all(f"{empty} of 32 balls are empty at k=3" in message for message in messages)
+        assert ("32 of 32 balls are empty at k=5" in messages[1]) == (number == 32)
+
+
+@pytest.mark.parametrize("k", [0, -1, 30, 2.0, 29.5, float("nan"), float("inf"), "3", None, True, [3], np.float32(3)])
+def test_k_is_a_whole_number_below_the_number_of_points(k):
+    points = gaussians(30, 4, 1)
+    with pytest.raises(ValueError, match="k=.* must be an integer from 1 to 29, one less than real has rows"):
+        prdc(real=points, fake=points, k=k)
+    with pytest.raises(ValueError, match="k=.* must be an integer from 1 to 29, the rows of real"):
+        nearest_real(points[:29], points, k=k)
+    for block_size in (0, 2.5, "4"):
+        with pytest.raises(ValueError, match="block_size must be at least 1, got"):
+            prdc(real=points, fake=points, k=3, block_size=block_size)
+
+
+def test_nearest_real_refuses_what_has_no_nearest():
+    points = gaussians(6, 3, 1)
+    for real, fake, message in (
+        (points, points * np.nan, "fake has values that are not finite in row.s. 0"),
+        (np.where(points > points.max() - 1e-9, np.inf, points), points, "real has values that are not finite"),
+        (points, points[:, :2], "real has 3 feature dimensions, fake has 2"),
+        (points[:0], points, r"real must have shape \(N, F\)"),
+        (points.astype(str), points, "real must be real numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            nearest_real(real, fake)
+    with pytest.raises(ValueError, match="k=5 must be an integer from 1 to 4, the rows of real that are not excluded"):
+        nearest_real(points, points, k=5, excluded=np.array([[0, 1]] * 6))

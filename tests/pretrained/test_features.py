@@ -144,7 +144,7 @@ def test_the_network_refuses_other_images(images, message):
 
 @pytest.mark.parametrize("value", [-1.0, 255.0, torch.nan])
 def test_floats_outside_the_range_are_refused(tmp_path, value):
-    images, message = torch.full((2, 3, 8, 8), value), rf"must lie in \[0, 1\], got values from {value:g} to {value:g}"
+    images, message = torch.full((2, 3, 8, 8), value), rf"expected values in \[0, 1\], got {value:g} to {value:g}"
     with pytest.raises(ValueError, match=message):
         extract(CountingNet(), images, progress=False)
     with pytest.raises(ValueError, match=message):
@@ -339,3 +339,14 @@ def test_inception_goes_through_clean_fid(tmp_path):
     features = network(flat)
     assert features.shape == (2, network.num_features)
     assert features[1, :3].tolist() == pytest.approx([-1.0, 0.0, 127 / 128])
+
+
+def test_no_images_and_no_tensor_are_refused():
+    none = torch.zeros(0, 3, 8, 8, dtype=torch.uint8)
+    for call in (lambda: extract(CountingNet(), none, progress=False), lambda: images_digest(none)):
+        with pytest.raises(ValueError, match="no images to extract features from"):
+            call()
+    with pytest.raises(ValueError, match="images must be uint8"):
+        CountingNet()(none)
+    with pytest.raises(TypeError, match="images must be a tensor .* got ndarray"):
+        CountingNet()(none.numpy())
