@@ -15,7 +15,7 @@ from pivq.codebook_init import LatentHistory, TooFewLatents, fit_codebook, initi
 from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge, training_loss
-from pivq.model import PIVQ, Reconstruction
+from pivq.model import PIVQ, Reconstruction, check_finite
 from pivq.processes import Processes
 
 
@@ -49,6 +49,7 @@ class Trainer:
         step: generator updates done.
         ema: the averaged model, which validation, samples and checkpoints' readers use.
         skipped: steps without a finite gradient, which changed nothing.
+        pending: losses of the steps since the last row of a log, which a log keeps here for the checkpoints.
         callbacks: called as `callback(trainer, losses)` after each step, with a dict of scalar tensors.
 
     Raises:
@@ -88,6 +89,7 @@ class Trainer:
             self.discriminator.parameters(), lr=train.discriminator_learning_rate, betas=train.discriminator_betas
         )
         self.step = self.skipped = self._skipped_in_a_row = 0
+        self.pending: list[dict[str, Tensor]] = []
 
     @property
     def quantizing(self) -> bool:
@@ -268,6 +270,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "history": list(self.history.latents),
+            "pending": list(self.pending),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
@@ -275,9 +278,18 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from `state_dict`: the next step is bit for bit the one that would have followed.
 
+        Raises:
+            ValueError: weights, moments or latents that are not finite; names the first.
+
         Warns:
             UserWarning: for each setting that the state was made with another value of.
         """
+        parts = {f"checkpoint's {name}": state[name] for name in ("model", "ema", "discriminator")}
+        for name in ("optimizer", "discriminator_optimizer"):
+            parts |= {f"checkpoint's {name} of weight {i}": moments for i, moments in state[name]["state"].items()}
+        parts["checkpoint's latent history"] = {f"step {i}": latents for i, latents in enumerate(state["history"])}
+        for name, tensors in parts.items():
+            check_finite(tensors, f"the {name}")
         for part in ("model", "train"):
             for name, value in self.config.as_dict()[part].items():
                 before = state["config"][part][name]
@@ -293,6 +305,8 @@ class Trainer:
             getattr(self, name).load_state_dict(state[name])
         self.history.latents.clear()
         self.history.latents.extend(latents.to(self.device) for latents in state["history"])
+        pending = state.get("pending", [])  # earlier versions had none
+        self.pending = [{name: loss.to(self.device) for name, loss in losses.items()} for losses in pending]
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)

@@ -496,3 +496,25 @@ def test_resuming_with_another_batch_size_warns_with_both_values(make_trainer, r
     assert not recwarn.list
     with pytest.warns(UserWarning, match="train.batch_size is 8, the checkpoint was made with 4"):
         make_trainer(batch_size=8).load_state_dict(state)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["model", "ema", "discriminator", "optimizer", "discriminator_optimizer", "history"])
+def test_a_checkpoint_that_is_not_finite_is_refused_by_name_and_changes_nothing(make_trainer, place, bad):
+    trainer = make_trainer("nearest")
+    trainer.fit(6)
+    state, step = copy.deepcopy(trainer.state_dict()), trainer.step
+    before = copy.deepcopy(trainer.model.state_dict())
+    if place == "history":
+        damaged = torch.zeros(4, 16)
+        state["history"] = [damaged]
+    elif place.endswith("optimizer"):
+        damaged = state[place]["state"][0]["exp_avg"]
+    else:
+        damaged = next(iter(state[place].values()))
+    damaged.flatten()[0] = bad
+    state["step"] = 2
+    with pytest.raises(ValueError, match="the checkpoint's (latent )?" + place + ".* not finite, in .*it is damaged"):
+        trainer.load_state_dict(state)
+    assert trainer.step == step
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())

@@ -17,6 +17,7 @@ checkpoint. The networks are those of training straight through, bit for bit on 
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -27,9 +28,10 @@ from pivq.data import ImageDataset
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
-from pivq.runs.run import STAGES, check_images, note_images, run_dir
+from pivq.runs.run import STAGES, check_images, fault, note_images, run_dir
 from pivq.runs.splits import load_splits
-from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
+from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
+from pivq.storage.locking import locked
 from pivq.trainer import Trainer, TrainingDiverged
 
 VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
@@ -64,12 +66,32 @@ def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]
     Raises:
         TrainingDiverged: gradients stay non-finite; names the last good checkpoint.
         OtherImages: the stage, or the one before it, was trained on other images.
+        InUse: another process trains the stage. (Of a run, `pivq.runs.training.train` holds the lock.)
     """
+    if stage == "trunk":  # several runs may read a whole one at once
+        _start(stage, trainer, splits)
+        if trainer.step == trainer.config.train.quantize_from_step and not trainer.pending:
+            return check_images(run_dir(trainer.config, stage), splits)
+    with alone(stage if stage in STAGES else "", trainer):
+        _train_stage(stage, trainer, splits)
+
+
+def alone(stage: str, trainer: Trainer) -> AbstractContextManager:
+    """Return the lock of a stage's or a run's folder; of several processes that share each batch, the first holds it.
+
+    Of "" there is none.
+    """
+    if not stage or not trainer.accelerator.is_main_process:
+        return nullcontext()
+    return locked(run_dir(trainer.config, stage), "trained")
+
+
+def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
     _start(stage, trainer, splits)
     check_images(folder, splits)
     until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
-    if trainer.step == until:
+    if trainer.step == until and not trainer.pending:
         return
     if main:  # of several processes, only this one writes
         note_images(folder, splits)
@@ -94,7 +116,7 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
     """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it."""
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
     checkpoint = folder / "checkpoint.pt"
-    new = not checkpoint.exists()
+    new = not has_checkpoint(folder)
     trainer.accelerator.wait_for_everyone()  # all processes look before the first one writes
     if new and stage != "trunk":
         if last_stage(config) != run_dir(config, "shared"):
@@ -102,13 +124,16 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
         if source := last_stage(config):
             check_images(source, splits)
             if main:
-                copytree(source, folder, ignore=ignore_patterns("checkpoint.pt", ".*"), dirs_exist_ok=True)
+                copytree(source, folder, ignore=ignore_patterns("checkpoint.*", ".*"), dirs_exist_ok=True)
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer}
-                save_checkpoint(checkpoint, load_checkpoint(source / "checkpoint.pt") | own)
+                save_checkpoint(checkpoint, newest_checkpoint(source) | own)
             trainer.accelerator.wait_for_everyone()
-    if checkpoint.exists():
+    if has_checkpoint(folder):
         own = {"config": config.as_dict()} if stage == "trunk" else {}  # no warning of settings that act later
-        trainer.load_state_dict(load_checkpoint(checkpoint) | own)
+        state = newest_checkpoint(folder)
+        trainer.load_state_dict(state | own)
+        if main and fault(checkpoint):  # the state is of the previous one
+            save_checkpoint(checkpoint, state)
         if main and stage not in STAGES:
             print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
 
@@ -116,4 +141,4 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
 def last_stage(config: Config) -> Path | None:
     """Return the folder of the last stage with a checkpoint that a run of these settings shares, or None."""
     folders = (run_dir(config, stage) for stage in STAGES)
-    return next((folder for folder in folders if (folder / "checkpoint.pt").exists()), None)
+    return next((folder for folder in folders if has_checkpoint(folder)), None)

@@ -1,7 +1,9 @@
 """Callbacks of the training steps: progress, log, validation on held-out images, checkpoints."""
 
 import json
+import operator
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from tqdm import tqdm
 from pivq.codebook_init import initialisation_steps
 from pivq.inference import reconstruction_errors
 from pivq.storage.checkpoint import save_checkpoint
-from pivq.storage.writing import atomic_write, write_text
+from pivq.storage.writing import atomic_write, plain_write_errors, write_text
 from pivq.trainer import Trainer
 from pivq.usage import code_usage
 
@@ -46,39 +48,48 @@ class JsonlLog:
         self.path = path
         kept = [row for row in read_log(path) if row["step"] <= trainer.step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-        self.losses: list[dict[str, Tensor]] = []
         self.started = time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Add a step; write a row when one is full."""
-        self.losses.append(losses)
+        trainer.pending.append(losses)
         if trainer.step % LOG_EVERY == 0:
             self.flush(trainer)
 
     def flush(self, trainer: Trainer) -> None:
         """Write a row of the steps since the last one, if there are any."""
-        if self.losses:
+        if losses := trainer.pending:
             now = time.perf_counter()
-            names = dict.fromkeys(name for row in self.losses for name in row)
-            steps = {name: torch.stack([row[name] for row in self.losses if name in row]) for name in names}
+            names = dict.fromkeys(name for row in losses for name in row)
+            steps = {name: torch.stack([row[name] for row in losses if name in row]) for name in names}
             means = {name: float(values.mean()) for name, values in steps.items()}
             self.write({"step": trainer.step, **means, "skipped": trainer.skipped, "seconds": now - self.started})
-            self.losses, self.started = [], now
+            trainer.pending, self.started = [], now
 
     def write(self, row: dict) -> None:
         """Append one row."""
-        with open(self.path, "a") as file:
+        with plain_write_errors("the log", self.path.parent), open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
 
 
 def read_log(path: Path) -> list[dict]:
-    """Return the rows of a log, none if there is no file; without a last line that a crash cut short."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    """Return the rows of a log, none if there is no file; without a last line that a crash cut short.
+
+    Warns:
+        UserWarning: other lines are damaged, and left out; says how many.
+    """
+    rows, damaged = [], 0
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for line in lines:
         try:
-            rows.append({RENAMED.get(name, name): value for name, value in json.loads(line).items()})
-        except json.JSONDecodeError:
-            break
+            row = {RENAMED.get(name, name): value for name, value in json.loads(line).items()}
+            operator.index(row["step"])
+            rows.append(row)
+        except (ValueError, AttributeError, KeyError, TypeError):
+            damaged += line.endswith(b"\n")
+    if damaged:
+        count = f"{damaged} of {len(lines)} lines are damaged and left out"
+        warnings.warn(f"{path}: {count}; the other rows, and the training, are whole", stacklevel=2)
     return rows
 
 

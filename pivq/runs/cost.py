@@ -1,7 +1,6 @@
 """The cost of a training, measured before it starts."""
 
 import math
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ class Cost:
     discriminator_parameters: int
     seconds_per_step: float  # median of the measured steps, with all losses active: the most expensive phase
     measured_steps: int
-    peak_bytes: int  # greatest memory so far: of the GPU, or of this whole process
+    peak_bytes: int | None  # greatest memory so far: of the GPU, or of this whole process; None where unknown
     steps: int  # of the run
     batch_size: int  # images per step
     images: int  # in the training set
@@ -46,9 +45,10 @@ class Cost:
     def __str__(self) -> str:
         """Say it."""
         hours = f"{self.hours:,.1f} hours" if self.hours >= 1 else f"{60 * self.hours:.0f} minutes"
+        peak = "" if self.peak_bytes is None else f"{self.peak_bytes / 2**30:.1f} GiB at the peak and "
         return (
             f"{self.parameters / 1e6:.1f} M parameters (discriminator: {self.discriminator_parameters / 1e6:.2f} M), "
-            f"{self.peak_bytes / 2**30:.1f} GiB at the peak and {self.seconds_per_step:.3g} s per step on "
+            f"{peak}{self.seconds_per_step:.3g} s per step on "
             f"{self.device} ({self.measured_steps} steps measured): at most {hours} for {self.steps:,} steps, which "
             f"see {self.images_seen:,} images, {self.epochs:.1f} epochs of {self.images:,}."
         )
@@ -75,15 +75,23 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
         seconds.append(time.perf_counter() - start)
     measured = sorted(seconds[1:] or seconds)
     on_gpu = trainer.device.type == "cuda"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # in KiB else
     return Cost(
         parameters=sum(p.numel() for p in trainer.model.parameters()),
         discriminator_parameters=sum(p.numel() for p in trainer.discriminator.parameters()),
         seconds_per_step=measured[len(measured) // 2],
         measured_steps=len(measured),
-        peak_bytes=torch.cuda.max_memory_allocated(trainer.device) if on_gpu else peak,
+        peak_bytes=torch.cuda.max_memory_allocated(trainer.device) if on_gpu else _peak_memory(),
         steps=config.train.steps,
         batch_size=config.train.batch_size,
         images=len(images),
         device=torch.cuda.get_device_name(trainer.device) if on_gpu else f"{torch.get_num_threads()} CPU cores",
     )
+
+
+def _peak_memory() -> int | None:
+    """Return the greatest memory of this process so far, in bytes; None on Windows, where it is unknown."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # in KiB else

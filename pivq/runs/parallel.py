@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -21,6 +21,8 @@ from pivq.runs.branching import train_ahead
 from pivq.runs.callbacks import read_log
 from pivq.runs.run import Run, find_run, read_config, run_dir, write_config
 from pivq.runs.training import train
+from pivq.storage.checkpoint import has_checkpoint
+from pivq.storage.locking import locked
 from pivq.storage.paths import CHECKOUT
 
 
@@ -40,12 +42,17 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> 
     that many threads.
 
     Raises:
+        InUse: another process trains one of these runs, or a stage of it.
         RuntimeError: a process failed; the message has the end of its output. A failure, or Ctrl-C, ends all processes;
             each run resumes from its last checkpoint when it is trained again.
     """
     jobs = [Job(*job) for job in jobs]
     missing = [job for job in jobs if not find_run(*job)]
-    new = [job for job in missing if not (run_dir(*job) / "checkpoint.pt").exists()]
+    for folder in [run_dir(*job) for job in missing if run_dir(*job).exists()]:
+        if os.environ.get("RANK", "0") == "0":
+            with locked(folder, "trained"):
+                pass  # it is free; the process that trains the run locks it
+    new = [job for job in missing if not has_checkpoint(run_dir(*job))]
     pairs = [job.config for job in new if job.quantizer == "nearest" and (job.config, "matching") in new]
     complete = [config for config in pairs if train_ahead("shared", config, device) == config.train.steps]
     if pick_device(device).type == "cpu" and os.environ.get("WORLD_SIZE", "1") == "1":
@@ -67,9 +74,12 @@ def _run_processes(jobs: Sequence[Job]) -> None:
 
 
 def _run_process(job: Job, threads: int, stop: Event) -> None:
-    """Train a run in a process and draw its progress from its log; end it when `stop` is set, and set it on failure."""
+    """Train a run in a process and draw its progress from its log; end it when `stop` is set, and set it on failure.
+
+    The process also ends when this one does, in any way: its standard input is a pipe that this one holds open.
+    """
     folder, output = run_dir(*job), run_dir(*job) / "output.txt"
-    command = [sys.executable, "-m", "pivq.runs.parallel", str(write_config(*job))]
+    command = [sys.executable, "-P", "-m", "pivq.runs.parallel", str(write_config(*job))]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(CHECKOUT)}
 
     def steps() -> int:
@@ -79,7 +89,7 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
     with (
         tqdm(desc=job.quantizer, unit="step", mininterval=1, dynamic_ncols=True, **extent) as bar,
         open(output, "w") as file,
-        subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file) as process,
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=file, stderr=file) as process,
     ):
         while process.poll() is None:
             if stop.wait(0.5):
@@ -90,5 +100,12 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
         raise RuntimeError(f"the training in {folder} failed:\n{output.read_text().strip()[-2000:]}")
 
 
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended."""
+    os.read(0, 1)  # returns when the other end of the pipe is closed; a buffered read would lock stdin at the exit
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    Thread(target=_end_with_parent, daemon=True).start()
     train(*read_config(Path(sys.argv[1])), "cpu")

@@ -1,8 +1,12 @@
 """Where a number comes from: seeds, versions, the stamp on every artefact and the caption under every figure."""
 
+import hashlib
 import platform
 import random
+import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pivq
@@ -39,12 +43,30 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
+def code_digest() -> str:
+    """Return 16 hex digits that change with the source of the modules that decide numbers."""
+    place = Path(pivq.__file__).parent
+    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "verdict", "inference", "__main__")]
+    files += [path for room in ("solvers", "data", "metrics", "pretrained") for path in (place / room).glob("*.py")]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(place).as_posix()} ".encode())
+        digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
+    return digest.hexdigest()[:16]
+
+
+def threads() -> int | None:
+    """Return how many threads torch computes with, on which the last digits depend; None if it is not loaded."""
+    return sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+
+
 def stamp(config: Config, steps: int | None = None, quantizer: str | None = None, **extra: Any) -> dict[str, Any]:
     """Return the facts that an artefact needs to be made again. They hold no date: equal runs have equal stamps.
 
     They are `profile`, `dataset`, `image_size` in pixels and `seed`; the `steps` trained (generator updates) and the
-    `quantizer`, where given, with the `digest` that names its run's folder; `extra` facts, in plain types; and
-    `versions` by package.
+    `quantizer`, where given, with the `digest` that names its run's folder; the `threads` of torch, where it is loaded;
+    the digest of the `code`; `extra` facts, in plain types; and `versions` by package.
 
     Example:
         >>> from pivq.config import load_config
@@ -59,6 +81,8 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
         "steps": steps,
         "quantizer": quantizer,
         "digest": config.digest(quantizer) if quantizer else None,
+        "threads": threads(),
+        "code": code_digest(),
     }
     return {name: fact for name, fact in facts.items() if fact is not None} | extra | {"versions": versions()}
 

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import shutil
+import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,19 @@ from PIL import Image
 
 from pivq.config import Config
 from pivq.data import ImageDataset
-from pivq.model import PIVQ
+from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
+from pivq.runs.provenance import code_digest
 from pivq.runs.splits import load_splits
+from pivq.storage.checkpoint import CHECKPOINT
+from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
-from pivq.storage.writing import read_json, write_json
+from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
-FINISHED = ("config.json", "codes.npz", "summary.json")  # files of a finished run; the last one is written last
+FINISHED = (CHECKPOINT, "config.json", "codes.npz", "summary.json")  # of a finished run; the last is written last
 # Steps that several runs share (`pivq.runs.branching`), the later ones first; and the titles of their progress bars.
 STAGES = {"shared": "both quantizers", "trunk": "before T_q"}
-SIGNED_IMAGES = 256  # per split: with all ids enough to tell data sets apart, without reading gigabytes
+SIGNED_IMAGES = 256  # per split, in the signatures of earlier versions
 
 
 class MissingRun(FileNotFoundError):
@@ -46,7 +52,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Return the final figures: held-out L1, PSNR, codes in use, seconds, …"""
-        return read_json(self.folder / "summary.json")
+        return read_sealed(self.folder / "summary.json")
 
     def log(self) -> pd.DataFrame:
         """Return the log as a frame, one row per entry, by `step`."""
@@ -62,12 +68,32 @@ class Run:
 
     def codes(self, split: str) -> np.ndarray:
         """Return the codes of a split ("train" or "heldout"), `(N, L)` int64, rows in the data set's order."""
-        with np.load(self.folder / "codes.npz") as file:
-            return file[f"{split}_codes"].astype(np.int64)
+        return self._arrays()[f"{split}_codes"].astype(np.int64)
+
+    def ids(self, split: str) -> np.ndarray:
+        """Return the ids of a split's images, `(N,)` texts, in the order of `codes`."""
+        return self._arrays()[f"{split}_ids"]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        path = self.folder / "codes.npz"
+        try:
+            return read_arrays(path, self.summary.get("codes"))
+        except ValueError as error:
+            raise ValueError(f"{error}; `pivq train` makes it again") from error
 
     def model(self, device: str | torch.device = "cpu") -> PIVQ:
-        """Return the EMA model in evaluation mode."""
-        return PIVQ.from_pretrained(self.folder, device)
+        """Return the EMA model in evaluation mode.
+
+        Raises:
+            ValueError: the run's codes are not those of this model.
+        """
+        model = PIVQ.from_pretrained(self.folder, device)
+        if self.summary.get("model") not in (None, digest := model_digest(model)):
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} (model {digest}) is not of the run in summary.json (model "
+                f"{self.summary['model']}): put its own checkpoint back, or delete summary.json and train the run again"
+            )
+        return model
 
 
 def run_dir(config: Config, run: str) -> Path:
@@ -95,6 +121,13 @@ def require_run(config: Config, quantizer: str) -> Run:
             f"(./run_all.sh --profile {config.profile} --seed {config.seed} --only 03)"
         )
     check_images(run.folder, load_splits(config))
+    code = run.summary.get("code")
+    if code not in (None, code_digest()):
+        warnings.warn(
+            f"{run.folder.name} was trained by other code ({code}, now {code_digest()}): ./run_all.sh --profile "
+            f"{config.profile} --seed {config.seed} --force trains it again",
+            stacklevel=2,
+        )
     return run
 
 
@@ -110,19 +143,81 @@ def open_run(folder: Path) -> Run:
             f"no finished run in {folder}: {', '.join(missing)} is missing; `pivq train` trains runs and resumes "
             "interrupted ones"
         )
-    return Run(folder, *read_config(folder / "config.json"))
+    run = Run(folder, *read_config(folder / "config.json"))
+    if run.summary.get("digest") not in (None, run.config.digest(run.quantizer)):
+        raise ValueError(f"{folder}: config.json is damaged, or not of the run that summary.json is of")
+    return run
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Return which files a run's folder lacks to be finished."""
-    return [name for name in FINISHED if not (folder / name).is_file()]
+    """Return which files a run's folder lacks to be finished; one that is damaged is lacking, too, and said to be."""
+    faults = {name: fault(folder / name) for name in FINISHED}
+    return [name + ("" if found == "missing" else f" ({found})") for name, found in faults.items() if found]
+
+
+def fault(path: Path) -> str:
+    """Return what is wrong with a run's JSON file, arrays or checkpoint: "", "missing" or "damaged"."""
+    try:
+        state = path.stat()
+    except OSError:
+        return "missing"
+    return _fault(path, state.st_ino, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _fault(path: Path, *version: int) -> str:  # a version of a file is read once
+    try:
+        if path.suffix == ".json":
+            read_sealed(path)
+        elif path.suffix == ".npz":
+            read_arrays(path)
+        elif zipfile.ZipFile(path).testzip():
+            return "damaged"
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return "damaged"
+    return ""
+
+
+def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of a `.npz` file by name, compared with their checksum if the file, or the caller, has one.
+
+    Raises:
+        ValueError: the file is damaged, of another kind or of another run; names it.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file) as found:
+            arrays = dict(found)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file can make numpy raise nearly anything
+        raise ValueError(f"{path} is damaged or no file of codes") from error
+    noted = arrays.pop("sha256", None)
+    if noted is not None and str(noted) != arrays_digest(arrays):
+        raise ValueError(f"{path} is damaged: its checksum does not match")
+    if checksum and checksum != arrays_digest(arrays):
+        raise ValueError(f"{path} holds the codes of another run than summary.json next to it")
+    return arrays
+
+
+def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their names, types and shapes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def discard(config: Config, quantizers: Iterable[str]) -> None:
-    """Delete the runs of these settings and the steps that they share, so that `train` starts again from step 0."""
-    for run in (*quantizers, *STAGES):
-        if run_dir(config, run).exists():
-            shutil.rmtree(run_dir(config, run))
+    """Delete the runs of these settings and the steps that they share, so that `train` starts again from step 0.
+
+    Raises:
+        InUse: another process trains one of them.
+    """
+    folders = [run_dir(config, run) for run in (*quantizers, *STAGES) if run_dir(config, run).exists()]
+    for folder in folders:
+        with locked(folder, "trained"):
+            shutil.rmtree(folder)
 
 
 def write_config(config: Config, quantizer: str) -> Path:
@@ -133,16 +228,23 @@ def write_config(config: Config, quantizer: str) -> Path:
 
 
 def read_config(path: Path) -> tuple[Config, str]:
-    """Return the settings and the quantizer that `write_config` wrote; ValueError if they are not of this version."""
+    """Return the settings and the quantizer that `write_config` wrote.
+
+    Raises:
+        ValueError: they are damaged or not of this version; names the file.
+    """
     values = read_json(path)
-    quantizer = values.pop("quantizer")
-    del values["sources"]
-    return Config.from_dict(values), quantizer
+    try:
+        quantizer = values.pop("quantizer")
+        values.pop("sources", None)
+        return Config.from_dict(values), quantizer
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged or not the settings of a run of this version: {error}") from error
 
 
 def note_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
     """Write to a run's folder which images it is trained on."""
-    write_json(folder / "images.json", {name: signature(split) for name, split in splits.items()})
+    write_json(folder / "images.json", seal({name: signature(split) for name, split in splits.items()}))
 
 
 def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
@@ -150,18 +252,34 @@ def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
 
     Raises:
         OtherImages: the images are others; says what to do.
+        ValueError: `images.json`, which notes them, is damaged.
     """
     path = folder / "images.json"
-    for name, noted in read_json(path).items() if path.exists() else ():
-        if noted != signature(splits[name]):
+    if not path.exists():
+        return
+    advice = "if the images are those that the run was trained on, delete this file"
+    try:
+        noted = read_sealed(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {advice}") from error
+    if noted.keys() != splits.keys():
+        raise ValueError(f"{path} is damaged: it must name {', '.join(splits)}, got {', '.join(noted)}; {advice}")
+    for name, split in splits.items():
+        if noted[name] != signature(split) and noted[name] != _sampled_signature(split):
             raise OtherImages(
-                f"{folder} was trained on other images than {splits[name]}: use the data it was trained on, or delete "
+                f"{folder} was trained on other images than {split}: use the data it was trained on, or delete "
                 "the folder to train again"
             )
 
 
 def signature(dataset: ImageDataset) -> str:
-    """Return 16 hex digits that change with the ids of a split and with the images spread over it."""
+    """Return what changes with the ids and images of a split: the set's fingerprint, or a digest if it has none."""
+    found = getattr(dataset, "fingerprint", None)
+    return f"all {found}" if found else _sampled_signature(dataset)
+
+
+def _sampled_signature(dataset: ImageDataset) -> str:
+    """Return the signature of earlier versions: 16 hex digits of all ids and of images spread over the split."""
     digest = hashlib.sha256(json.dumps(list(dataset.ids)).encode())
     for index in range(0, len(dataset.ids), max(1, len(dataset.ids) // SIGNED_IMAGES)):
         digest.update(dataset.images[index].numpy().tobytes())

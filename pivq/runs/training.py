@@ -10,14 +10,15 @@ import numpy as np
 from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.inference import encode_images
-from pivq.runs.branching import last_stage, make_trainer, train_stage
+from pivq.model import model_digest
+from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
-from pivq.runs.provenance import stamp
+from pivq.runs.provenance import code_digest, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import Run, find_run, missing_files, require_run, run_dir, write_config
+from pivq.runs.run import Run, arrays_digest, find_run, missing_files, require_run, run_dir, write_config
 from pivq.runs.splits import load_splits
-from pivq.storage.checkpoint import load_checkpoint
-from pivq.storage.writing import atomic_write, read_json, write_json
+from pivq.storage.checkpoint import newest_checkpoint
+from pivq.storage.writing import atomic_write, read_json, seal, write_json
 from pivq.trainer import Trainer
 from pivq.usage import code_usage
 
@@ -30,6 +31,7 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
 
     Raises:
         FileNotFoundError: data, or the weights of the perceptual network, are not in place.
+        InUse: another process trains this run, or a stage of it.
         TrainingDiverged, OtherImages: see `pivq.runs.branching.train_stage`.
 
     Warns:
@@ -40,17 +42,20 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
         print(f"{quantizer}: finished run loaded from {run.folder.name}")
         return run
     check_ready(config, metrics=False)
+    code_digest()  # now: of the code that trains, which may be edited meanwhile
     splits = load_splits(config)
     trainer = make_trainer(config, quantizer, splits["train"].images, device)
     main = trainer.accelerator.is_main_process  # of several processes, only this one writes and prints
     if main:
         _warn_of_other_batch_sizes(config, quantizer)
-        write_config(config, quantizer)
-    train_stage(quantizer, trainer, splits)
     run = Run(run_dir(config, quantizer), config, quantizer)
-    if main:
-        _summarise(trainer, splits, run.folder)
-    trainer.accelerator.wait_for_everyone()
+    with alone(quantizer, trainer):
+        if main:
+            write_config(config, quantizer)
+        train_stage(quantizer, trainer, splits)
+        if main:
+            _summarise(trainer, splits, run.folder)
+        trainer.accelerator.wait_for_everyone()
     return run
 
 
@@ -59,8 +64,11 @@ def _warn_of_other_batch_sizes(config: Config, quantizer: str) -> None:
     folder, size = run_dir(config, quantizer), config.train.batch_size
     wanted = json.loads(json.dumps(config.as_dict()["train"]))  # tuples as lists, as the file has them
     for path in [] if folder.exists() else folder.parent.glob(f"{quantizer}-seed{config.seed}-*/config.json"):
-        found = read_json(path)["train"]
-        if found | {"batch_size": size} == wanted and missing_files(path.parent):
+        try:
+            found = dict(read_json(path)["train"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a damaged file of another run
+        if found | {"batch_size": size} == wanted and "batch_size" in found and missing_files(path.parent):
             warnings.warn(
                 f"starting a new run with batch_size {size}; to resume the unfinished {path.parent.name}, use "
                 f"batch_size {found['batch_size']}",
@@ -76,15 +84,19 @@ def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Pat
     small = np.min_scalar_type(config.model.codebook_size - 1)
     arrays = {f"{name}_codes": codes[name].astype(small) for name in splits}
     arrays |= {f"{name}_ids": np.array(split.ids) for name, split in splits.items()}
+    checksum = arrays_digest(arrays)
     with atomic_write(folder / "codes.npz") as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays, sha256=checksum)
     usage, source = code_usage(codes["train"], config.model.codebook_size), last_stage(config)
     summary = {name: figures[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")}
     summary |= {name: getattr(usage, name) for name in ("codes_in_use", "max_codes_per_image", "mean_codes_per_image")}
     summary |= {
         "skipped_steps": trainer.skipped,
-        "shared_steps": load_checkpoint(source / "checkpoint.pt")["step"] if source else 0,
+        "shared_steps": newest_checkpoint(source)["step"] if source else 0,
         "training_seconds": sum(row.get("seconds", 0) for row in read_log(folder / "log.jsonl")),  # of all steps
+        "codes": checksum,
+        "model": model_digest(trainer.ema),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
     }
-    write_json(folder / "summary.json", summary | stamp(config, steps=trainer.step, quantizer=trainer.quantizer))
+    summary |= stamp(config, steps=trainer.step, quantizer=trainer.quantizer)
+    write_json(folder / "summary.json", seal(summary))

@@ -9,26 +9,18 @@ It is zero for a latent and its own code, so `u_l` is not stored. For each laten
 path is found: the latent takes the code of a second latent, which takes the code of a third, and so on to a free code.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from pivq.solvers.compiled import compiled
 
 TOLERANCE = 1e-12  # an optimal cost may exceed the lower bound by this share, for rounding
 # Tuning constants: they affect speed, not results; measured on two cores.
 LISTED = 32  # codes on a latent's first list, plus one for each latent with the same nearest code
 LONGER = 2  # factor by which a list grows
 SAMPLED = 128  # codes from which the radius of a list is estimated
-
-
-def compiled(function: Callable) -> Callable:
-    """Compile at the first call, to run without the interpreter's lock; cache on disk where numba can write."""
-    try:
-        return njit(function, nogil=True, cache=True)
-    except RuntimeError:  # neither this folder nor the home directory can be written to
-        return njit(function, nogil=True)
-
 
 inner = njit(no_cpython_wrapper=True)  # for functions that Python does not call: less to compile
 inlined = njit(inline="always")  # for functions of the main loop: calls with many arrays are slow

@@ -1,10 +1,13 @@
 """Models on disk: the checkpoints of runs, and exported folders to share. Written whole, read without running code."""
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import shutil
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +18,11 @@ from torch import Tensor
 
 import pivq
 from pivq.storage.model_card import model_card
-from pivq.storage.writing import atomic_write, read_json
+from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers
 
-CHECKPOINT = "checkpoint.pt"  # in the folder of a run
+CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # in the folder of a run
 WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "README.md")  # in an exported folder
+NEXT = ".model.next.safetensors"  # the weights of an export that is replaced just now
 FORMAT, FORMAT_VERSION = "pivq", 1
 KEYS = ("format", "format_version", "pivq_version", "quantizer", "model", "run", "weights_sha256")  # of SETTINGS
 RESULTS = ("heldout_l1", "heldout_psnr", "codes_in_use", "mean_codes_per_image", "parameters")  # of a run's summary
@@ -44,9 +48,82 @@ class Stored(NamedTuple):
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `Trainer.state_dict()` to `path` atomically: an interruption leaves the previous checkpoint."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        torch.save(state, file)  # an open file: a full disk then gives the system's own message
+    """Write `Trainer.state_dict()` to `path`, whole or not at all; keep the one before as `PREVIOUS` next to it.
+
+    Raises:
+        OSError: it cannot be written; a full disk is named, with the space that is needed and free.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            with open(temporary, "wb") as file:
+                torch.save(state, file)
+            _keep_previous(path)
+    except (OSError, RuntimeError) as error:  # torch hides the system's error in one of its own
+        needed, free = sum(value.nbytes for value in _tensors(state)), shutil.disk_usage(path.parent).free
+        if free > needed and not _is_of_full_disk(error):
+            raise
+        message = (
+            f"No space left on the disk for {path}: about {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are "
+            "free; free space, then run the same command again"
+        )
+        raise OSError(errno.ENOSPC, message) from error
+
+
+def _is_of_full_disk(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it hides, is of a full disk or a full quota."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return full or error is not None and _is_of_full_disk(error.__context__)
+
+
+def _keep_previous(path: Path) -> None:
+    """Give the checkpoint at `path`, if there is one, the name `PREVIOUS` as well, or instead where no link can be."""
+    previous = path.with_name(PREVIOUS)
+    if path.name == CHECKPOINT and zipfile.is_zipfile(path):  # else it is cut off: the one before stays
+        previous.unlink(missing_ok=True)
+        try:
+            os.link(path, previous)
+        except OSError:
+            os.replace(path, previous)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested dictionaries and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether a run's folder has a checkpoint, whole or not."""
+    return any((folder / name).is_file() for name in (CHECKPOINT, PREVIOUS))
+
+
+def newest_checkpoint(folder: Path) -> dict[str, Any]:
+    """Read the newest checkpoint of a run's folder that is whole; the previous one with a warning.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: none is whole.
+
+    Warns:
+        UserWarning: the newest one is damaged or gone; says which one is used.
+    """
+    try:
+        return load_checkpoint(folder / CHECKPOINT)
+    except (FileNotFoundError, ValueError) as error:
+        if not (folder / PREVIOUS).is_file():
+            raise
+        try:
+            state = load_checkpoint(folder / PREVIOUS)
+        except ValueError as other:
+            both = f"{folder}: {CHECKPOINT} and {PREVIOUS} are damaged or gone"
+            raise ValueError(f"{both}; delete both to train this run again") from other
+        fault = "is damaged" if isinstance(error, ValueError) else "is gone"
+        said = f"{folder / CHECKPOINT} {fault}: resuming from {PREVIOUS}, of step {state.get('step')}"
+        warnings.warn(said, stacklevel=2)
+        return state
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -63,7 +140,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can make torch raise nearly anything
-            raise ValueError(f"{path} is damaged or not a checkpoint; delete it to train this run again") from error
+            if path.name != PREVIOUS and path.with_name(PREVIOUS).is_file():
+                advice = f"train this run again, which resumes from {PREVIOUS}"
+            else:
+                advice = "delete it to train this run again"
+            raise ValueError(f"{path} is damaged or not a checkpoint; {advice}") from error
 
 
 def load_stored(path: Path) -> Stored:
@@ -87,7 +168,8 @@ def save_export(folder: Path, stored: Stored) -> None:
 
     The files are written next to the folder and then moved into place. `config.json` holds the checksum of the weights,
     so that a half-written folder or a mixture of two exports is never accepted as a model. An earlier export is
-    replaced; other files in its folder stay.
+    replaced, and an interruption leaves the old one or the new one: the new weights lie as `NEXT` beside the old ones
+    until `config.json` is the new one. Other files in the folder stay.
 
     Raises:
         FileExistsError: `folder` is a file, or holds files but no exported model.
@@ -109,20 +191,25 @@ def save_export(folder: Path, stored: Stored) -> None:
     }
     card = model_card(stored.sizes, stored.quantizer, stored.facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(".partial", f".{folder.name}.", folder.parent) as scratch:
-        made = Path(scratch) / folder.name  # a folder of its own, with the usual permissions
-        made.mkdir()
+    remove_leftovers(folder.parent)
+    scratch = partial_path(folder)
+    try:
+        scratch.mkdir()
         texts = {CARD: card.encode(), SETTINGS: (json.dumps(settings, indent=1) + "\n").encode()}
         for name, text in ({WEIGHTS: content} | texts).items():
-            with open(made / name, "wb") as file:
+            with open(scratch / name, "wb") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         if not folder.exists():
-            os.replace(made, folder)
+            os.replace(scratch, folder)
         else:
-            for name in (WEIGHTS, CARD, SETTINGS):
-                os.replace(made / name, folder / name)
+            os.replace(scratch / WEIGHTS, folder / NEXT)
+            for name in (CARD, SETTINGS):  # from here on the model is the new one
+                os.replace(scratch / name, folder / name)
+            os.replace(folder / NEXT, folder / WEIGHTS)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def is_export(folder: Path) -> bool:
@@ -136,14 +223,28 @@ def is_export(folder: Path) -> bool:
 def _read_run(file: Path) -> Stored:
     """Read a checkpoint, and the summary next to it if that belongs to the same step."""
     state = load_checkpoint(file)
-    lacking = [key for key in ("config", "quantizer", "step", "ema") if not isinstance(state, dict) or key not in state]
+    state = state if isinstance(state, dict) else {}
+    kinds = {"config": dict, "quantizer": str, "step": int, "ema": dict}
+    lacking = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
+    if not lacking:
+        config = {"profile": str, "dataset": str, "seed": int, "model": dict, "train": dict}
+        lacking = [f"config.{key}" for key, kind in config.items() if not isinstance(state["config"].get(key), kind)]
+    if not lacking and "steps" not in state["config"]["train"]:
+        lacking = ["config.train.steps"]
     if lacking:
         raise ValueError(f"{file} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}")
     config = state["config"]
     facts = {name: config[name] for name in ("profile", "dataset", "seed")}
     facts |= {"steps": state["step"], "planned_steps": config["train"]["steps"]}
     summary = file.with_name("summary.json")
-    if summary.exists() and (figures := read_json(summary)).get("steps") == state["step"]:
+    try:
+        figures = read_sealed(summary)
+    except FileNotFoundError:
+        figures = {}
+    except (OSError, ValueError) as error:  # the weights are whole
+        warnings.warn(f"{error}; its figures are left out", stacklevel=3)
+        figures = {}
+    if figures.get("steps") == state["step"]:
         facts |= {name: figures[name] for name in RESULTS if name in figures}
     return Stored(file, config["model"], state["quantizer"], state["ema"], facts)
 
@@ -161,8 +262,14 @@ def _read_export(folder: Path) -> Stored:
     for problem, names in (("lacks", set(KEYS) - settings.keys()), ("has unknown", settings.keys() - set(KEYS))):
         if names:
             raise ValueError(f"{settings_file} {problem} {', '.join(sorted(names))}")
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != settings["weights_sha256"]:
+    for name in ("model", "run"):
+        if not isinstance(settings[name], dict):
+            raise ValueError(f"{settings_file}: {name} must be settings by name, got {settings[name]!r:.80}")
+    candidates = (path.read_bytes() for path in (file, folder / NEXT) if path.exists())
+    content = next((c for c in candidates if hashlib.sha256(c).hexdigest() == settings["weights_sha256"]), None)
+    if content is None and file.stat().st_size < 1000 and file.read_bytes().startswith(b"version https://git-lfs"):
+        raise ValueError(f"{file} is a Git LFS pointer, not the weights: run `git lfs pull` in {folder}")
+    if content is None:
         raise ValueError(
             f"{file} is damaged, or does not belong to the {SETTINGS} next to it: export or download the model again"
         )

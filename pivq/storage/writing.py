@@ -3,14 +3,21 @@
 import hashlib
 import json
 import os
+import re
+import shutil
+import socket
 import tempfile
+import time
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+DAY = 86_400  # seconds
+_cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
 
 @contextmanager
@@ -18,7 +25,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` if the block succeeds.
 
     A reader sees the old file or the new one, never a part of one, even after a power cut. If the block
-    raises (a full disk, Ctrl-C), the temporary file is removed and `path` stays as it was.
+    raises (a full disk, Ctrl-C), the temporary file is removed and `path` stays as it was. What a killed process left
+    is removed at the next write of another one in that folder.
 
     Example:
         >>> import tempfile
@@ -30,15 +38,52 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last because writers such as numpy and matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    remove_leftovers(path.parent)
+    temporary = partial_path(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows syncs no file that is open for reading only
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Return where this process writes what becomes `path`; the suffix stays, since writers choose formats by it."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.{_host()}.partial{path.suffix}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this computer left of their writing in a folder; once per process and folder."""
+    if folder in _cleaned:
+        return
+    _cleaned.add(folder)
+    for path in folder.glob(".*.partial*"):
+        found = re.search(r"\.(\d+)(?:\.([0-9a-f]{8}))?\.partial(\.\w+)?$", path.name)
+        if not found or not process_ended(int(found[1])):
+            continue
+        with suppress(OSError):
+            # Earlier versions did not note the computer, which may be another one that shares this folder.
+            if found[2] == _host() or not found[2] and time.time() - path.stat().st_mtime > DAY:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def process_ended(pid: int) -> bool:
+    """Tell whether no process of this number but this one runs here; False on Windows, which cannot be asked so."""
+    if pid == os.getpid() or os.name == "nt":
+        return os.name != "nt"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # of another user
+        pass
+    return False
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -65,6 +110,25 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: expected names and values, got {type(values).__name__}")
+    return values
+
+
+def seal(values: dict[str, Any]) -> dict[str, Any]:
+    """Return plain values with their checksum as `sha256`."""
+    return values | {"sha256": hashlib.sha256(json.dumps(values).encode()).hexdigest()}
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read JSON that was written with `seal`, or without it by earlier versions; without the checksum.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged; names it.
+    """
+    values = read_json(path)
+    noted = values.pop("sha256", None)
+    if noted not in (None, seal(values)["sha256"]):
+        raise ValueError(f"{path} is damaged or was changed: its checksum does not match")
     return values
 
 

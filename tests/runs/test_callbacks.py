@@ -34,6 +34,9 @@ class Clock:
 
     step, skipped = 0, 0
 
+    def __init__(self):
+        self.pending = []
+
 
 @pytest.fixture
 def log_every_three(monkeypatch):
@@ -74,6 +77,14 @@ def test_rows_of_steps_to_be_done_again_are_dropped(tmp_path):
     log = JsonlLog(path, trainer)
     log.write({"step": 7})
     assert path.read_text() == '{"step": 3}\n{"step": 6}\n{"step": 6, "heldout_l1": 0.1}\n{"step": 7}\n'
+
+
+@pytest.mark.parametrize("bad", [b"{", b"", b"[1]", b"3", b"{}", b'{"step": "x"}', b"\xff\x00", bytes(20)])
+def test_a_damaged_line_drops_only_itself_and_is_told(tmp_path, bad):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 3}\n' + bad + b'\n{"step": 6}\n{"step": 9')
+    with pytest.warns(UserWarning, match="log.jsonl: 1 of 4 lines are damaged and left out"):
+        assert read_log(path) == [{"step": 3}, {"step": 6}]
 
 
 def test_read_log_leaves_out_a_line_cut_short(tmp_path):

@@ -1,5 +1,8 @@
 """What a run costs: parameter counts at the paper's sizes, and the projection from measured steps."""
 
+import dataclasses
+import sys
+
 import pytest
 import torch
 
@@ -61,3 +64,11 @@ def test_steps_are_measured_in_the_most_expensive_phase(tiny_config, monkeypatch
     assert all({"adversarial", "codebook", "discriminator"} <= losses.keys() for losses in seen)
     assert price.seconds_per_step > 0 and price.peak_bytes > 10**7
     assert (price.steps, price.batch_size, price.images) == (8, 4, 24)
+
+
+def test_costs_are_measured_where_the_peak_of_memory_is_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert cost._peak_memory() is None
+    known = cost.Cost(10**6, 10**5, 0.5, 3, 2**30, 10, 4, 24, "2 CPU cores")
+    assert "1.0 GiB at the peak and 0.5 s per step on 2 CPU cores" in str(known)
+    assert "0.10 M), 0.5 s per step on 2 CPU cores" in str(dataclasses.replace(known, peak_bytes=None))

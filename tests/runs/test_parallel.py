@@ -1,17 +1,22 @@
 """Several trainings at once, in real processes, on a few faces of 32 pixels."""
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
-from subprocess import Popen
+from subprocess import DEVNULL, PIPE, Popen
 
+import psutil
 import pytest
+from conftest import make_tiny_config
 
 from pivq.runs import parallel
 from pivq.runs.parallel import Job, train_together
-from pivq.runs.run import find_run, read_config
+from pivq.runs.run import find_run, read_config, run_dir
 from pivq.runs.training import train
 from pivq.storage.checkpoint import load_checkpoint
+from pivq.storage.locking import InUse, locked
 
 SMALL = {"model__image_size": 32, "train__train_images": 24, "train__heldout_images": 10}
 
@@ -65,9 +70,59 @@ def test_failure_of_a_process_ends_the_others(tiny_config, monkeypatch, failing)
 
 
 def test_failure_of_a_process_is_told_with_its_reason(tiny_config):
-    config = tiny_config(
-        **SMALL, model__num_codes=13, train__quantize_from_step=0, train__codebook_initialisations=0
-    )
+    config = tiny_config(**SMALL, model__num_codes=13, train__quantize_from_step=0, train__codebook_initialisations=0)
     with pytest.raises(RuntimeError, match="num_codes 13 > codebook_size 12"):
         train_together([(config, "matching")], device="cpu")
     assert find_run(config, "matching") is None
+
+
+# --- Ends and beginnings ----------------------------------------------------------------------------------------------
+
+PARENT = """
+import sys
+from conftest import make_tiny_config
+from pivq.runs import parallel
+real = parallel.subprocess.Popen
+def start(command, **options):
+    code = "import runpy, sys; from pivq.runs import training; sys.argv = ['x', 'y']\\n"
+    code += "training.train = lambda *a: print('begun', flush=True) or __import__('time').sleep(60)\\n"
+    code += "from pivq.runs import run; run.read_config = lambda path: (0, 'matching')\\n"
+    code += "runpy.run_module('pivq.runs.parallel', run_name='__main__')"
+    process = real([command[0], "-c", code], **options)
+    print(process.pid, flush=True)
+    return process
+parallel.subprocess.Popen = start
+parallel._run_processes([parallel.Job(make_tiny_config(), "matching")])
+"""
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGHUP"])
+def test_processes_end_with_the_one_that_started_them(checkout, tmp_path, end):
+    environment = os.environ | {"PYTHONPATH": f"{checkout / 'tests'}{os.pathsep}{checkout}"}
+    command = [sys.executable, "-c", PARENT]
+    with Popen(command, env=environment, stdout=PIPE, stderr=DEVNULL, text=True) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        output = run_dir(make_tiny_config(), "matching") / "output.txt"
+        limit = time.monotonic() + 60
+        while "begun" not in output.read_text() and time.monotonic() < limit:
+            time.sleep(0.1)
+        assert child.is_running()
+        parent.send_signal(getattr(signal, end))
+        parent.wait()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running()
+
+
+def test_code_in_the_current_folder_is_not_run(tiny_config, tmp_path, monkeypatch):
+    for name in ("random", "json", "argparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign code was run')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError, match="num_codes 13 > codebook_size 12"):
+        parallel._run_processes([Job(tiny_config(**SMALL, model__num_codes=13), "matching")])
+
+
+def test_runs_that_another_process_trains_are_refused_before_any_is_trained(tiny_config, monkeypatch):
+    monkeypatch.setattr("pivq.runs.parallel.train_ahead", lambda *_: pytest.fail("trained"))
+    folder = run_dir(tiny_config(), "nearest")
+    with locked(folder, "trained"), pytest.raises(InUse, match=f"{folder.name} is being trained by process"):
+        train_together([(tiny_config(), "matching"), (tiny_config(), "nearest")], device="cpu")

@@ -2,15 +2,18 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import pivq
 from pivq.config import load_config
-from pivq.runs.provenance import caption, seed_everything, stamp, versions
+from pivq.runs.provenance import caption, code_digest, seed_everything, stamp, versions
 
 
 def test_stamp_holds_what_is_needed_to_make_it_again():
@@ -61,3 +64,21 @@ def test_a_stamp_does_not_import_torch():
     code += "provenance.stamp(config.load_config('smoke')); print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("file, decides", [("model.py", True), ("losses.py", True), ("solvers/augmenting.py", True),
+                                           ("metrics/new.py", True), ("verdict.py", False), ("runs/run.py", False),
+                                           ("commands/cli.py", False)])  # fmt: skip
+def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypatch, file, decides):
+    place = tmp_path / "pivq"
+    shutil.copytree(Path(pivq.__file__).parent, place, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(pivq, "__file__", str(place / "__init__.py"))
+    before = code_digest.__wrapped__()
+    with open(place / file, "a") as source:
+        source.write("\n# edited\n")
+    assert (code_digest.__wrapped__() != before) == decides
+
+
+def test_a_stamp_says_code_and_threads():
+    assert stamp(load_config("smoke"))["code"] == code_digest()
+    assert stamp(load_config("smoke"))["threads"] == torch.get_num_threads()

@@ -94,6 +94,15 @@ def test_a_killed_training_ends_alike(straight, monkeypatch, tmp_path, killed_in
     assert rows(run) == rows(straight)
 
 
+@pytest.mark.parametrize("every, killed_in", [(3, 4), (3, 7), (5, 6)])
+def test_log_rows_are_the_same_with_any_checkpoint_every(monkeypatch, tmp_path, straight, every, killed_in):
+    settings = {"evaluation__checkpoint_every": every}  # a row is written every two steps
+    assert run_to_the_end(tmp_path, kill_at=killed_in, **settings) == -signal.SIGKILL
+    assert run_to_the_end(tmp_path, **settings) == 0
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    assert rows(find_run(make_tiny_config(**SETTINGS | settings), "nearest")) == rows(straight)
+
+
 def test_another_batch_size_is_told_with_both_values(monkeypatch, tmp_path):
     assert run_to_the_end(tmp_path, kill_at=4) == -signal.SIGKILL
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))

@@ -1,5 +1,7 @@
 """Runs as folders: where one lies, finding it, what can be read from it, and that its images are the right ones."""
 
+import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from stand_ins import make_split, same_results, stand_in
 
 from pivq.config import load_config
+from pivq.runs import run as run_module
 from pivq.runs import splits
 from pivq.runs.run import (
     MissingRun,
@@ -20,6 +23,9 @@ from pivq.runs.run import (
     write_config,
 )
 from pivq.runs.training import train
+from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
+from pivq.storage.locking import InUse, locked
+from pivq.storage.writing import write_json
 
 
 def test_run_dir(monkeypatch, tmp_path):
@@ -61,6 +67,117 @@ def test_a_run_is_not_used_with_other_images(finished, tiny_config, monkeypatch,
     with pytest.raises(OtherImages, match="trunk-seed0-.* was trained on other images"):
         train(config, "matching")
     assert not (run_dir(config, "matching") / "checkpoint.pt").exists()
+
+
+def fingerprinted(config, name, changed=""):
+    """Return a split with a fingerprint, as data sets have it."""
+    found = make_split(config, name)
+    found.fingerprint = hashlib.sha256(found.images.numpy().tobytes() + changed.encode()).hexdigest()[:16]
+    return found
+
+
+def test_every_image_decides_whether_a_run_is_used_with_others(finished, tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path)
+    monkeypatch.setattr(run_module, "SIGNED_IMAGES", 1)  # as of a large set, of which earlier versions saw a part
+    monkeypatch.setattr(splits, "load_split", fingerprinted)
+    train(tiny_config(), "matching")
+
+    def other(config, name):
+        found = make_split(config, name)
+        found.images[[7, 9]] = found.images[[9, 7]]
+        found.fingerprint = fingerprinted(config, name, "" if name == "train" else "swapped").fingerprint
+        return found
+
+    monkeypatch.setattr(splits, "load_split", other)
+    for use in (train, require_run):
+        with pytest.raises(OtherImages, match="was trained on other images"):
+            use(tiny_config(), "matching")
+    assert network.calls == 8
+
+
+def test_runs_of_earlier_versions_are_used_with_their_images(finished, tiny_config, monkeypatch, recwarn):
+    folder = finished[0]["matching"].folder
+    before = {name: (folder / name).read_bytes() for name in ("images.json", "summary.json", "codes.npz")}
+    signatures = {name: run_module._sampled_signature(make_split(tiny_config(), name)) for name in ("train", "heldout")}
+    write_json(folder / "images.json", signatures)
+    lacking = ("codes", "model", "code", "threads")
+    summary = {name: value for name, value in finished[0]["matching"].summary.items() if name not in lacking}
+    write_json(folder / "summary.json", summary)
+    with np.load(folder / "codes.npz") as file:
+        arrays = {name: file[name] for name in file if name != "sha256"}
+    np.savez_compressed(folder / "codes.npz", **arrays)
+    monkeypatch.setattr(splits, "load_split", fingerprinted)
+    try:
+        run = require_run(tiny_config(), "matching")
+        assert run.codes("train").shape == (24, 4) and run.model() and run.summary == summary
+        assert not recwarn.list
+    finally:
+        for name, content in before.items():
+            (folder / name).write_bytes(content)
+
+
+def test_a_run_of_other_code_is_told(finished, tiny_config, monkeypatch):
+    monkeypatch.setattr(run_module, "code_digest", lambda: "0123456789abcdef")
+    said = r"matching-seed0-.* was trained by other code \(.*, now 0123456789abcdef\): ./run_all.sh .* --force"
+    with pytest.warns(UserWarning, match=said):
+        require_run(tiny_config(), "matching")
+    with pytest.warns(UserWarning, match=said):
+        train(tiny_config(), "matching")
+
+
+@pytest.fixture
+def copy(finished, tiny_config, monkeypatch, tmp_path):
+    """Return a finished run in a root of its own."""
+    stand_in(monkeypatch, tmp_path)
+    shutil.copytree(finished[0]["matching"].folder, run_dir(tiny_config(), "matching"))
+    return find_run(tiny_config(), "matching")
+
+
+@pytest.mark.parametrize("change", ["", "{", "[]", "{}", "\0\0\0", lambda text: text.replace("heldout", "heldott")])
+def test_damaged_notes_of_the_images_are_named_and_the_advice_helps(copy, tiny_config, change):
+    path = copy.folder / "images.json"
+    path.write_text(change(path.read_text()) if callable(change) else change)
+    for use in (train, require_run):
+        with pytest.raises(ValueError, match="images.json is damaged.* delete this file"):
+            use(tiny_config(), "matching")
+    path.unlink()
+    assert require_run(tiny_config(), "matching") == copy
+
+
+def test_codes_and_weights_of_another_run_are_refused(copy):
+    path = copy.folder / "codes.npz"
+    own, arrays = path.read_bytes(), run_module.read_arrays(path)
+    arrays["train_codes"][3, 1] += 1
+    np.savez(path, **arrays, sha256=run_module.arrays_digest(arrays))
+    with pytest.raises(ValueError, match="codes.npz holds the codes of another run than summary.json"):
+        copy.codes("train")
+    path.write_bytes(own)
+    state = load_checkpoint(copy.folder / "checkpoint.pt")
+    state["ema"]["quantizer.codebook"] += 1
+    save_checkpoint(copy.folder / "checkpoint.pt", state)
+    with pytest.raises(ValueError, match="checkpoint.pt .* is not of the run in summary.json"):
+        copy.model()
+
+
+def test_settings_of_another_run_are_refused(copy):
+    path = copy.folder / "config.json"
+    path.write_text(path.read_text().replace('"learning_rate": 0.001', '"learning_rate": 0.002'))
+    with pytest.raises(ValueError, match="config.json is damaged, or not of the run that summary.json is of"):
+        open_run(copy.folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"quantizer": "matching", "profile": 3}', "\0"])
+def test_damaged_settings_are_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="config.json is damaged"):
+        read_config(tmp_path / "config.json")
+
+
+def test_runs_in_training_are_not_discarded(finished, copy, tiny_config):
+    with locked(copy.folder, "trained"):
+        with pytest.raises(InUse, match=f"is being trained by process {os.getpid()}"):
+            discard(tiny_config(), ["matching"])
+    assert find_run(tiny_config(), "matching") == copy
 
 
 def test_pictures_are_originals_and_reconstructions(finished, tiny_config):

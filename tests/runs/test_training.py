@@ -1,6 +1,9 @@
 """Runs: trained once, resumed, summarised. On stand-ins for data and perceptual network."""
 
 import json
+import os
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -10,12 +13,13 @@ from stand_ins import Perceptual, make_split, same_results, stand_in
 from pivq.config import Config
 from pivq.runs import training
 from pivq.runs.callbacks import validate
-from pivq.runs.run import find_run, run_dir
+from pivq.runs.run import find_run, missing_files, open_run, run_dir
 from pivq.runs.training import train
-from pivq.storage.checkpoint import load_checkpoint
+from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
+from pivq.storage.locking import InUse, locked
 from pivq.trainer import Trainer, TrainingDiverged
 
-FILES = {"config.json", "images.json", "checkpoint.pt", "log.jsonl", "codes.npz", "summary.json"}
+FILES = {"config.json", "images.json", CHECKPOINT, PREVIOUS, "log.jsonl", "codes.npz", "summary.json"}
 
 
 # --- What a run leaves ------------------------------------------------------------------------------------------------
@@ -104,14 +108,102 @@ def test_a_run_cut_off_before_its_summary_only_gets_that(finished, tiny_config, 
     assert same_results(run, finished[0]["matching"])
 
 
-def test_a_damaged_checkpoint_is_named(tiny_config, monkeypatch, tmp_path):
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGES = {"cut": cut, "empty": lambda _: b"", "zeroed": lambda content: bytes(len(content)), "flipped": flip}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_previous_checkpoint_is_used_where_the_newest_is_damaged(
+    finished, tiny_config, monkeypatch, tmp_path, damage
+):
     stand_in(monkeypatch, tmp_path, interrupt_at=6)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), "matching")
-    path = run_dir(tiny_config(), "matching") / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=f"{path.parent.name}/checkpoint.pt is damaged"):
+    path = run_dir(tiny_config(), "matching") / CHECKPOINT
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    network = stand_in(monkeypatch, tmp_path)
+    said = f"{path.parent.name}/checkpoint.pt is damaged: resuming from checkpoint.previous.pt, of step 3"
+    with pytest.warns(UserWarning, match=said):
+        run = train(tiny_config(), "matching")
+    assert network.calls == 5
+    assert same_results(run, finished[0]["matching"])
+
+
+def test_two_damaged_checkpoints_are_named_and_the_advice_helps(finished, tiny_config, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, interrupt_at=6)
+    with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), "matching")
+    folder = run_dir(tiny_config(), "matching")
+    for name in (CHECKPOINT, PREVIOUS):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(ValueError, match="checkpoint.pt and checkpoint.previous.pt are damaged .* delete both to"):
+        train(tiny_config(), "matching")
+    for name in (CHECKPOINT, PREVIOUS):
+        (folder / name).unlink()
+    stand_in(monkeypatch, tmp_path)
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+
+
+@pytest.fixture
+def copy(finished, tiny_config, monkeypatch, tmp_path):
+    """Return the folder of a finished run in a root of its own."""
+    stand_in(monkeypatch, tmp_path)
+    return shutil.copytree(finished[0]["matching"].folder, run_dir(tiny_config(), "matching"))
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "gone"])
+@pytest.mark.parametrize("name", [CHECKPOINT, "codes.npz", "summary.json", "config.json"])
+def test_what_a_finished_run_lacks_is_made_again(finished, copy, tiny_config, name, damage):
+    path = copy / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    told = name if damage == "gone" else rf"{name} \(damaged\)"
+    if (name, damage) != ("config.json", "flipped"):  # which may hit a blank
+        assert find_run(tiny_config(), "matching") is None
+        with pytest.raises(FileNotFoundError, match=f"no finished run in .*: {told} is missing; `pivq train`"):
+            open_run(copy)
+    with warnings.catch_warnings(action="ignore"):
+        run = train(tiny_config(), "matching")
+    assert missing_files(copy) == []
+    assert same_results(run, finished[0]["matching"])
+    assert run == open_run(copy)
+
+
+def test_a_run_that_lost_both_checkpoints_is_trained_again(finished, copy, tiny_config):
+    for name in (CHECKPOINT, PREVIOUS):
+        (copy / name).unlink()
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"train": 3}', b'{"train": {}}', b"\xff"])
+def test_odd_settings_of_another_run_stop_no_training(finished, tiny_config, monkeypatch, tmp_path, content):
+    stand_in(monkeypatch, tmp_path)
+    other = run_dir(tiny_config(), "matching").with_name("matching-seed0-00000000")
+    other.mkdir(parents=True)
+    (other / "config.json").write_bytes(content)
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+
+
+@pytest.mark.parametrize("stage", ["matching", "trunk"])
+def test_a_second_trainer_is_refused_with_the_first_one_s_number(tiny_config, monkeypatch, tmp_path, stage):
+    network = stand_in(monkeypatch, tmp_path)
+    with locked(run_dir(tiny_config(), stage), "trained"):
+        said = f"{stage}-seed0-.* is being trained by process {os.getpid()}: wait for it, or stop it"
+        with pytest.raises(InUse, match=said):
+            train(tiny_config(), "matching")
+    assert network.calls == 0
+    train(tiny_config(), "matching")
+    assert not list(tmp_path.glob("results/smoke/*/.*")), "no lock stays"
 
 
 @pytest.mark.parametrize("bad_from, step, last", [(0, 2, "none yet"), (5, 7, "matching-seed0-[^/]+/checkpoint.pt")])

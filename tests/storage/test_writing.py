@@ -1,7 +1,9 @@
 """Files are written whole; damaged ones are noticed; an error of writing says what could not be written."""
 
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,8 +16,11 @@ from pivq.storage.writing import (
     atomic_write,
     file_digest,
     kept_arrays,
+    partial_path,
     plain_write_errors,
     read_json,
+    read_sealed,
+    seal,
     write_json,
     write_text,
 )
@@ -58,6 +63,63 @@ def test_atomic_write_survives_a_kill_in_the_middle(checkout, tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], cwd=checkout).returncode == 9
     assert path.read_text() == "old"
+
+
+KILLED = (
+    "import os, sys; from pivq.storage.writing import atomic_write\n"
+    "with atomic_write(sys.argv[1]) as temporary:\n    temporary.write_text('ne'); os._exit(9)"
+)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "summary.json", "000001.png", "no suffix"])
+def test_what_a_killed_process_left_is_removed_at_the_next_write(checkout, tmp_path, name):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], cwd=checkout)
+    assert len(list(tmp_path.iterdir())) == 1
+    write_text(tmp_path / "other.txt", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_what_others_are_writing_is_left_alone(tmp_path):
+    here = partial_path(tmp_path / "a.pt").name.split(".")[3]
+    names = [
+        f".a.{os.getppid()}.{here}.partial.pt",
+        ".a.4194399.00000000.partial.pt",
+        ".a.4194399.partial.pt",
+        "b.partial",
+    ]
+    for name in names:
+        (tmp_path / name).write_text("being written")
+    write_text(tmp_path / "other.txt", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "other.txt"}
+
+
+def test_leftovers_of_earlier_versions_are_removed_after_a_day(tmp_path):
+    old = tmp_path / ".checkpoint.4194399.partial.pt"
+    old.write_text("half")
+    os.utime(old, (1e9, 1e9))
+    write_text(tmp_path / "other.txt", "whole")
+    assert not old.exists()
+
+
+def test_files_are_synced_through_a_descriptor_that_may_write(tmp_path, monkeypatch):
+    def fsync(descriptor):
+        assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY, "EBADF on Windows"
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "note.txt", "whole")
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("3", "4"), lambda text: text.replace("l1", "l2")])
+def test_a_sealed_file_that_was_changed_is_named(tmp_path, change):
+    path = tmp_path / "summary.json"
+    write_json(path, seal({"steps": 3, "l1": 0.1}))
+    assert read_sealed(path) == {"steps": 3, "l1": 0.1}
+    text = path.read_text()
+    path.write_text(change(text[:30]) + text[30:])
+    with pytest.raises(ValueError, match="summary.json is damaged or was changed"):
+        read_sealed(path)
+    write_json(path, {"steps": 3})  # as earlier versions did
+    assert read_sealed(path) == {"steps": 3}
 
 
 def test_write_json_makes_folders_and_ends_the_last_line(tmp_path):
