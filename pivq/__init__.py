@@ -13,7 +13,7 @@ The files here are the paper, section by section; the folders make the companion
 | `losses`, `discriminator`, `trainer` | Section 3.6: training |
 | `codebook_init` | Section 3.7: delayed codebook initialisation |
 | `probing` | Section 3.8; Fig. 5 |
-| `paper`, `verdict` | what the paper prints; ours beside it, claim by claim |
+| `paper`, `verdict` | what the paper prints; ours next to it, claim by claim |
 | `config`, `profiles` | the settings; every value of every profile with its source |
 | `inference`, `processes` | many images through a model; the device and processes that share a batch |
 
@@ -25,7 +25,7 @@ The files here are the paper, section by section; the folders make the companion
 | `pretrained/` | networks that are never trained: perceptual loss, features of the metrics |
 | `figures/` | figures, tables and the list of them |
 | `runs/` | trained once, found again: runs, their stages, costs and measurements |
-| `storage/` | what lies on disk: paths, whole files, checkpoints, exported models |
+| `storage/` | what is on disk: paths, whole files, locks, checkpoints, exported models |
 | `commands/` | `run_all.sh` and the command `pivq` |
 
 Importing this package loads nothing else; `pivq.capacity`, `pivq.config`, `pivq.profiles` and `pivq.storage.paths` need

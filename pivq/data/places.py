@@ -35,7 +35,7 @@ def recognise(files: Files, pictures: Files, paths: list[str]) -> str:
 
 
 def find_pictures(files: Files) -> tuple[Files, list[str], list[str]]:
-    """Return where the pictures are, `files` or a zip in it; their paths; and the pictures beside that zip.
+    """Return where the pictures are, `files` or a zip in it; their paths; and the pictures next to that zip.
 
     Raises:
         ValueError: there are several zips and nothing else.
@@ -81,7 +81,7 @@ def find_list(files: Files, name: str, above: bool = True) -> tuple[Files, str] 
 
 
 def attribute_files(files: Files) -> tuple[Files, list[str]]:
-    """Return FFHQ's attribute files and where they are: those in `json/`, else all; or those beside the pictures."""
+    """Return FFHQ's attribute files and where they are: those in `json/`, else all; or those next to the pictures."""
     found = [path for path in files.listing if re.search("(^|/)[0-9]{5}[.]json$", path)]
     if found:
         return files, [path for path in found if path.startswith("json/") or "/json/" in path] or found
@@ -99,7 +99,7 @@ def _above(root: Path) -> list[Path]:
 
 
 def _holds(stems: list[str], numbers: range) -> bool:
-    """Return whether these numbers are all there, with few other pictures, whatever their zeros and beginning."""
+    """Return whether these numbers are all there, with few other pictures; zeros and the first number do not matter."""
     if not len(numbers) <= len(stems) <= (1 + MOST_EXTRA) * len(numbers):
         return False
     return set(numbers) <= set(numbers_of(stems))

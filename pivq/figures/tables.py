@@ -32,7 +32,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text for Markdown that is shown as it is, in one line, whatever it holds: `<`, `$`, `*`, `|`, …
+    """Return text for Markdown that is shown as it is, in one line, with all that it may hold: `<`, `$`, `*`, `|`, …
 
     Example:
         >>> escape("an <b> of Ba$$in, T_q")

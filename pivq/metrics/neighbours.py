@@ -152,7 +152,7 @@ def _compare(
 
 @contextmanager
 def _float32_products() -> Iterator[None]:
-    """Have float32 matrix products done in float32, whatever cheaper precision (TF32, bfloat16) is allowed outside."""
+    """Do float32 matrix products in float32, even where cheaper ones (TF32, bfloat16) are allowed outside."""
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

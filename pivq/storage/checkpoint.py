@@ -168,7 +168,7 @@ def save_export(folder: Path, stored: Stored) -> None:
 
     The files are written next to the folder and then moved into place. `config.json` holds the checksum of the weights,
     so that a half-written folder or a mixture of two exports is never accepted as a model. An earlier export is
-    replaced, and an interruption leaves the old one or the new one: the new weights lie as `NEXT` beside the old ones
+    replaced, and an interruption leaves the old one or the new one: the new weights lie as `NEXT` next to the old ones
     until `config.json` is the new one. Other files in the folder stay.
 
     Raises:
