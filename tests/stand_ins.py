@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -13,12 +14,22 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from pivq.config import Config, load_config
+from pivq.data import lists
+from pivq.data.files import Files
 from pivq.pretrained.features import FeatureNet
 from pivq.runs import branching, callbacks, splits
 from pivq.runs.callbacks import read_log
 from pivq.storage.checkpoint import load_checkpoint
 
 HTML = b"<!DOCTYPE html>\n<html><title>Google Drive - Quota exceeded</title></html>"
+# What CelebA's list of attributes looks like.
+CELEBA = """3
+5_o_Clock_Shadow Male Smiling
+000001.jpg -1  1  1
+000002.jpg  1 -1  1
+
+000010.jpg -1 -1 -1
+"""
 RED, BLUE = (200, 30, 40), (20, 60, 220)
 
 
@@ -199,3 +210,9 @@ KINDS = {
     "product": lambda d: torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
     "product, reversed": lambda d: -torch.outer(torch.arange(len(d)) + 1.0, torch.arange(d.shape[1]) + 1.0),
 }
+
+
+def read_celeba(folder: Path, text: str, name: str = "list_attr_celeba.txt") -> pd.DataFrame:
+    """Write a list of attributes into a folder and read it."""
+    (folder / name).write_text(text)
+    return lists.read_celeba_attributes(Files(folder), name)

@@ -8,24 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from stand_ins import CELEBA, HTML, read_celeba
 
-from pivq.data import labels, lists
+from pivq.data import labels
 from pivq.data.files import Files
-
-HTML = "<!DOCTYPE html><html><title>Quota exceeded</title></html>"
-CELEBA = """3
-5_o_Clock_Shadow Male Smiling
-000001.jpg -1  1  1
-000002.jpg  1 -1  1
-
-000010.jpg -1 -1 -1
-"""
-
-
-def celeba(folder: Path, text: str, name: str = "list_attr_celeba.txt") -> pd.DataFrame:
-    (folder / name).write_text(text)
-    return lists.read_celeba_attributes(Files(folder), name)
-
 
 # --- FFHQ -------------------------------------------------------------------------------------------------------------
 
@@ -163,7 +149,7 @@ def test_a_hair_colour_without_a_usable_confidence_makes_no_label(colour, confid
         ("[" + "1" * 5000 + "]", "json/00002.json: Exceeds the limit"),
         ("[" + " " * 1_000_000 + "]", "json/00002.json: 1,000,002 bytes, more than the 1,000,000"),
         ("[{", "json/00002.json: "),
-        (HTML, "json/00002.json: this is an HTML page"),
+        (HTML.decode(), "json/00002.json: this is an HTML page"),
         ('{"faces": 1}', "json/00002.json: expected a list of faces, got dict"),
         ('[{"faceId": 1}]', "json/00002.json: no 'faceAttributes' in it"),
         ("[7]", "json/00002.json: "),
@@ -189,7 +175,7 @@ def test_labels_are_joined_by_id_in_any_order(tmp_path):
 
 
 def test_rows_and_images_without_counterpart_are_counted(tmp_path):
-    frame = celeba(tmp_path, CELEBA)
+    frame = read_celeba(tmp_path, CELEBA)
     with pytest.warns(UserWarning) as caught:
         joined = labels.join_by_id(frame, ["000010", "000007", "000002"], "list.txt")
     message = (
@@ -203,7 +189,7 @@ def test_rows_and_images_without_counterpart_are_counted(tmp_path):
 
 
 def test_ids_that_are_numbers_are_compared_as_numbers_where_all_fit(tmp_path):
-    frame = celeba(tmp_path, CELEBA)
+    frame = read_celeba(tmp_path, CELEBA)
     for ids in (["1", "10", "2"], ["img_000001", "img_000010", "img_000002"]):
         with pytest.warns(UserWarning, match=f"list.txt: ids are compared as numbers, 000001 with {ids[0]}"):
             joined = labels.join_by_id(frame, ids, "list.txt")

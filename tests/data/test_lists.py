@@ -4,23 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from stand_ins import CELEBA, HTML, read_celeba
 
 from pivq.data import lists
 from pivq.data.files import Files
-
-HTML = "<!DOCTYPE html><html><title>Quota exceeded</title></html>"
-CELEBA = """3
-5_o_Clock_Shadow Male Smiling
-000001.jpg -1  1  1
-000002.jpg  1 -1  1
-
-000010.jpg -1 -1 -1
-"""
-
-
-def celeba(folder: Path, text: str, name: str = "list_attr_celeba.txt") -> pd.DataFrame:
-    (folder / name).write_text(text)
-    return lists.read_celeba_attributes(Files(folder), name)
 
 
 def partition(folder: Path, text: str, name: str = "list_eval_partition.txt") -> pd.Series:
@@ -29,29 +16,29 @@ def partition(folder: Path, text: str, name: str = "list_eval_partition.txt") ->
 
 
 def test_celeba_rows_with_uneven_spaces(tmp_path):
-    frame = celeba(tmp_path, CELEBA)
+    frame = read_celeba(tmp_path, CELEBA)
     assert list(frame) == ["5_o_Clock_Shadow", "Male", "Smiling"] and frame.index.name == "id"
     assert frame.index.tolist() == ["000001", "000002", "000010"]
     assert frame.to_numpy(int).tolist() == [[0, 1, 1], [1, 0, 1], [0, 0, 0]]
     assert set(frame.dtypes.astype(str)) == {"Int8"}
-    assert celeba(tmp_path, "\ufeff" + CELEBA.replace("\n", "\r\n")).equals(frame)
-    assert celeba(tmp_path, CELEBA.removeprefix("3\n")).equals(frame)
+    assert read_celeba(tmp_path, "\ufeff" + CELEBA.replace("\n", "\r\n")).equals(frame)
+    assert read_celeba(tmp_path, CELEBA.removeprefix("3\n")).equals(frame)
 
 
 def test_the_comma_separated_copy_says_the_same(tmp_path):
     text = "image_id,5_o_Clock_Shadow,Male,Smiling\n000001.jpg,-1,1,1\n000002.jpg, 1,-1,1\n000010.jpg,-1,-1,-1\n"
-    assert celeba(tmp_path, text, "list_attr_celeba.csv").equals(celeba(tmp_path, CELEBA))
+    assert read_celeba(tmp_path, text, "list_attr_celeba.csv").equals(read_celeba(tmp_path, CELEBA))
 
 
 def test_a_wrong_count_is_said_with_both_numbers(tmp_path):
     with pytest.warns(UserWarning, match="declares 202599 rows in its first line but has 3"):
-        assert len(celeba(tmp_path, CELEBA.replace("3\n", "202599\n", 1))) == 3
+        assert len(read_celeba(tmp_path, CELEBA.replace("3\n", "202599\n", 1))) == 3
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HTML, "list_attr_celeba.txt: this is an HTML page, probably a download-quota page"),
+        (HTML.decode(), "list_attr_celeba.txt: this is an HTML page, probably a download-quota page"),
         ("", "list_attr_celeba.txt is empty"),
         (CELEBA.replace("000010.jpg -1 -1 -1", "000010.jpg -1"), "1 of 3 rows .* 3 columns .* line 6 with 1"),
         (CELEBA.replace("Male ", ""), "3 of 3 rows .* each of the 2 columns .5_o_Clock_Shadow, Smiling.*line 3 with 3"),
@@ -70,7 +57,7 @@ def test_a_wrong_count_is_said_with_both_numbers(tmp_path):
 )
 def test_broken_celeba_attributes(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
-        celeba(tmp_path, text)
+        read_celeba(tmp_path, text)
 
 
 def test_bytes_that_are_no_text(tmp_path):
@@ -89,7 +76,7 @@ def test_celeba_partition(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HTML, "list_eval_partition.txt: this is an HTML page"),
+        (HTML.decode(), "list_eval_partition.txt: this is an HTML page"),
         ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
         ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
@@ -122,19 +109,19 @@ SPELLINGS = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("name", ["list_attr_celeba.csv", "list_attr_celeba.txt"])
 def test_copies_by_other_programs_say_the_same(tmp_path, spelling, name):
-    frame = celeba(tmp_path, SPELLINGS[spelling], name)
+    frame = read_celeba(tmp_path, SPELLINGS[spelling], name)
     assert list(frame) == ["Male", "Bald"]
     assert {name: row.tolist() for name, row in frame.iterrows()} == SAME
 
 
 def test_missing_values_are_missing(tmp_path):
     text = "image_id,Male,Bald\n1.jpg,1,NA\n2.jpg,,0\n3.jpg,NaN,null\n"
-    assert celeba(tmp_path, text).fillna(-1).to_numpy(int).tolist() == [[1, -1], [-1, 0], [-1, -1]]
+    assert read_celeba(tmp_path, text).fillna(-1).to_numpy(int).tolist() == [[1, -1], [-1, 0], [-1, -1]]
 
 
 def test_three_values_are_refused_because_0_may_mean_unknown(tmp_path):
     with pytest.raises(ValueError, match="line 3: '0' is not one of -1, 1"):
-        celeba(tmp_path, "id,Male\n1.jpg,-1\n2.jpg,0\n3.jpg,-1\n4.jpg,1\n")
+        read_celeba(tmp_path, "id,Male\n1.jpg,-1\n2.jpg,0\n3.jpg,-1\n4.jpg,1\n")
 
 
 def test_other_encodings(tmp_path):
@@ -166,4 +153,4 @@ def test_a_list_of_too_many_bytes_or_rows_is_not_read(tmp_path, monkeypatch):
         lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.txt")
     monkeypatch.setattr(lists, "MOST_ROWS", 3)
     with pytest.raises(ValueError, match="more than the 3 rows"):
-        celeba(tmp_path, CELEBA)
+        read_celeba(tmp_path, CELEBA)
