@@ -37,7 +37,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 root, extras = Path(sys.argv[1]), sys.argv[2:]
-project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 needed = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
 fits = (need.specifier.contains(version(need.name), prereleases=True) for need in map(Requirement, needed))
 sys.exit(Path(sys.prefix).resolve() == root / ".venv" or not all(fits))
@@ -47,13 +47,23 @@ PYTHON
 # Set $python to an interpreter with the requirements, and install them into .venv if there is none.
 set_up_environment() {
   has_requirements "$@" && return
-  local wanted
-  wanted="$root $(cksum <"$root/requirements.lock")"
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -P -c '' 2>/dev/null; then
-    install_requirements
-    echo "$wanted" >"$stamp"
+  if ! is_installed; then
+    # An installation that lost its terminal may still run: it, and its pip, hold the lock until they end.
+    exec 9<"$root/requirements.lock"
+    if command -v flock >/dev/null && ! flock -n 9; then
+      echo "Waiting for another installation into $venv …"
+      flock 9
+    fi
+    is_installed || install_requirements
+    exec 9<&-
   fi
   python="$venv/bin/python"
+}
+
+wanted_stamp() { echo "$root $(cksum <"$root/requirements.lock")"; }
+
+is_installed() {
+  [ "$(cat "$stamp" 2>/dev/null)" = "$(wanted_stamp)" ] && "$venv/bin/python" -P -c '' 2>/dev/null
 }
 
 install_requirements() {
@@ -66,6 +76,7 @@ install_requirements() {
   : >"$log"
   pip_install -r "$root/requirements.lock"
   pip_install --no-deps --no-build-isolation -e "$root"
+  wanted_stamp >"$stamp"
   echo "Installed in $SECONDS s."
 }
 

@@ -1,10 +1,14 @@
 """What the benchmarks share: medians of the time that jobs take, and the peak memory of a process."""
 
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 Job = Callable[[], object]
 
@@ -34,6 +38,8 @@ def once(job: Job) -> float:
 
 
 def peak_memory() -> int:
-    """Return the greatest memory of this process so far, in bytes."""
+    """Return the greatest memory of this process so far, in bytes; 0 on Windows, where it is unknown."""
+    if resource is None:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # bytes on macOS, KiB elsewhere

@@ -4,11 +4,12 @@ import difflib
 import hashlib
 import json
 import operator
-from dataclasses import asdict, dataclass, fields
+import shlex
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, PROFILES, RANGES
+from pivq.profiles import ASSUMPTION, LAYOUTS, ON_ERROR, PROFILES, RANGES
 
 MOST_WEIGHTS = 2_000_000_000  # of a model: 8 GB; the paper's have about 100 million
 
@@ -149,12 +150,20 @@ class Config:
     train: TrainConfig
     evaluation: EvaluationConfig
     data: str = ""  # folder of the data set; "" is its place in `data/` (`avatars` needs none)
+    layout: str = ""  # how the set `folder` is read, one of `LAYOUTS`; "" recognises it
+    on_error: str = "raise"  # what to do with images that cannot be read, one of `ON_ERROR`; changes no digest
 
     def __post_init__(self):
         train = self.train
         _check_ranges(self, "")
         if not isinstance(self.data, str):
             raise ValueError(f"data must be the name of a folder, got {self.data!r}")
+        for name, known in (("layout", LAYOUTS), ("on_error", ON_ERROR)):
+            value = getattr(self, name)
+            if value not in known and not (name == "layout" and value == ""):
+                raise ValueError(f"unknown {name} {value!r}{suggestion(value, known)}")
+        if self.layout and self.dataset != "folder":
+            raise ValueError(f"layout {self.layout!r} is for the set folder, got the set {self.dataset!r}")
         if self.dataset == "folder" and not self.data:
             raise ValueError(f"profile {self.profile!r} needs a folder of images: --data DIR, or data = \"DIR\"")
         if train.adversarial_from_step <= train.discriminator_from_step:
@@ -222,7 +231,18 @@ class Config:
         facts = {"dataset": self.dataset, "seed": self.seed, "run": run, "model": model, "train": train}
         if self.dataset == "folder":  # any other set is identified by its name alone
             facts["data"] = str(Path(self.data).resolve())
+        if self.layout:
+            facts["layout"] = self.layout
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def options(self) -> str:
+        """Return the options of a command that ask for this profile, seed and data, for messages that name commands."""
+        words = ["--profile", self.profile, "--seed", str(self.seed)]
+        words += ["--data", self.data] if self.data else []
+        words += ["--layout", self.layout] if self.layout else []
+        words += ["--on-error", self.on_error] if self.on_error != "raise" else []
+        return shlex.join(words)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain types, as stored in `config.json`."""
@@ -248,7 +268,7 @@ def _build(kind: type, values: dict[str, Any], prefix: str):
     for name in values:
         if name not in known:
             raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, known)}")
-    missing = [prefix + name for name in known if name not in values and name != "data"]
+    missing = [prefix + f.name for f in fields(kind) if f.name not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"settings without a value: {', '.join(missing)}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
@@ -260,7 +280,15 @@ def suggestion(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
-def load_config(profile: str, seed: int = 0, data: str = "", features: str = "", **overrides: Any) -> Config:
+def load_config(
+    profile: str,
+    seed: int = 0,
+    data: str = "",
+    features: str = "",
+    layout: str = "",
+    on_error: str = "raise",
+    **overrides: Any,
+) -> Config:
     """Return a profile's configuration.
 
     Args:
@@ -268,6 +296,9 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
         seed: of every random choice, at least 0.
         data: folder of the data set; "" is its place in `data/`. With `smoke`, any folder of images, for a trial.
         features: feature network of the metrics; "" is the profile's.
+        layout: how the files of `data` are read, one of `LAYOUTS`; "" is the profile's, or recognised. With another
+            layout than the profile's own set has, the set is `folder`: any folder of images.
+        on_error: "raise" an error that lists images that cannot be read, or "skip" them with a warning.
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
@@ -280,7 +311,7 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
-    values: dict[str, Any] = {"profile": profile, "seed": seed}
+    values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
     values["data"] = str(data) if isinstance(data, Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     if data and settings["dataset"] == "avatars":
@@ -290,6 +321,13 @@ def load_config(profile: str, seed: int = 0, data: str = "", features: str = "",
     if features:
         settings["evaluation.features"] = features
     settings |= {name.replace("__", "."): value for name, value in overrides.items()}
+    if layout and settings["dataset"] == "avatars":
+        raise ValueError(
+            f"layout {layout!r} is for a folder of images, but profile {profile!r} draws its own faces: use profile "
+            "'folder', with --data DIR"
+        )
+    if layout and (layout != settings["dataset"] or layout == "folder"):
+        values["layout"], settings["dataset"] = layout, "folder"
     for name, value in settings.items():
         part, _, setting = name.rpartition(".")
         (values.setdefault(part, {}) if part else values)[setting] = value

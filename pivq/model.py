@@ -17,6 +17,7 @@ from pivq.quantizers import QUANTIZERS, Quantized, as_codes
 from pivq.storage import hub
 from pivq.storage.checkpoint import SETTINGS, WEIGHTS, Stored, load_stored, save_export
 
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # of stored weights
 TOLERANCE = 1e-3  # how far images may leave [0, 1], as resizing in floating point does
 
 
@@ -279,11 +280,12 @@ def _check_fit(stored: Stored, expected: dict[str, Tensor]) -> None:
     found = stored.weights
     problems = [f"{name} is missing" for name in expected if name not in found]
     problems += [f"{name} is unknown" for name in found if name not in expected]
-    problems += [
-        f"{name} is {tuple(found[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in found and found[name].shape != value.shape
-    ]
+    for name in expected.keys() & found.keys():
+        value, shape = found[name], tuple(expected[name].shape)
+        if not isinstance(value, Tensor) or value.dtype not in FLOATS:
+            problems.append(f"{name} is {getattr(value, 'dtype', type(value).__name__)}, expected floats {shape}")
+        elif tuple(value.shape) != shape:
+            problems.append(f"{name} is {tuple(value.shape)}, expected {shape}")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ValueError(f"{stored.source} does not fit its model sizes: {'; '.join(problems[:3])}{more}")

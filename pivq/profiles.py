@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 PAPER, BASE, ASSUMPTION = "paper", "base code", "assumption"
 DATASETS = ["avatars", "celeba", "celebahq", "ffhq", "folder"]
+LAYOUTS = ["celeba", "celebahq", "ffhq", "folder"]  # how the files of a folder of images are read
+ON_ERROR = ["raise", "skip"]  # what to do with images that cannot be read
 FEATURE_NETWORKS = ["efficientnet_lite0", "inception"]  # of the metrics; the first needs no download
 PERCEPTUAL_NETWORKS = ["efficientnet_lite0", "lpips_vgg"]  # of the loss; likewise
 

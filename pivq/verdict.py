@@ -4,7 +4,6 @@ Our numbers come from the JSON files that the notebooks leave in `figures/<profi
 another seed, profile, data set or run are refused; only ablations may be of another profile.
 """
 
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from pivq.capacity import matching_bits, multiset_bits, nearest_bits, positional
 from pivq.config import Config
 from pivq.storage.origin import origin, other_origin
 from pivq.storage.paths import ablations_file, figures_dir
-from pivq.storage.writing import read_json
+from pivq.storage.writing import read_sealed
 
 CLOSE = 0.1  # relative difference up to which a score of the paper's own experiment is reproduced; assumption
 REPRODUCED, DIFFERS, NEEDS_SCALE = "reproduced", "differs", "needs paper-scale data"
@@ -65,14 +64,16 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> dict[st
         ValueError: a file is damaged, was made from something else, or does not say from what; the same.
     """
     facts: dict[str, Any] = {"config": config}
-    place, data = (config.profile, config.seed), f" --data {shlex.quote(config.data)}" if config.data else ""
+    place = (config.profile, config.seed)
     for name in names:
         own, notebook = figures_dir(*place) / f"{name}.json", SOURCES[name]
         path = ablations_file(*place) if name == "ablations" else own
-        command = f"./run_all.sh --profile {config.profile} --seed {config.seed}{data} --only {notebook[:2]}"
+        command = f"./run_all.sh {config.options} --only {notebook[:2]}"
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run notebook {notebook} first ({command})")
-        facts[name] = read_json(path)
+        facts[name] = read_sealed(path)
+        if name == "ablations" and "rows" not in facts[name]:
+            raise ValueError(f"{path} is damaged: it has no rows. Run notebook {notebook} with --rerun-ablations")
         if name != "ablations" and (other := other_origin(facts[name], config)):
             raise ValueError(f"{path} was made from {other}: run notebook {notebook} first ({command})")
     return facts

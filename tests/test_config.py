@@ -31,6 +31,47 @@ def test_the_folder_profile_wants_a_folder_and_keeps_its_runs_apart(tmp_path):
     assert load_config("celeba64", data="x").digest("nearest") == load_config("celeba64", data="y").digest("nearest")
 
 
+def test_how_data_are_read_is_a_setting(tmp_path):
+    plain = load_config("folder", data=tmp_path)
+    assert (plain.layout, plain.on_error) == ("", "raise")
+    skipping = load_config("folder", data=tmp_path, on_error="skip")
+    read = load_config("folder", data=tmp_path, layout="celeba")
+    for run in ("matching", "nearest", "shared", "trunk"):
+        assert plain.digest(run) == skipping.digest(run) != read.digest(run)
+    for config in (skipping, read):
+        assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "profile, data, layout, dataset, kept",
+    [
+        ("folder", "x", "ffhq", "folder", "ffhq"),
+        ("folder", "x", "folder", "folder", "folder"),
+        ("celeba64", "x", "folder", "folder", "folder"),
+        ("celeba64", "x", "celebahq", "folder", "celebahq"),
+        ("celeba64", "x", "celeba", "celeba", ""),
+        ("celeba64", "", "celeba", "celeba", ""),
+        ("smoke", "x", "celebahq", "folder", "celebahq"),
+    ],
+)
+def test_a_set_read_in_another_layout_is_a_folder(profile, data, layout, dataset, kept):
+    config = load_config(profile, data=data, layout=layout)
+    assert (config.dataset, config.layout) == (dataset, kept)
+
+
+def test_settings_of_earlier_versions_have_no_layout():
+    values = load_config("quick").as_dict()
+    for name in ("data", "layout", "on_error"):
+        del values[name]
+    assert Config.from_dict(values) == load_config("quick")
+
+
+def test_options_ask_for_the_same_configuration():
+    assert load_config("quick", seed=3).options == "--profile quick --seed 3"
+    config = load_config("folder", data="my faces", layout="ffhq", on_error="skip")
+    assert config.options == "--profile folder --seed 0 --data 'my faces' --layout ffhq --on-error skip"
+
+
 def test_an_overridden_value_is_no_longer_the_papers():
     assert load_config("quick", train__ema_decay=0.995).sources["train.ema_decay"] == "paper"
     assert load_config("quick", train__ema_decay=0.9).sources["train.ema_decay"] == "assumption"
@@ -64,6 +105,14 @@ def test_configurations_are_frozen():
         (lambda: load_config("quick", train__stepz=1), "unknown setting train.stepz; did you mean steps"),
         (lambda: load_config("quick", modle__dim=1), "unknown setting modle; did you mean model"),
         (lambda: load_config("quick", datasets="x"), "unknown setting datasets; did you mean dataset"),
+        (lambda: load_config("quick", layout="folder"), "'folder' is for a folder .* 'quick' draws its own faces"),
+        (lambda: load_config("smoke", layout="celeba"), "layout 'celeba' is for a folder .*use profile 'folder'"),
+        (lambda: load_config("folder", data="x", layout="celebA"), "unknown layout 'celebA'; did you mean celeba"),
+        (lambda: load_config("folder", data="x", layout=3), "unknown layout 3; known: celeba, celebahq, ffhq, folder"),
+        (lambda: load_config("celeba64", layout="folder"), "'celeba64' needs a folder of images: --data DIR"),
+        (lambda: load_config("quick", on_error="skipp"), "unknown on_error 'skipp'; did you mean skip"),
+        (lambda: load_config("quick", on_error=None), "unknown on_error None; known: raise, skip"),
+        (lambda: load_config("quick", on_error=["skip"]), "unknown on_error"),
         (lambda: load_config("quick", seed=-1), "seed .* got -1"),
         (lambda: load_config("quick", seed=2**32), "seed .* got 4294967296"),
         (lambda: load_config("quick", seed=1.5), "seed .* got 1.5"),

@@ -6,6 +6,7 @@ import pytest
 
 from pivq import paper
 from pivq.config import load_config
+from pivq.figures.artefacts import save_json
 from pivq.storage.origin import origin
 from pivq.verdict import (
     DIFFERS,
@@ -161,12 +162,24 @@ def test_a_missing_file_names_its_notebook(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     config = load_config("smoke")
     for name in SOURCES:
-        (folder / f"{name}.json").write_text(json.dumps({"from": name} | origin(config)))
-    assert load_facts(config)["capacity"] == {"from": "capacity"} | origin(config)
+        (folder / f"{name}.json").write_text(json.dumps({"from": name, "rows": []} | origin(config)))
+    assert load_facts(config)["capacity"] == {"from": "capacity", "rows": []} | origin(config)
     (folder / "capacity.json").unlink()
     with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first .*--profile smoke --seed 0 --only 04"):
         load_facts(config)
-    assert load_facts(config, ["probing"]) == {"config": config, "probing": {"from": "probing"} | origin(config)}
+    assert load_facts(config, ["probing"])["probing"]["from"] == "probing"
+    (folder / "ablations.json").write_text("{}")
+    with pytest.raises(ValueError, match="ablations.json is damaged: it has no rows. Run notebook 03_train with"):
+        load_facts(config, ["ablations"])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_one_changed_digit_is_noticed(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    path = save_json({"rows": [{"value": 12.5}]}, name, load_config("smoke"))
+    path.write_text(path.read_text().replace("12.5", "13.5"))
+    with pytest.raises(ValueError, match=f"{name}.json is damaged or was changed"):
+        load_facts(load_config("smoke"), [name])
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ if importlib.util.find_spec("pivq") is None:
 profile = "quick"
 seed = 0
 data = ""
+layout = ""
+on_error = "raise"
 force = False
 device = "auto"
 features = ""
@@ -76,9 +78,9 @@ from pivq.runs.ready import check_ready
 from pivq.runs.run import discard, run_dir
 from pivq.runs.splits import load_split
 from pivq.storage.paths import ablations_file, figures_dir
-from pivq.storage.writing import read_json
+from pivq.storage.writing import read_sealed
 
-config = load_config(profile, seed, data, features)
+config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 
@@ -154,7 +156,7 @@ save_figure(figure, "training_curves", config, caption(config, config.train.step
 pictures = runs["matching"].pictures()
 fitted = initialisation_steps(config.train)
 before = max(step for step in pictures if step <= fitted[0])
-chosen = [before, *(step + 1 for step in fitted), max(pictures)]
+chosen = [step for step in (before, *(step + 1 for step in fitted), max(pictures)) if step in pictures]
 figure = plot_reconstructions(pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen})
 save_figure(figure, "at_tq", config, caption(config, config.train.steps, f"matching, T_q = {fitted[0]:,}"));
 
@@ -163,7 +165,7 @@ save_figure(figure, "at_tq", config, caption(config, config.train.steps, f"match
 
 # %%
 validations = runs["matching"].log().dropna(subset="heldout_l1").set_index("step")
-display(validations.loc[chosen, ["heldout_l1", "heldout_psnr", "codes_in_use"]].round(4))
+display(validations.reindex(chosen)[["heldout_l1", "heldout_psnr", "codes_in_use"]].round(4))
 
 # %% [markdown]
 # ## Reconstructions
@@ -198,7 +200,7 @@ if trained_here:
     facts = stamp(config, config.train.steps, "matching", protocol=note)
     save_json({"rows": table.to_dict("records")} | facts, "ablations", config)
 stored = ablations_file(profile, seed)
-ablations = read_json(stored)
+ablations = read_sealed(stored)
 origin = {name: ablations[name] for name in ("profile", "dataset", "steps", "seed", "protocol")}
 origin["trained in this run"] = trained_here
 origin["with this run's settings"] = ablations["digest"] == config.digest("matching")

@@ -47,6 +47,8 @@ if importlib.util.find_spec("pivq") is None:
 profile = "quick"
 seed = 0
 data = ""
+layout = ""
+on_error = "raise"
 force = False
 device = "auto"
 
@@ -74,7 +76,7 @@ from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, path_smoothness, smooth_path
 
-config = load_config(profile, seed, data)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 

@@ -47,6 +47,8 @@ if importlib.util.find_spec("pivq") is None:
 profile = "quick"
 seed = 0
 data = ""
+layout = ""
+on_error = "raise"
 force = False
 device = "auto"
 features = ""
@@ -82,7 +84,7 @@ from pivq.sampling import SMOOTH_STEP, sample_pairs
 from pivq.usage import best_overlap, pack_codes, unpack_codes
 from pivq.verdict import load_facts
 
-config = load_config(profile, seed, data, features)
+config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 

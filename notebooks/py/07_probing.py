@@ -47,6 +47,8 @@ if importlib.util.find_spec("pivq") is None:
 profile = "quick"
 seed = 0
 data = ""
+layout = ""
+on_error = "raise"
 force = False
 
 # %% [markdown]
@@ -70,7 +72,7 @@ from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
 from pivq.usage import presence, slot_usage
 
-config = load_config(profile, seed, data)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 

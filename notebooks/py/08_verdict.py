@@ -47,6 +47,8 @@ if importlib.util.find_spec("pivq") is None:
 profile = "quick"
 seed = 0
 data = ""
+layout = ""
+on_error = "raise"
 force = False
 
 # %% [markdown]
@@ -63,7 +65,7 @@ from pivq.runs.provenance import caption, stamp
 from pivq.runs.run import require_run
 from pivq.verdict import judge, load_facts
 
-config = load_config(profile, seed, data)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 
 # %% [markdown]
 # ## Did the models learn?

@@ -94,7 +94,7 @@ def _encode(arguments: argparse.Namespace) -> None:
     from pivq.commands import jobs
 
     model = _load_model(arguments)
-    dataset = jobs.load_folder(arguments.images, model.config.image_size, on_error=arguments.on_error)
+    dataset = jobs.load_folder(arguments.images, model.config.image_size, **_reading(arguments))
     new = jobs.encode_dataset(model, dataset, arguments.out, arguments.batch_size)
     size = f"{len(dataset):,} images, {model.config.num_codes} codes each"
     print(f"{size}: {'written to' if new else 'already there, in'} {arguments.out}")
@@ -126,7 +126,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--count and --seed are for samples of a run, but {arguments.fake} is a folder of images")
     size = arguments.image_size or (run.config.model.image_size if run else jobs.picture_size(arguments.fake))
     network = load_feature_network(arguments.features, pick_device(arguments.device))
-    real = jobs.load_folder(arguments.real, size, on_error=arguments.on_error)
+    real = jobs.load_folder(arguments.real, size, **_reading(arguments))
     if run:
         count = arguments.count or run.config.evaluation.samples
         seed = run.config.seed if arguments.seed is None else arguments.seed
@@ -147,7 +147,7 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     from pivq.data.decoding import TooFewImages
 
     model = _load_model(arguments)
-    place, options = (arguments.images, model.config.image_size), {"on_error": arguments.on_error}
+    place, options = (arguments.images, model.config.image_size), _reading(arguments)
     try:
         images = jobs.load_folder(*place, limit=arguments.count or MANY, **options).images
     except TooFewImages:
@@ -156,6 +156,10 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
         images = jobs.load_folder(*place, **options).images
     l1, decibels = jobs.reconstruct(model, images, arguments.out)
     print(f"{len(images):,} images: L1 {l1:.4f}, PSNR {decibels:.2f} dB (means); pictures in {arguments.out}")
+
+
+def _reading(arguments: argparse.Namespace) -> dict[str, str]:
+    return {"layout": arguments.layout, "on_error": arguments.on_error}
 
 
 def _load_model(arguments: argparse.Namespace):

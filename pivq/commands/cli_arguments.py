@@ -4,6 +4,7 @@ This module needs only the standard library, so that `--help` and a wrong argume
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +14,9 @@ import pivq
 from pivq.commands.run_all_arguments import DEVICES, EMPTY, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
-from pivq.profiles import FEATURE_NETWORKS, PROFILES
+from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PROFILES
 
 QUANTIZERS = ["matching", "nearest", "both"]
-LAYOUTS = ["celeba", "celebahq", "ffhq", "folder"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
 
 
@@ -37,6 +37,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.command == "train":
         try:
             overrides = parse_settings(arguments.profile, arguments.set)
+            overrides |= {"layout": arguments.layout or "", "on_error": arguments.on_error}
             arguments.config = load_config(arguments.profile, arguments.seed, arguments.data or "", **overrides)
             sizes = arguments.config.model
             if arguments.quantizer != "nearest" and sizes.num_codes > sizes.codebook_size:
@@ -133,9 +134,13 @@ def _add_model_and_images(add: Add) -> None:
     add("images", type=_images, metavar="IMAGES", help="folder or zip of aligned images")
 
 
-def _add_on_error(add: Add) -> None:
-    add("--on-error", type=_known("choice", ["raise", "skip"]), default="raise", metavar="raise|skip",
-        help="what to do with files that cannot be read (default: raise)")  # fmt: skip
+def _add_reading(add: Add, usual: str, default: str | None = None) -> None:
+    """Add what decides how files become images; `usual` is the layout in words, if none is given."""
+    add("--layout", type=_known("layout", LAYOUTS), default=default, metavar="NAME",
+        help=f"read the files as {', '.join(LAYOUTS)} (default: {usual})")  # fmt: skip
+    add("--on-error", type=_known("choice", ON_ERROR), default="raise", metavar="raise|skip",
+        help="what to do with images that cannot be read: end with a list of them, or leave them out with a warning "
+        "(default: raise)")  # fmt: skip
 
 
 def _add_train(commands: Any) -> None:
@@ -149,6 +154,7 @@ def _add_train(commands: Any) -> None:
     add("--seed", type=int, default=0, metavar="N", help="seed of every random choice (default: 0)")
     add("--data", type=_images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
+    _add_reading(add, "the profile's, or recognised")
     add("--set", action="append", default=[], metavar="NAME=VALUE",
         help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip
     add("--show-settings", action="store_true",
@@ -168,7 +174,7 @@ def _add_encode(commands: Any) -> None:
     _add_model_and_images(add)
     add("--out", type=_npz, required=True, metavar="FILE.npz", help="file to write: codes (N, L) and ids (N,)")
     add("--batch-size", type=_at_least(1), default=64, metavar="N", help="images at a time (default: 64)")
-    _add_on_error(add)
+    _add_reading(add, "folder, all pictures", "folder")
 
 
 def _add_sample(commands: Any) -> None:
@@ -193,7 +199,7 @@ def _add_evaluate(commands: Any) -> None:
     add("--image-size", type=_at_least(1), metavar="PIXELS",
         help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
     add("--json", type=_place, metavar="FILE.json", help="also write the numbers and the protocol to this file")
-    _add_on_error(add)
+    _add_reading(add, "folder, all pictures", "folder")
 
 
 def _add_reconstruct(commands: Any) -> None:
@@ -202,7 +208,7 @@ def _add_reconstruct(commands: Any) -> None:
     add("--out", type=_place, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
     add("--count", type=_at_least(1), metavar="N",
         help="number of images, from the start of the folder (default: 64, or all if there are fewer)")  # fmt: skip
-    _add_on_error(add)
+    _add_reading(add, "folder, all pictures", "folder")
 
 
 # --- Types of arguments -----------------------------------------------------------------------------------------------
@@ -226,27 +232,27 @@ def _named(text: str) -> str:
 
 
 def _place(text: str) -> Path:
-    return Path(_named(text)).expanduser()
+    return Path(os.path.expanduser(_named(text)))
 
 
 def _folder(text: str) -> Path:
     path = _place(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"no such folder: {text!r}")
+    if not os.path.isdir(path):  # unlike the method, False for a name that no file can have
+        raise argparse.ArgumentTypeError(f"no such folder: {text!r:.200}")
     return path
 
 
 def _images(text: str) -> Path:
     path = _place(text).resolve()  # kept in a run's settings, which are used from other folders too
-    if not path.exists():
-        raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r}")
+    if not os.path.exists(path):
+        raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r:.200}")
     return path
 
 
 def _npz(text: str) -> Path:
     if not text.endswith(".npz"):
         raise argparse.ArgumentTypeError(f"the file's name must end in .npz, got {text!r}")
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def _at_least(least: int) -> Callable[[str], int]:

@@ -20,13 +20,16 @@ from torchvision.utils import save_image
 from tqdm import tqdm
 
 from pivq.data import ImageDataset, from_uint8, load_dataset, to_uint8
+from pivq.data.decoding import UnreadableImage, examine, quiet_pillow
 from pivq.data.files import Files
+from pivq.data.places import find_pictures
 from pivq.inference import encode_images, reconstruction_errors
 from pivq.model import PIVQ, model_digest
 from pivq.pretrained.features import FeatureNet
 from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_features
 from pivq.runs.run import Run, arrays_digest, read_arrays
 from pivq.sampling import sample_batches
+from pivq.storage.checkpoint import has_checkpoint
 from pivq.storage.writing import atomic_write, kept_arrays, read_json, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
@@ -36,9 +39,11 @@ PAGE = 32  # pairs of original and reconstruction in one picture
 GRID = 64  # samples in the overview
 
 
-def load_folder(folder: Path, image_size: int, limit: int | None = None, on_error: str = "raise") -> ImageDataset:
-    """Return all images of a folder or zip, in natural order and without labels; see `pivq.data.load.load_dataset`."""
-    return load_dataset(folder, "all", image_size=image_size, limit=limit, layout="folder", on_error=on_error)
+def load_folder(
+    folder: Path, image_size: int, limit: int | None = None, layout: str = "folder", on_error: str = "raise"
+) -> ImageDataset:
+    """Return all images of a folder or zip, in natural order; see `pivq.data.load.load_dataset`."""
+    return load_dataset(folder, "all", image_size=image_size, limit=limit, layout=layout, on_error=on_error)
 
 
 def picture_size(folder: Path) -> int:
@@ -47,12 +52,12 @@ def picture_size(folder: Path) -> int:
     Raises:
         ValueError: there is none.
     """
-    files = Files(folder)
-    for path in files.pictures():
-        # Files that cannot be read are reported, or skipped, all together when the images are loaded.
-        with suppress(OSError), files.open(path) as file, Image.open(file) as picture:
-            return min(picture.size)
-    raise ValueError(f"no images in {folder}")
+    pictures, paths, _ = find_pictures(Files(folder))
+    with quiet_pillow():
+        for path in paths:
+            with suppress(UnreadableImage):  # reported, or skipped, all together when the images are loaded
+                return min(examine(pictures, path))
+    raise ValueError(f"no images in {folder}" + (" that can be read" if paths else ""))
 
 
 def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: int = 64) -> bool:
@@ -162,7 +167,9 @@ def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
         advice = "choose another folder, or delete this one to draw the samples again"
         raise FileExistsError(f"{error}; {advice}") from error
     if found != made_from:
-        raise FileExistsError(f"{folder} holds samples of another run or seed: choose another folder, or delete it")
+        raise FileExistsError(
+            f"{folder} holds samples of another run or seed, says {manifest.name}: choose another folder, or delete it"
+        )
     if (folder / NAME.format(count)).exists():
         raise FileExistsError(f"{folder} holds more than {count} samples: ask for more, or choose another folder")
 
@@ -180,7 +187,12 @@ def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
     """Write pairs, original on the left and reconstruction on the right, as `reconstructions-000.png`, …
 
     `images` are uint8 `(N, 3, H, W)` of the model's size. Return mean L1 on the [0, 1] scale and mean PSNR in dB.
+
+    Raises:
+        FileExistsError: `out` is the folder of a run, which has pictures of such names.
     """
+    if has_checkpoint(out):
+        raise FileExistsError(f"{out} is the folder of a run: choose another --out")
     bar = tqdm(total=-(-len(images) // PAGE), desc="reconstructing", unit="page", dynamic_ncols=True)
 
     def write_page(originals: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from typing import Any
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
+from pivq.storage.locking import scratch_folder
+from pivq.storage.origin import claim_figures
 from pivq.storage.writing import atomic_write, read_json, write_json, write_text
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
@@ -86,7 +88,9 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     folder, figures = paths.notebooks_dir(*place), paths.figures_dir(*place)
     check_writable(folder)
     check_writable(figures)
-    check_ready(requested_config(parameters))
+    config = requested_config(parameters)
+    claim_figures(figures, config)
+    check_ready(config)
     if parameters.get("device") == "cuda":
         from pivq.processes import pick_device
 
@@ -273,7 +277,8 @@ def _kernel_environment() -> Iterator[None]:
     from ipykernel.kernelspec import write_kernel_spec
 
     outside = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="pivq-") as folder:
+    with scratch_folder() as scratch:
+        folder = str(scratch)
         # Lower levels of the kernel's own log are about its connection; errors of cells are in the notebook.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         for name, first in {"JUPYTER_PATH": folder, "PYTHONPATH": str(paths.CHECKOUT)}.items():

@@ -7,6 +7,7 @@ module needs only the standard library.
 import argparse
 import ast
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pivq.config import Config, load_config, suggestion
-from pivq.profiles import FEATURE_NETWORKS, PROFILES
+from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PROFILES
 
 DEVICES = ["auto", "cpu", "cuda"]
 EMPTY = "the name of a folder or file is empty (a shell variable that is not set?)"
@@ -87,6 +88,11 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--force", action="store_const", const=True, help="redo everything, training included")
     add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
+    add("--layout", metavar="NAME",
+        help=f"read the files of DIR as {', '.join(LAYOUTS)} (default: the profile's, or recognised)")  # fmt: skip
+    add("--on-error", metavar="raise|skip",
+        help="what to do with images that cannot be read: end with a list of them, or leave them out with a warning "
+        "(default: raise)")  # fmt: skip
     add("--features", metavar="NAME", help=f"for the metrics: {', '.join(FEATURE_NETWORKS)} (default: the profile's)")
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
@@ -115,13 +121,13 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
     for name in ",".join(only).split(","):
         name = name.strip().removesuffix(".ipynb")
         path = by_name.get(name) or by_number.get(name and name.zfill(2))
-        if path is None and (folder / f"{name}.ipynb").is_file():
+        if path is None and os.path.isfile(folder / f"{name}.ipynb"):
             raise ValueError(f"notebook {name!r} is interactive: open it in JupyterLab")
         if path is None and len(name) <= 2:
             likely = re.sub(r"\D", "", name).zfill(2)
             raise ValueError(f"unknown notebook {name!r}{suggestion(likely, list(by_number))}")
         if path is None:
-            raise ValueError(f"unknown notebook {name!r}{suggestion(name, list(by_name))}")
+            raise ValueError(f"unknown notebook {name!r:.200}{suggestion(name[:200], list(by_name))}")
         chosen.add(path)
     return [_read_notebook(path) for path in files if path in chosen]
 
@@ -154,7 +160,7 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         ValueError: for a name that no selected notebook declares, a value of another type than its default, or an
             unknown profile, seed, device or folder; with a suggestion if possible.
     """
-    options = ["profile", "seed", "force", "rerun_ablations", "data", "features", "device"]
+    options = ["profile", "seed", "force", "rerun_ablations", "data", "layout", "on_error", "features", "device"]
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")
@@ -171,9 +177,9 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
     if "data" in given:
         if not given["data"].strip():
             raise ValueError(f"{EMPTY}, given as data")
-        folder = Path(given["data"]).expanduser().resolve()  # the kernels have another working directory
-        if not folder.exists():
-            raise ValueError(f"no such folder or zip: {given['data']!r}, given as data")
+        folder = Path(os.path.expanduser(given["data"])).resolve()  # the kernels have another working directory
+        if not os.path.exists(folder):  # unlike the method, False for a name that no file can have
+            raise ValueError(f"no such folder or zip: {given['data']!r:.200}, given as data")
         parameters["data"] = str(folder)
     requested_config(parameters)  # checks profile, seed, features and whether the profile needs data
     return parameters
@@ -181,7 +187,7 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
 
 def requested_config(parameters: dict[str, Any]) -> Config:
     """Return the configuration that the notebooks make of their parameters; ValueError as `load_config`."""
-    names = ("profile", "seed", "data", "features")
+    names = ("profile", "seed", "data", "features", "layout", "on_error")
     return load_config(**{name: parameters[name] for name in names if name in parameters})
 
 

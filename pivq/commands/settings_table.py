@@ -27,6 +27,8 @@ def settings_text(config: Config) -> str:
     """Return the settings of a configuration as text: one row per setting, with value and source."""
     rows = [("setting", "value", "source"), ("seed", config.seed, "")]
     rows.append(("data", config.data or "its place in data/", ""))
+    rows += [("layout", config.layout, "")] if config.layout else []
+    rows += [("on_error", config.on_error, "")] if config.on_error != "raise" else []
     rows += [(name, value, source) for name, (value, source) in config.settings.items()]
     return "\n".join(f"{name:36}{value!s:24}{source}".rstrip() for name, value, source in rows)
 

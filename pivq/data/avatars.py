@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from pivq.config import suggestion
 from pivq.data import faces
+from pivq.data.arguments import check_choice, whole_number
 from pivq.data.dataset import ImageDataset
 from pivq.storage.paths import data_dir
 from pivq.storage.writing import kept_arrays
@@ -26,15 +26,14 @@ def load(split: str, image_size: int, limit: int | None = None, layout: str | No
 
     Arguments and errors are those of `pivq.data.load.load_dataset`.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}{suggestion(split, list(SPLITS))}")
+    check_choice("split", split, SPLITS)
     if layout is not None:
         raise ValueError(f"the avatars are drawn and have no layout, got layout {layout!r}")
     whole = SPLITS[split]
-    limit = whole if limit is None else limit
-    if not 1 <= limit <= whole or limit != int(limit):
-        raise ValueError(f"limit must be a whole number from 1 to {whole} (all of {split!r}), got {limit}")
-    limit = int(limit)
+    count = whole if limit is None else whole_number(limit)
+    if count is None or not 1 <= count <= whole:
+        raise ValueError(f"limit must be a whole number from 1 to {whole} (all of {split!r}), got {limit!r:.80}")
+    limit = count
 
     versions = {package: version(package) for package in ("python_avatars", "resvg_py")}
     # The name has a digest of the drawing code, so that changed code never reads faces drawn by earlier code.

@@ -110,7 +110,7 @@ def _read(folder: Path) -> Decoded | None:
     if not folder.is_dir():
         return None
     try:
-        index = read_json(folder / "index.json")
+        index = read_json(folder / "index.json", most=None)
         if index.pop("sha256", None) != index_sum(index):
             raise ValueError("the checksum of index.json does not match")
         images = _map(folder / "images.npy")
@@ -248,7 +248,7 @@ def _locked(path: Path) -> Iterator[bool]:
     decode the same images, each into a folder of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             locked = True

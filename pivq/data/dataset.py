@@ -23,6 +23,7 @@ class ImageDataset(Dataset):
         meanings: attribute name → what a 1 means.
         choices: frame of the parts and colours that each avatar was drawn from; or None.
         versions: the versions of the packages that made the images.
+        left_out: file or folder that could not be read and was left out → reason.
         fingerprint: 16 hex digits that are equal if, and only if, images, ids, attributes and choices are equal.
     """
 
@@ -37,18 +38,31 @@ class ImageDataset(Dataset):
         meanings: dict[str, str] | None = None,
         choices: pd.DataFrame | None = None,
         versions: dict[str, str] | None = None,
+        left_out: dict[str, str] | None = None,
     ) -> None:
+        if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
+            kind = getattr(images, "dtype", type(images).__name__)
+            raise TypeError(f"images must be a uint8 tensor (N, 3, H, W), got {kind}")
+        if images.ndim != 4 or images.shape[1] != 3 or len(ids) != len(images):
+            shape = tuple(images.shape)
+            raise ValueError(f"images must be (N, 3, H, W), with N ids, got {shape} and {len(ids):,} ids")
         self.images, self.ids, self.name, self.split, self.fingerprint = images, ids, name, split, fingerprint
         self.attributes, self.meanings, self.choices = attributes, meanings or {}, choices
-        self.versions = versions or {}
+        self.versions, self.left_out = versions or {}, left_out or {}
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        """Return image i as float32 (3, H, W) in [0, 1]."""
-        return from_uint8(self.images[operator.index(i)])
+        """Return image i as float32 (3, H, W) in [0, 1]; TypeError or IndexError if there is no image i."""
+        try:
+            index = operator.index(i)
+        except TypeError:
+            raise TypeError(f"an index must be a whole number (.images[…] takes several), got {i!r:.80}") from None
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no image {index} of {len(self):,}")
+        return from_uint8(self.images[index])
 
     def __repr__(self) -> str:
         """Return name, split, number and size of the images."""
@@ -79,12 +93,13 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
         raise TypeError(f"expected floats in [0, 1], got {images.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         values = images.detach() if isinstance(images, torch.Tensor) else torch.from_numpy(images.astype(np.float32))
+    values = values.float()
     if values.numel():
         low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
         if not (low >= LOWEST and high <= HIGHEST):
             hint = "; divide by 255?" if high > 2 else "; map [-1, 1] to [0, 1]?" if low >= -1 else ""
             raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range{hint}")
-    levels = (values.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    levels = (values * 255).round().clamp(0, 255).to(torch.uint8)
     return levels.numpy() if isinstance(images, np.ndarray) else levels
 
 

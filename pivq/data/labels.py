@@ -77,10 +77,15 @@ def label_counts(attributes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per attribute: `attribute`, `positives`, `negatives`, `missing`.
 
+    Raises:
+        TypeError: the attributes are no table.
+
     Example:
         >>> label_counts(pd.DataFrame({"hat": [1, 0, None, 0]}, dtype="Int8")).to_numpy().tolist()
         [['hat', 1, 2, 1]]
     """
+    if not isinstance(attributes, pd.DataFrame):
+        raise TypeError(f"attributes must be a table, one column per attribute, got {type(attributes).__name__}")
     counts = {"positives": (attributes == 1).sum(), "negatives": (attributes == 0).sum()}
     counts = pd.DataFrame(counts | {"missing": attributes.isna().sum()}).astype(int)
     return counts.rename_axis("attribute").reset_index()

@@ -158,7 +158,16 @@ def _read_table(files: Files, path: str) -> Table:
     if max(map(line.count, (",", ";", "\t", " "))) > MOST_COLUMNS:
         raise ValueError(f"{where}: more than the {MOST_COLUMNS:,} columns that a list can have")
     likely = max(",;\t", key=line.count)
-    return Table(where, lines, separator or (likely if likely in line else None), declared)
+    if likely == "\t" and any(_has_spaces_too(row) for _, row in lines[1:1000]):
+        likely = " "
+    return Table(where, lines, separator or (likely if likely != " " and likely in line else None), declared)
+
+
+def _has_spaces_too(row: str) -> bool:
+    """Say whether values of a row with tabs are separated by spaces, too; the id alone may have some in it."""
+    name, *values = (cell.strip() for cell in row.split("\t"))
+    in_name = re.fullmatch(r"(\S+\.\w+|\d+)( +-?\d)+", name)
+    return in_name is not None or any(re.search(r"\S +-?\d$", value) for value in values)
 
 
 def _decode(content: bytes, where: str) -> str:

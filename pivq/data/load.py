@@ -5,14 +5,13 @@ any folder) are decoded on first use and then mapped from a cache (`pivq.data.ph
 """
 
 import os
-from pathlib import Path
 
-from pivq.config import suggestion
+from pivq.config import ON_ERROR, suggestion
 from pivq.data import avatars, photographs
+from pivq.data.arguments import check_choice, check_place, check_size
 from pivq.data.dataset import ImageDataset
 
 DATASETS = ("avatars", "celeba", "celebahq", "ffhq")
-ON_ERROR = ("raise", "skip")
 
 
 def load_dataset(
@@ -30,7 +29,7 @@ def load_dataset(
             images, see docs/datasets.md.
         split: "train" or "heldout"; of all but the avatars also "all". No combination of attributes of the avatars
             (8,000 and 2,000) occurs in both splits. Without an official split, a hash of the id holds out a tenth.
-        image_size: height and width in pixels, at least 8.
+        image_size: height and width in pixels, from 8 to 16,384.
         limit: number of images. They are the first ones of the split, and only they are drawn or decoded. None is
             all; so is 0, of all but the avatars.
         layout: "celeba", "celebahq", "ffhq" or "folder"; None recognises it by file names. Avatars have none.
@@ -38,9 +37,10 @@ def load_dataset(
             with a warning.
 
     Returns:
-        The images, their ids and their attributes.
+        The images, their ids and their attributes, and which images were left out.
 
     Raises:
+        TypeError: `name_or_dir` is neither text nor a path.
         ValueError: an unknown name, split, layout or `on_error`; an invalid size or limit; images that cannot be read
             (`pivq.data.decoding.BadImages`); no images; or an official split that cannot be read.
         OSError: the data set is not in its place, or the images are not in `data/` and cannot be written there.
@@ -54,15 +54,10 @@ def load_dataset(
         >>> faces[0].shape, faces.attributes["glasses"].tolist()  # doctest: +SKIP
         (torch.Size([3, 64, 64]), [0, 1, 0, 0])
     """
-    name = str(name_or_dir)
-    if not name.strip():
-        raise ValueError('the name of the data set is "", perhaps from a variable that is not set')
-    if name not in DATASETS and not os.path.lexists(Path(name).expanduser()):
+    name, size = check_place(name_or_dir), check_size(image_size)
+    if name not in DATASETS and not os.path.lexists(os.path.expanduser(name)):
         raise ValueError(f"unknown data set {name!r}, and no such folder or zip{suggestion(name, list(DATASETS))}")
-    if on_error not in ON_ERROR:
-        raise ValueError(f"unknown on_error {on_error!r}{suggestion(on_error, list(ON_ERROR))}")
-    if image_size < 8 or image_size != int(image_size):
-        raise ValueError(f"image_size must be a whole number of at least 8 pixels, got {image_size}")
+    check_choice("on_error", on_error, ON_ERROR)
     if name == "avatars":
-        return avatars.load(split, int(image_size), limit, layout)
-    return photographs.load(name_or_dir, split, int(image_size), limit, layout, on_error)
+        return avatars.load(split, size, limit, layout)
+    return photographs.load(name_or_dir, split, size, limit, layout, on_error)

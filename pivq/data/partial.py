@@ -71,7 +71,7 @@ class PartialCache:
         """Add a chunk: `images` and `bad` as in the attributes, and the pixels of the former."""
         with open(self.rows, "ab") as file:
             file.writelines(pixels)
-        with open(self.progress, "a") as file:  # only now, so that all it lists is in the other file
+        with open(self.progress, "a", encoding="utf-8") as file:  # only now, so that all it lists is in the other file
             file.write(json.dumps(entry) + "\n")
         self.images |= entry["images"]
         self.bad |= entry["bad"]

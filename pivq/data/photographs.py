@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pivq.config import suggestion
+from pivq.data.arguments import check_choice, whole_number
 from pivq.data.cache import decode_once
 from pivq.data.dataset import ImageDataset
 from pivq.data.decoding import RESAMPLING, BadImages, TooFewImages
@@ -33,11 +33,11 @@ def load(
 
     Arguments and errors are those of `pivq.data.load.load_dataset`.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}{suggestion(split, list(SPLITS))}")
-    if limit is not None and (limit < 0 or limit != int(limit)):
-        raise ValueError(f"limit must be a whole number of at least 1, or 0 or None for all, got {limit}")
-    limit = int(limit or 0)
+    check_choice("split", split, SPLITS)
+    count = 0 if limit is None else whole_number(limit)
+    if count is None or count < 0:
+        raise ValueError(f"limit must be a whole number of at least 1, or 0 or None for all, got {limit!r:.80}")
+    limit = count
     files, recognised, reading = read(name_or_dir, layout, image_size)
     if files.unreadable and on_error == "raise":
         raise BadImages(files.unreadable, None, files.root)
@@ -58,6 +58,7 @@ def load(
         attributes=attributes,
         meanings=reading.meanings,
         versions=decoded.versions,
+        left_out=files.unreadable | decoded.bad,
     )
 
 
@@ -68,8 +69,8 @@ def read(name_or_dir: str | os.PathLike, layout: str | None, image_size: int) ->
         ValueError: an unknown layout; no pictures.
         OSError: the data set is not in its place.
     """
-    if layout is not None and layout not in EXPECTED:
-        raise ValueError(f"unknown layout {layout!r}{suggestion(layout, list(EXPECTED))}")
+    if layout is not None:
+        check_choice("layout", layout, EXPECTED)
     name = str(name_or_dir)
     root = data_dir() / name if name in EXPECTED else Path(name).expanduser()
     layout = layout or (name if name in EXPECTED else None)

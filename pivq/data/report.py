@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pivq.data import avatars
+from pivq.data.arguments import check_place, check_size
 from pivq.data.cache import examine_all
 from pivq.data.files import Files
 from pivq.data.labels import label_counts
@@ -55,10 +56,13 @@ def describe(path: str | os.PathLike, layout: str | None = None, image_size: int
         image_size: as in `load_dataset`; of FFHQ it decides which of two folders is read.
 
     Raises:
-        ValueError: no pictures, or an unknown layout.
+        TypeError: `path` is neither text nor a path.
+        ValueError: no pictures, an unknown layout, or an invalid size.
         OSError: there is nothing there, or it cannot be read.
     """
-    if str(path) == "avatars":
+    if check_place(path) == "avatars":
+        if layout is not None:
+            raise ValueError(f"the avatars are drawn and have no layout, got layout {layout!r:.80}")
         counts = ", ".join(f"{count:,} {name}" for name, count in avatars.SPLITS.items())
         return f"avatars: faces that are drawn on first use: {counts}; 22 attributes; no files are read"
     return str(examine_set(path, layout, image_size))
@@ -69,8 +73,8 @@ def examine_set(path: str | os.PathLike, layout: str | None = None, image_size: 
 
     Arguments and errors are those of `describe`.
     """
-    if not str(path).strip():
-        raise ValueError('the folder is "", an empty name')
+    check_place(path)
+    image_size = check_size(image_size)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         files, found, reading = read(path, layout, image_size)

@@ -3,6 +3,7 @@
 Another seed than 0 has a folder of its own, and every file but the plain CSV says what it was made from.
 """
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from matplotlib.figure import Figure
 from pivq.config import Config, suggestion
 from pivq.figures.style import GREY
 from pivq.figures.tables import escape, to_markdown
-from pivq.storage.origin import origin, origin_text
+from pivq.storage.origin import claim_figures, computed_on, origin, origin_text
 from pivq.storage.paths import figures_dir
-from pivq.storage.writing import atomic_write, write_json, write_text
+from pivq.storage.writing import atomic_write, seal, write_json, write_text
 
 # Every figure, table and JSON file of `figures/<profile>/`, by the notebook that makes it.
 _MADE_BY = {
@@ -51,7 +52,7 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
         The paths of the PNG and the PDF.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or where figures of other images are.
         OSError: when the folder cannot be written; nothing half-written is left.
     """
     stem = _artefact(name, config)
@@ -98,7 +99,7 @@ def save_table(frame: pd.DataFrame, name: str, config: Config, caption: str) -> 
 def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
     """Write numbers to `figures/<profile>/<name>.json`, with `pivq.storage.origin.origin`, by which they are checked.
 
-    Numbers and arrays of numpy become plain ones.
+    Device and threads are noted too, and a checksum. Numbers and arrays of numpy become plain ones.
 
     Raises:
         ValueError: for an unknown name, or a NaN or infinite number, which JSON cannot hold.
@@ -106,15 +107,18 @@ def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
         OSError: when the folder cannot be written; nothing half-written is left.
     """
     path = _artefact(name, config).with_suffix(".json")
-    write_json(path, values | origin(config), ensure_ascii=False, allow_nan=False, default=_plain)
+    values = json.loads(json.dumps(values | computed_on() | origin(config), allow_nan=False, default=_plain))
+    write_json(path, seal(values), ensure_ascii=False)
     return path
 
 
 def _artefact(name: str, config: Config) -> Path:
-    """Return the path of an artefact without its ending."""
+    """Return the path of an artefact without its ending, in a folder without figures of other images."""
     if name not in ARTEFACTS:
         raise ValueError(f"unknown figure or table {name!r}{suggestion(name, list(ARTEFACTS))}")
-    return figures_dir(config.profile, config.seed) / name
+    folder = figures_dir(config.profile, config.seed)
+    claim_figures(folder, config)
+    return folder / name
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pivq.storage.writing import file_digest
 
+MOST_BYTES = 10**9  # of a published file; VGG's has 553 million
+
 
 @dataclass(frozen=True)
 class WeightsFile:
@@ -57,11 +59,14 @@ class WeightsFile:
         )
 
     def _check(self, path: Path) -> None:
+        size, kind = path.stat().st_size, f"{path} is not the published {self.name}"
+        if size > MOST_BYTES:  # before it is read
+            raise ValueError(f"{kind}: it has {size:,} bytes, too many. Download it again from {self.url}")
         digest = file_digest(path)
         if digest != self.sha256:
             raise ValueError(
-                f"{path} is not the published {self.name}: its {path.stat().st_size:,} bytes have SHA-256 "
-                f"{digest[:16]}…, expected {self.sha256[:16]}…. Download it again from {self.url}"
+                f"{kind}: its {size:,} bytes have SHA-256 {digest[:16]}…, expected {self.sha256[:16]}…. Download it "
+                f"again from {self.url}"
             )
 
 

@@ -40,9 +40,9 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
     same parents in all of them. The network's features give the Fréchet distance of the samples.
     """
     rows, pictures = [], {}
-    usual = (config.profile, config.seed, config.data)
+    usual = {name: getattr(config, name) for name in ("profile", "seed", "data", "layout", "on_error")}
     changes = [{f"train__{name}": value for name, value in train.items()} for _, train in ABLATIONS.values()]
-    runs = train_together([(load_config(*usual, **change), "matching") for change in changes], device)
+    runs = train_together([(load_config(**usual, **change), "matching") for change in changes], device)
     real, count = real_features(runs[0], network), len(load_split(config, "heldout"))
     for (name, (change, _)), run in zip(ABLATIONS.items(), runs, strict=True):
         samples, summary = draw_samples(run, count).codes, run.summary

@@ -88,16 +88,16 @@ def alone(stage: str, trainer: Trainer) -> AbstractContextManager:
 
 def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
-    _start(stage, trainer, splits)
+    shared = _start(stage, trainer, splits)
     check_images(folder, splits)
     until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
     if trainer.step == until and not trainer.pending:
         return
     if main:  # of several processes, only this one writes
-        note_images(folder, splits)
+        noted = {"images": note_images(folder, splits), "shared_steps": shared}
         log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, STAGES.get(stage, stage))
         validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)
-        trainer.callbacks = [progress, log, validation, Checkpoints(folder / "checkpoint.pt")]
+        trainer.callbacks = [progress, log, validation, Checkpoints(folder / "checkpoint.pt", noted)]
     try:
         trainer.fit(until, while_distinct=stage == "shared")
     except TrainingDiverged as error:
@@ -108,12 +108,15 @@ def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset
             progress.bar.close()
     if main:
         log.flush(trainer)
-        save_checkpoint(folder / "checkpoint.pt", trainer.state_dict())
+        save_checkpoint(folder / "checkpoint.pt", trainer.state_dict() | noted)
     trainer.accelerator.wait_for_everyone()
 
 
-def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
-    """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it."""
+def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> int | None:
+    """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it.
+
+    Return the number of steps before it, None if the checkpoint, of an earlier version, does not say it.
+    """
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
     checkpoint = folder / "checkpoint.pt"
     new = not has_checkpoint(folder)
@@ -125,17 +128,21 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
             check_images(source, splits)
             if main:
                 copytree(source, folder, ignore=ignore_patterns("checkpoint.*", ".*"), dirs_exist_ok=True)
-                own = {"config": config.as_dict(), "quantizer": trainer.quantizer}
-                save_checkpoint(checkpoint, newest_checkpoint(source) | own)
+                state = newest_checkpoint(source)
+                own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}
+                save_checkpoint(checkpoint, state | own)
             trainer.accelerator.wait_for_everyone()
     if has_checkpoint(folder):
         own = {"config": config.as_dict()} if stage == "trunk" else {}  # no warning of settings that act later
         state = newest_checkpoint(folder)
         trainer.load_state_dict(state | own)
-        if main and fault(checkpoint):  # the state is of the previous one
+        if main and fault(checkpoint):  # the state is of the previous one, whose place the damaged one must not take
+            checkpoint.unlink(missing_ok=True)
             save_checkpoint(checkpoint, state)
         if main and stage not in STAGES:
             print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
+        return state.get("shared_steps")
+    return 0
 
 
 def last_stage(config: Config) -> Path | None:

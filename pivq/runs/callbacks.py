@@ -4,7 +4,9 @@ import json
 import operator
 import time
 import warnings
+import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,14 +42,15 @@ class Progress:
 class JsonlLog:
     """Append-only log: one row of mean losses every `LOG_EVERY` steps, one at `flush`, and the rows others `write`.
 
-    A loss that only some steps of a row have is averaged over those. Rows of the file beyond the trainer's step, which
-    an interrupted run wrote after its last checkpoint, are dropped: these steps are repeated.
+    A loss that only some steps of a row have is averaged over those. Each row ends with a checksum. Rows of the file
+    beyond the trainer's step, which an interrupted run wrote after its last checkpoint, are dropped: these steps are
+    repeated.
     """
 
     def __init__(self, path: Path, trainer: Trainer):
         self.path = path
-        kept = [row for row in read_log(path) if row["step"] <= trainer.step]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        kept = [row for row in read_log(path, trainer.step - len(trainer.pending)) if row["step"] <= trainer.step]
+        write_text(path, "".join(map(_line, kept)))
         self.started = time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
@@ -68,28 +71,48 @@ class JsonlLog:
 
     def write(self, row: dict) -> None:
         """Append one row."""
-        with plain_write_errors("the log", self.path.parent), open(self.path, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        with plain_write_errors("the log", self.path.parent), open(self.path, "a", encoding="utf-8") as file:
+            file.write(_line(row))
 
 
-def read_log(path: Path) -> list[dict]:
+def _line(row: dict) -> str:
+    text = json.dumps(row)
+    return f'{text[:-1]}, "check": "{zlib.crc32(text.encode()):08x}"}}\n'
+
+
+def read_log(path: Path, until: int = 0) -> list[dict]:
     """Return the rows of a log, none if there is no file; without a last line that a crash cut short.
 
+    Rows of earlier versions have no checksum.
+
+    Args:
+        path: of the log.
+        until: the step up to which there must be rows.
+
     Warns:
-        UserWarning: other lines are damaged, and left out; says how many.
+        UserWarning: other lines are damaged, and left out, or rows are missing at the end; says how many lines, or from
+            which step on.
     """
     rows, damaged = [], 0
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    content = path.read_bytes() if path.exists() else b""
+    lines, checked = content.splitlines(keepends=True), b', "check": "' in content
     for line in lines:
         try:
-            row = {RENAMED.get(name, name): value for name, value in json.loads(line).items()}
+            row = json.loads(line)
             operator.index(row["step"])
-            rows.append(row)
+            row.pop("check", None)
+            if checked and _line(row).strip() != line.decode().strip():
+                raise ValueError("its checksum does not match")
+            rows.append({RENAMED.get(name, name): value for name, value in row.items()})
         except (ValueError, AttributeError, KeyError, TypeError):
             damaged += line.endswith(b"\n")
     if damaged:
         count = f"{damaged} of {len(lines)} lines are damaged and left out"
         warnings.warn(f"{path}: {count}; the other rows, and the training, are whole", stacklevel=2)
+    last = max((row["step"] for row in rows), default=0)
+    if last < until:
+        lost = f"the rows after step {last:,} up to step {until:,} are missing"
+        warnings.warn(f"{path}: {lost}; the training is whole", stacklevel=2)
     return rows
 
 
@@ -139,12 +162,15 @@ def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor
 
 
 class Checkpoints:
-    """Save the trainer's state every `checkpoint_every` steps; after a crash, the steps since then are repeated."""
+    """Save the trainer's state every `checkpoint_every` steps; after a crash, the steps since then are repeated.
 
-    def __init__(self, path: Path):
-        self.path = path
+    `more` are plain values that are saved with it.
+    """
+
+    def __init__(self, path: Path, more: dict[str, Any] | None = None):
+        self.path, self.more = path, more or {}
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Save if the step is one of these."""
         if trainer.step % trainer.config.evaluation.checkpoint_every == 0:
-            save_checkpoint(self.path, trainer.state_dict())
+            save_checkpoint(self.path, trainer.state_dict() | self.more)

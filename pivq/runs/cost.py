@@ -63,6 +63,7 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
         FileNotFoundError: data or weights are not in place.
     """
     check_ready(config, metrics=False)
+    load_split(config, "heldout")  # images that cannot be read are said before anything is measured
     images = load_split(config, "train").images
     trainer = make_trainer(config, quantizer, images, device)
     trainer.step = config.train.steps - 1

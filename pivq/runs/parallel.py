@@ -81,6 +81,7 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
     folder, output = run_dir(*job), run_dir(*job) / "output.txt"
     command = [sys.executable, "-P", "-m", "pivq.runs.parallel", str(write_config(*job))]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(CHECKOUT)}
+    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # of the file that holds its output
 
     def steps() -> int:
         return max((row["step"] for row in read_log(folder / "log.jsonl")), default=0)
@@ -88,7 +89,7 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
     extent = {"total": job.config.train.steps, "initial": steps() or job.config.train.quantize_from_step}
     with (
         tqdm(desc=job.quantizer, unit="step", mininterval=1, dynamic_ncols=True, **extent) as bar,
-        open(output, "w") as file,
+        open(output, "w", encoding="utf-8") as file,
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=file, stderr=file) as process,
     ):
         while process.poll() is None:
@@ -97,7 +98,8 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
             bar.update(max(steps() - bar.n, 0))
     if process.returncode and not stop.is_set():
         stop.set()
-        raise RuntimeError(f"the training in {folder} failed:\n{output.read_text().strip()[-2000:]}")
+        said = output.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+        raise RuntimeError(f"the training in {folder} failed:\n{said}")
 
 
 def _end_with_parent() -> None:

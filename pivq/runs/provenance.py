@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import random
-import sys
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 import pivq
 from pivq.config import Config
+from pivq.storage.origin import computed_on
+from pivq.storage.paths import CHECKOUT
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 
@@ -56,17 +58,36 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def threads() -> int | None:
-    """Return how many threads torch computes with, on which the last digits depend; None if it is not loaded."""
-    return sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+def commit(checkout: Path = CHECKOUT) -> str | None:
+    """Return the commit of the checkout, 40 hex digits, read from git's files; None if there is none, or it is packed.
+
+    It says nothing of edits since; `code_digest` does.
+    """
+    try:
+        folder = checkout / ".git"
+        if folder.is_file():  # of a worktree
+            folder = checkout / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        found = (folder / "HEAD").read_text(encoding="utf-8").strip()
+        if (folder / "commondir").is_file():
+            folder /= (folder / "commondir").read_text(encoding="utf-8").strip()
+        if reference := found.removeprefix("ref: ") if found.startswith("ref: ") else "":
+            if (folder / reference).is_file():
+                found = (folder / reference).read_text(encoding="utf-8").strip()
+            else:
+                lines = (folder / "packed-refs").read_text(encoding="utf-8").splitlines()
+                found = next(line.split()[0] for line in lines if line.endswith(f" {reference}"))
+    except (OSError, ValueError, StopIteration):
+        return None
+    return found if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", found) else None
 
 
 def stamp(config: Config, steps: int | None = None, quantizer: str | None = None, **extra: Any) -> dict[str, Any]:
     """Return the facts that an artefact needs to be made again. They hold no date: equal runs have equal stamps.
 
     They are `profile`, `dataset`, `image_size` in pixels and `seed`; the `steps` trained (generator updates) and the
-    `quantizer`, where given, with the `digest` that names its run's folder; the `threads` of torch, where it is loaded;
-    the digest of the `code`; `extra` facts, in plain types; and `versions` by package.
+    `quantizer`, where given, with the `digest` that names its run's folder; the `device` and the `threads` of torch,
+    where it is loaded; the digest of the `code`; `layout` and `on_error`, where they are not the usual ones; `extra`
+    facts, in plain types; and `versions` by package.
 
     Example:
         >>> from pivq.config import load_config
@@ -81,8 +102,10 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
         "steps": steps,
         "quantizer": quantizer,
         "digest": config.digest(quantizer) if quantizer else None,
-        "threads": threads(),
+        **computed_on(),
         "code": code_digest(),
+        "layout": config.layout or None,
+        "on_error": config.on_error if config.on_error != "raise" else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None} | extra | {"versions": versions()}
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,11 +21,12 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
 from pivq.runs.provenance import code_digest
 from pivq.runs.splits import load_splits
-from pivq.storage.checkpoint import CHECKPOINT
+from pivq.storage.checkpoint import CHECKPOINT, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
+IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy
 FINISHED = (CHECKPOINT, "config.json", "codes.npz", "summary.json")  # of a finished run; the last is written last
 # Steps that several runs share (`pivq.runs.branching`), the later ones first; and the titles of their progress bars.
 STAGES = {"shared": "both quantizers", "trunk": "before T_q"}
@@ -56,13 +56,22 @@ class Run:
 
     def log(self) -> pd.DataFrame:
         """Return the log as a frame, one row per entry, by `step`."""
-        return pd.DataFrame(read_log(self.folder / "log.jsonl"))
+        return pd.DataFrame(read_log(self.folder / "log.jsonl", self.config.train.steps))
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """Return what validation drew by step, `(16, 3, H, W)` uint8: 8 held-out images, then their reconstructions."""
+        """Return what validation drew by step, `(16, 3, H, W)` uint8: 8 held-out images, then their reconstructions.
+
+        Warns:
+            UserWarning: a picture is damaged, and left out; names it.
+        """
         size, found = self.config.model.image_size, {}
         for path in sorted(self.folder.glob("reconstructions-*.png")):
-            pixels = np.asarray(Image.open(path)).reshape(-1, size, 8, size, 3)
+            try:
+                with Image.open(path) as picture:
+                    pixels = np.asarray(picture).reshape(-1, size, 8, size, 3)
+            except Exception as error:  # a damaged file can make Pillow raise nearly anything
+                warnings.warn(f"{path} is damaged and left out ({error})", stacklevel=2)
+                continue
             found[int(path.stem.rpartition("-")[2])] = pixels.transpose(0, 2, 4, 1, 3).reshape(-1, 3, size, size)
         return found
 
@@ -118,14 +127,14 @@ def require_run(config: Config, quantizer: str) -> Run:
     if run is None:
         raise MissingRun(
             f"no finished {quantizer} run in {run_dir(config, quantizer)}: run notebook 03_train first "
-            f"(./run_all.sh --profile {config.profile} --seed {config.seed} --only 03)"
+            f"(./run_all.sh {config.options} --only 03)"
         )
     check_images(run.folder, load_splits(config))
     code = run.summary.get("code")
     if code not in (None, code_digest()):
         warnings.warn(
-            f"{run.folder.name} was trained by other code ({code}, now {code_digest()}): ./run_all.sh --profile "
-            f"{config.profile} --seed {config.seed} --force trains it again",
+            f"{run.folder.name} was trained by other code ({code}, now {code_digest()}): ./run_all.sh {config.options} "
+            "--force trains it again",
             stacklevel=2,
         )
     return run
@@ -171,9 +180,9 @@ def _fault(path: Path, *version: int) -> str:  # a version of a file is read onc
             read_sealed(path)
         elif path.suffix == ".npz":
             read_arrays(path)
-        elif zipfile.ZipFile(path).testzip():
-            return "damaged"
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        else:
+            load_checkpoint(path)
+    except (OSError, ValueError):
         return "damaged"
     return ""
 
@@ -242,9 +251,17 @@ def read_config(path: Path) -> tuple[Config, str]:
         raise ValueError(f"{path} is damaged or not the settings of a run of this version: {error}") from error
 
 
-def note_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
-    """Write to a run's folder which images it is trained on."""
-    write_json(folder / "images.json", seal({name: signature(split) for name, split in splits.items()}))
+def note_images(folder: Path, splits: Mapping[str, ImageDataset]) -> dict[str, Any]:
+    """Write to a run's folder which images it is trained on, and which ones were left out; return it."""
+    noted: dict[str, Any] = {name: signature(split) for name, split in splits.items()}
+    noted |= {"left_out": found} if (found := left_out(splits)) else {}
+    write_json(folder / IMAGES, seal(noted))
+    return noted
+
+
+def left_out(splits: Mapping[str, ImageDataset]) -> dict[str, dict[str, str]]:
+    """Return the files of each split that could not be read, with the reasons; only splits that lack some."""
+    return {name: found for name, split in splits.items() if (found := getattr(split, "left_out", {}))}
 
 
 def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
@@ -252,24 +269,35 @@ def check_images(folder: Path, splits: Mapping[str, ImageDataset]) -> None:
 
     Raises:
         OtherImages: the images are others; says what to do.
-        ValueError: `images.json`, which notes them, is damaged.
+        ValueError: `images.json`, which notes them, is damaged, and so is, or lacks, the copy in the checkpoint.
+
+    Warns:
+        UserWarning: `images.json` is damaged or gone; it is made again from the checkpoint.
     """
-    path = folder / "images.json"
-    if not path.exists():
-        return
-    advice = "if the images are those that the run was trained on, delete this file"
+    path = folder / IMAGES
     try:
-        noted = read_sealed(path)
-    except ValueError as error:
-        raise ValueError(f"{error}; {advice}") from error
-    if noted.keys() != splits.keys():
-        raise ValueError(f"{path} is damaged: it must name {', '.join(splits)}, got {', '.join(noted)}; {advice}")
+        noted, damage = read_sealed(path), ""
+        if not splits.keys() <= noted.keys():
+            raise ValueError(f"{path} is damaged: it must name {', '.join(splits)}, got {', '.join(noted)}")
+    except (FileNotFoundError, ValueError) as error:
+        gone = isinstance(error, FileNotFoundError)
+        damage = f"{path} is gone" if gone else str(error)
+        if not has_checkpoint(folder):
+            return  # nothing is trained yet
+        noted = newest_checkpoint(folder).get("images")
+        if noted is None and gone:
+            return  # of an earlier version
+        if noted is None:
+            raise ValueError(f"{damage}; put a copy of it back, or delete the folder to train the run again") from error
     for name, split in splits.items():
         if noted[name] != signature(split) and noted[name] != _sampled_signature(split):
             raise OtherImages(
                 f"{folder} was trained on other images than {split}: use the data it was trained on, or delete "
                 "the folder to train again"
             )
+    if damage:
+        write_json(path, seal(noted))
+        warnings.warn(f"{damage}; it is made again from the checkpoint, and the images are the same", stacklevel=3)
 
 
 def signature(dataset: ImageDataset) -> str:

@@ -13,7 +13,10 @@ def load_splits(config: Config) -> dict[str, ImageDataset]:
 def load_split(config: Config, split: str) -> ImageDataset:
     """Return the configuration's images of a split, "train" or "heldout", as many as its profile uses.
 
+    Images that cannot be read are left out if the configuration says so (`on_error`), and are in `left_out`.
+
     Raises:
+        BadImages: images cannot be read, and are not to be left out; lists them (`pivq.data.decoding`).
         ValueError: the set has fewer images than the settings need; says how many are needed for what.
     """
     needed = images_needed(config, split)
@@ -35,12 +38,12 @@ def load_split(config: Config, split: str) -> ImageDataset:
 def _load_at_most(config: Config, split: str) -> ImageDataset:
     """Load as many images as the profile uses, or all there are."""
     limit = config.train.train_images if split == "train" else config.train.heldout_images
-    layout = config.dataset if config.dataset not in ("avatars", "folder") else None
-    place = (config.data or config.dataset, split, config.model.image_size)
+    layout = config.layout or (config.dataset if config.dataset not in ("avatars", "folder") else None)
+    place, reading = (config.data or config.dataset, split, config.model.image_size), (layout, config.on_error)
     try:
-        return load_dataset(*place, limit, layout)
+        return load_dataset(*place, limit, *reading)
     except TooFewImages:
-        return load_dataset(*place, None, layout)
+        return load_dataset(*place, None, *reading)
 
 
 def images_needed(config: Config, split: str) -> dict[str, int]:

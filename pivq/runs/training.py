@@ -13,9 +13,9 @@ from pivq.inference import encode_images
 from pivq.model import model_digest
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
-from pivq.runs.provenance import code_digest, stamp
+from pivq.runs.provenance import code_digest, commit, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import Run, arrays_digest, find_run, missing_files, require_run, run_dir, write_config
+from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, run_dir, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import newest_checkpoint
 from pivq.storage.writing import atomic_write, read_json, seal, write_json
@@ -88,15 +88,21 @@ def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Pat
     with atomic_write(folder / "codes.npz") as temporary:
         np.savez_compressed(temporary, **arrays, sha256=checksum)
     usage, source = code_usage(codes["train"], config.model.codebook_size), last_stage(config)
+    shared = newest_checkpoint(folder).get("shared_steps")
+    if shared is None:  # of an earlier version
+        shared = newest_checkpoint(source)["step"] if source else 0
     summary = {name: figures[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")}
     summary |= {name: getattr(usage, name) for name in ("codes_in_use", "max_codes_per_image", "mean_codes_per_image")}
     summary |= {
         "skipped_steps": trainer.skipped,
-        "shared_steps": newest_checkpoint(source)["step"] if source else 0,
+        "shared_steps": shared,
         "training_seconds": sum(row.get("seconds", 0) for row in read_log(folder / "log.jsonl")),  # of all steps
         "codes": checksum,
         "model": model_digest(trainer.ema),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
     }
+    if missing := left_out(splits):
+        summary["left_out"] = {name: len(found) for name, found in missing.items()}
+    summary |= {"commit": found} if (found := commit()) else {}
     summary |= stamp(config, steps=trainer.step, quantizer=trainer.quantizer)
     write_json(folder / "summary.json", seal(summary))

@@ -7,7 +7,6 @@ import os
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import pivq
+from pivq.storage.bounds import Refused, check_entries, check_extent, most_bytes, tensors
 from pivq.storage.model_card import model_card
 from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers
 
@@ -25,6 +25,7 @@ WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "READM
 NEXT = ".model.next.safetensors"  # the weights of an export that is replaced just now
 FORMAT, FORMAT_VERSION = "pivq", 1
 KEYS = ("format", "format_version", "pivq_version", "quantizer", "model", "run", "weights_sha256")  # of SETTINGS
+PARTS = ("model", "ema", "discriminator", "optimizer", "discriminator_optimizer", "history")  # tensors of a checkpoint
 RESULTS = ("heldout_l1", "heldout_psnr", "codes_in_use", "mean_codes_per_image", "parameters")  # of a run's summary
 
 
@@ -59,7 +60,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
                 torch.save(state, file)
             _keep_previous(path)
     except (OSError, RuntimeError) as error:  # torch hides the system's error in one of its own
-        needed, free = sum(value.nbytes for value in _tensors(state)), shutil.disk_usage(path.parent).free
+        needed, free = sum(value.nbytes for _, value in tensors(state)), shutil.disk_usage(path.parent).free
         if free > needed and not _is_of_full_disk(error):
             raise
         message = (
@@ -86,65 +87,76 @@ def _keep_previous(path: Path) -> None:
             os.replace(path, previous)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested dictionaries and lists."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)
-
-
 def has_checkpoint(folder: Path) -> bool:
     """Tell whether a run's folder has a checkpoint, whole or not."""
     return any((folder / name).is_file() for name in (CHECKPOINT, PREVIOUS))
 
 
 def newest_checkpoint(folder: Path) -> dict[str, Any]:
-    """Read the newest checkpoint of a run's folder that is whole; the previous one with a warning.
+    """Read the newest checkpoint of a run's folder that can be used; the previous one with a warning.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: none is whole.
+        ValueError: none can be used.
 
     Warns:
-        UserWarning: the newest one is damaged or gone; says which one is used.
+        UserWarning: the newest one is damaged or gone, or its numbers are not finite; says which one is used.
     """
     try:
-        return load_checkpoint(folder / CHECKPOINT)
+        return _load_run(folder / CHECKPOINT)
     except (FileNotFoundError, ValueError) as error:
         if not (folder / PREVIOUS).is_file():
             raise
         try:
-            state = load_checkpoint(folder / PREVIOUS)
+            state = _load_run(folder / PREVIOUS)
         except ValueError as other:
             both = f"{folder}: {CHECKPOINT} and {PREVIOUS} are damaged or gone"
             raise ValueError(f"{both}; delete both to train this run again") from other
-        fault = "is damaged" if isinstance(error, ValueError) else "is gone"
-        said = f"{folder / CHECKPOINT} {fault}: resuming from {PREVIOUS}, of step {state.get('step')}"
-        warnings.warn(said, stacklevel=2)
+        fault = str(error).rpartition(";")[0].replace(" or not a checkpoint", "")
+        if isinstance(error, FileNotFoundError):
+            fault = f"{folder / CHECKPOINT} is gone"
+        warnings.warn(f"{fault}: resuming from {PREVIOUS}, of step {state['step']}", stacklevel=2)
         return state
 
 
+def _load_run(path: Path) -> dict[str, Any]:
+    """Read a checkpoint from which a training can resume; errors as `load_checkpoint`."""
+    state = load_checkpoint(path)
+    if lacking := _lacking(state, {"history": list} | dict.fromkeys(PARTS[:-1], dict)):
+        raise ValueError(f"{path} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}; {_advice(path)}")
+    return state
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU. Before its tensors are read, its size is compared with that of its settings.
 
     Raises:
         FileNotFoundError: when there is none.
-        ValueError: when the file is not a whole checkpoint, with its path and what to do.
+        ValueError: when the file is not a whole checkpoint, is too large or holds numbers that are not finite, with its
+            path and what to do.
     """
     with open(path, "rb") as file:
         try:
+            check_entries(file)
+            check_extent(torch.load(file, map_location="meta", weights_only=True), os.fstat(file.fileno()).st_size)
             if broken := zipfile.ZipFile(file).testzip():  # torch does not check checksums
                 raise zipfile.BadZipFile(f"bad checksum of {broken}")
             file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            parts = {name: state[name] for name in PARTS if name in state} if isinstance(state, dict) else {}
+            if bad := [name for name, value in tensors(parts) if not value.isfinite().all()]:
+                more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+                raise Refused(f" holds numbers that are not finite, in {', '.join(bad[:3])}{more}")
+            return state
         except Exception as error:  # a damaged file can make torch raise nearly anything
-            if path.name != PREVIOUS and path.with_name(PREVIOUS).is_file():
-                advice = f"train this run again, which resumes from {PREVIOUS}"
-            else:
-                advice = "delete it to train this run again"
-            raise ValueError(f"{path} is damaged or not a checkpoint; {advice}") from error
+            fault = str(error) if isinstance(error, Refused) else " is damaged or not a checkpoint"
+            raise ValueError(f"{path}{fault}; {_advice(path)}") from error
+
+
+def _advice(path: Path) -> str:
+    if path.name != PREVIOUS and path.with_name(PREVIOUS).is_file():
+        return f"train this run again, which resumes from {PREVIOUS}"
+    return "delete it to train this run again"
 
 
 def load_stored(path: Path) -> Stored:
@@ -223,15 +235,7 @@ def is_export(folder: Path) -> bool:
 def _read_run(file: Path) -> Stored:
     """Read a checkpoint, and the summary next to it if that belongs to the same step."""
     state = load_checkpoint(file)
-    state = state if isinstance(state, dict) else {}
-    kinds = {"config": dict, "quantizer": str, "step": int, "ema": dict}
-    lacking = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
-    if not lacking:
-        config = {"profile": str, "dataset": str, "seed": int, "model": dict, "train": dict}
-        lacking = [f"config.{key}" for key, kind in config.items() if not isinstance(state["config"].get(key), kind)]
-    if not lacking and "steps" not in state["config"]["train"]:
-        lacking = ["config.train.steps"]
-    if lacking:
+    if lacking := _lacking(state, {}):
         raise ValueError(f"{file} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}")
     config = state["config"]
     facts = {name: config[name] for name in ("profile", "dataset", "seed")}
@@ -247,6 +251,19 @@ def _read_run(file: Path) -> Stored:
     if figures.get("steps") == state["step"]:
         facts |= {name: figures[name] for name in RESULTS if name in figures}
     return Stored(file, config["model"], state["quantizer"], state["ema"], facts)
+
+
+def _lacking(state: Any, more: dict[str, type]) -> list[str]:
+    """Return what a checkpoint lacks, by dotted name; `more` values, and their types, are needed than of any run."""
+    state = state if isinstance(state, dict) else {}
+    kinds = {"config": dict, "quantizer": str, "step": int, "ema": dict} | more
+    lacking = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
+    if not lacking:
+        config = {"profile": str, "dataset": str, "seed": int, "model": dict, "train": dict}
+        lacking = [f"config.{key}" for key, kind in config.items() if not isinstance(state["config"].get(key), kind)]
+    if not lacking and "steps" not in state["config"]["train"]:
+        lacking = ["config.train.steps"]
+    return lacking
 
 
 def _read_export(folder: Path) -> Stored:
@@ -265,6 +282,14 @@ def _read_export(folder: Path) -> Stored:
     for name in ("model", "run"):
         if not isinstance(settings[name], dict):
             raise ValueError(f"{settings_file}: {name} must be settings by name, got {settings[name]!r:.80}")
+    try:
+        most = most_bytes(settings["model"])
+    except Refused as error:
+        raise ValueError(f"{settings_file}{error}") from error
+    for path in (file, folder / NEXT):
+        if path.exists() and (size := path.stat().st_size) > most:
+            more = f"has {size:,} bytes, more than the {most:,} that a model of the sizes in {SETTINGS} can need"
+            raise ValueError(f"{path} {more}: export or download the model again")
     candidates = (path.read_bytes() for path in (file, folder / NEXT) if path.exists())
     content = next((c for c in candidates if hashlib.sha256(c).hexdigest() == settings["weights_sha256"]), None)
     if content is None and file.stat().st_size < 1000 and file.read_bytes().startswith(b"version https://git-lfs"):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def push(run_or_folder: str | os.PathLike, repo_id: str, private: bool = False) 
 def _download(repo_id: str) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    print(f"There is no {repo_id} on this computer: looking for it on the Hugging Face Hub …")
+    print(f"There is no {repo_id} on this computer: looking for it on the Hugging Face Hub …", file=sys.stderr)
     try:
         return Path(snapshot_download(repo_id, allow_patterns=list(EXPORTED)))
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:

@@ -1,10 +1,13 @@
 """One process at a time in a folder: a lock that ends with its process, however that ends."""
 
 import os
+import shutil
 import socket
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pivq.storage.writing import process_ended
@@ -49,6 +52,24 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             os.close(descriptor)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a new folder `pivq-…` in the system's temporary folder, removed at the end.
+
+    Those that killed processes left are removed first. Each is locked by its process, so none of a live one is.
+    """
+    for path in Path(tempfile.gettempdir()).glob("pivq-*"):
+        with suppress(OSError, InUse):
+            state = path.lstat()  # a folder or link of another user is not touched
+            own = stat.S_ISDIR(state.st_mode) and state.st_uid == (os.getuid() if hasattr(os, "getuid") else 0)
+            if own and any((path / name).exists() for name in NAMES):
+                with locked(path, "used"):
+                    pass
+                shutil.rmtree(path)
+    with tempfile.TemporaryDirectory(prefix="pivq-") as folder, locked(Path(folder), "used"):
+        yield Path(folder)
+
+
 def _flock(path: Path, what: str) -> int | None:
     """Return the descriptor of the locked file, or None where there is no `flock`."""
     while fcntl:
@@ -84,7 +105,7 @@ def _holder(path: Path) -> tuple[int, str]:
     """Return process and host of the holder, waiting a moment for it to write them; 0 and "" if it does not."""
     for _ in range(10):
         try:
-            pid, host = path.read_text().split(maxsplit=1)
+            pid, host = path.read_text(encoding="utf-8").split(maxsplit=1)
             return int(pid), host
         except (OSError, ValueError):
             time.sleep(0.05)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 DAY = 86_400  # seconds
+MOST_BYTES = 64_000_000  # of a JSON file
 _cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
 
@@ -97,17 +98,20 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1, **op
     write_text(path, json.dumps(value, indent=indent, **options) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of names and values.
+def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
+    """Read a JSON file of names and values, of at most so many bytes.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it contains something else; names the file.
+        ValueError: it contains something else, or is larger; names the file.
     """
+    size = path.stat().st_size
+    if most and size > most:
+        raise ValueError(f"{path} is damaged: it has {size:,} bytes, more than the {most:,} that such a file can have")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged or not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged or not JSON{'' if size else ': it is empty'}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: expected names and values, got {type(values).__name__}")
     return values

@@ -27,6 +27,7 @@ def test_jobs_take_turns_and_the_warm_up_does_not_count(monkeypatch):
     assert timing.once(job("a")) == 100 and done == ["a"]
 
 
+@pytest.mark.skipif(timing.resource is None, reason="Windows")
 @pytest.mark.parametrize("platform, unit", [("linux", 1024), ("darwin", 1)])
 def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
     monkeypatch.setattr(timing.sys, "platform", platform)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stand_ins import Colours, make_split, stand_in
+from stand_ins import Colours, make_split, noise, stand_in, truncate
 
 from pivq.commands import jobs
 from pivq.commands.cli import main, one_line
@@ -18,6 +18,7 @@ from pivq.config import load_config
 from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
 from pivq.model import PIVQ
+from pivq.runs import splits
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
@@ -148,6 +149,30 @@ def test_training_is_interrupted_resumed_and_found_finished(
     assert f"matching: 8 steps, held-out L1 {summary['heldout_l1']:.4f}" in out
     assert status("train", *tiny_arguments) == 0
     assert network.calls == 4 and "finished run loaded" in capsys.readouterr().out
+
+
+def test_a_damaged_image_ends_a_training_with_the_option_that_leaves_it_out(
+    tiny_arguments, monkeypatch, tmp_path, capsys
+):
+    whole = splits.load_split
+    stand_in(monkeypatch, tmp_path)
+    monkeypatch.setattr(splits, "load_split", whole)
+    for part, count in (("train", 100), ("valid", 60)):
+        for i in range(count):
+            noise(tmp_path / "faces" / part / f"{i}.jpg", seed=i, size=(16, 16), quality=95)
+    truncate(tmp_path / "faces/train/50.jpg")
+    words = [re.sub("_images=.*", "_images=0", word) for word in tiny_arguments]  # all
+    words = ["train", *words, "--data", tmp_path / "faces", "--layout", "celebahq"]
+    assert status(*words) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "error: 1 of 100 images in" in said[-1] and "train/50.jpg: " in said[-1]  # warnings come before it
+    assert said[-1].endswith('leave them out: on_error="skip" (--on-error skip).')
+    assert status(*words, "--on-error", "skip") == 0
+    out, err = capsys.readouterr()
+    assert "of 12 codes in use" in out and "100 images in" in err and "are left out: train/50.jpg" in err
+    folder = Path(out.splitlines()[-1])
+    assert json.loads((folder / "summary.json").read_text())["left_out"] == {"train": 1}
+    assert len(np.load(folder / "codes.npz")["train_ids"]) == 99
 
 
 def test_both_quantizers_are_trained_together(tiny_arguments, tiny_config, monkeypatch, run, capsys):

@@ -47,6 +47,17 @@ def test_help_needs_no_installed_package(words):
         ("train --profile folder", "needs a folder of images: --data DIR"),
         ("train --data nowhere", "no such folder or zip: 'nowhere'"),
         ("train more", "unrecognized arguments: more"),
+        (f"train --data {'x' * 30000}", "no such folder or zip: 'xxx"),
+        ("train --data ~nobody-of-this-name/faces", "no such folder or zip: '~nobody"),
+        (f"sample {'x/' * 3000} --count 3 --out made", "no such folder: 'x/x/"),
+        ("evaluate ~nobody-of-this-name .", "no such folder or zip: '~nobody"),
+        ("train --on-error skipp", "unknown choice 'skipp'; did you mean skip?"),
+        ("train --on-error", "expected one argument"),
+        ("train --onerror skip", "unknown option '--onerror'; did you mean --on-error?"),
+        ("train --profile folder --data . --layout celebA", "unknown layout 'celebA'; did you mean celeba?"),
+        ("train --layout folder", "layout 'folder' is for a folder of images, but profile 'quick' draws its own"),
+        ("train --profile celeba64 --layout folder", "profile 'celeba64' needs a folder of images: --data DIR"),
+        ("encode run . --out codes.npz --layout flat", "unknown layout 'flat'"),
         ("train --data ''", "--data: the name of a folder or file is empty"),
         ("train --data=", "--data: the name of a folder or file is empty"),
         ("data ' '", "the name of a folder or file is empty"),
@@ -75,6 +86,16 @@ def test_bad_usage_ends_with_2_and_says_what_was_meant(line, message, capsys):
         parse(shlex.split(line))
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_how_images_are_read_is_an_option_of_every_command_that_reads_some(tmp_path):
+    reading = ["--layout", "celeba", "--on-error", "skip"]
+    config = parse(["train", "--profile", "folder", "--data", str(tmp_path), *reading]).config
+    assert (config.layout, config.on_error) == ("celeba", "skip")
+    for line in ("encode run . --out c.npz", "evaluate . .", "reconstruct run . --out made"):
+        plain, given = parse(shlex.split(line)), parse([*shlex.split(line), *reading])
+        assert (plain.layout, plain.on_error) == ("folder", "raise")
+        assert (given.layout, given.on_error) == ("celeba", "skip")
 
 
 def test_settings_are_read_in_the_type_of_the_usual_value():

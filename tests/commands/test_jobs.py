@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from stand_ins import Colours, make_split
 
 from pivq.commands import jobs
@@ -31,6 +31,35 @@ def test_the_size_of_a_picture_is_its_shorter_side(tmp_path):
     Image.new("RGB", (30, 20)).save(tmp_path / "10.png")
     Image.new("RGB", (40, 50)).save(tmp_path / "2.png")
     assert picture_size(tmp_path) == 40, "the first in natural order"
+
+
+def test_the_size_of_a_picture_is_found_in_a_zip_and_among_pictures_that_cannot_be_read(tmp_path, monkeypatch, recwarn):
+    damaged = bytearray(b"\x89PNG\r\n\x1a\n" + b"junk" * 9)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("profile", "x" * (2 << 20), zip=True)  # Pillow's own limit is lower
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "0.png").write_bytes(damaged)
+    Image.new("RGB", (4000, 4000)).save(tmp_path / "set" / "1.png")  # too large for the setting below
+    Image.new("RGB", (30, 20)).save(tmp_path / "set" / "2.png", pnginfo=texts)
+    monkeypatch.setenv("PIVQ_MAX_PIXELS", "1000000")
+    assert picture_size(tmp_path / "set") == 20
+    shutil.make_archive(str(tmp_path / "in" / "faces"), "zip", tmp_path / "set")
+    assert picture_size(tmp_path / "in") == picture_size(tmp_path / "in" / "faces.zip") == 20
+    (tmp_path / "set" / "2.png").unlink()
+    with pytest.raises(ValueError, match="no images in .* that can be read"):
+        picture_size(tmp_path / "set")
+    monkeypatch.setenv("PIVQ_MAX_PIXELS", "many")
+    with pytest.raises(ValueError, match="PIVQ_MAX_PIXELS must be a whole number of at least 1, got 'many'"):
+        picture_size(tmp_path / "set")
+    assert not recwarn.list
+
+
+def test_reconstructions_are_not_written_into_a_run(finished, tmp_path, tiny_config):
+    run = finished[0]["matching"]
+    before = sorted(run.folder.iterdir())
+    with pytest.raises(FileExistsError, match=f"{run.folder.name} is the folder of a run: choose another --out"):
+        reconstruct(run.model(), make_split(tiny_config(), "train").images, run.folder)
+    assert sorted(run.folder.iterdir()) == before
 
 
 def test_reconstruction_errors_are_means_over_images_of_unequal_pages(finished, tmp_path, tiny_config, monkeypatch):

@@ -288,8 +288,10 @@ def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_
     assert status == 1 and "started" not in said and "00_first" not in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_kernels_and_leave_nothing(write_notebook, tmp_path, checkout, number):
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_end_kernels_and_leave_nothing(write_notebook, tmp_path, checkout, name):
+    number = getattr(signal, name)
     kernel = tmp_path / "kernel"
     wait = f"import os, time\nopen({str(kernel)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
     folder, temporary = write_notebook("00_waits", "print('kept')", wait), tmp_path / "temporary"

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from pivq.commands.run_all_arguments import parse
+from pivq.commands.run_all_arguments import parse, requested_config
+
+READING = 'data = ""\nlayout = ""\non_error = "raise"\n'
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def folder(write_notebook):
     write_notebook("00_first")
     usual = 'profile = "quick"\nseed = 0\nforce = False\n'
     write_notebook("04_capacity", parameters=usual + 'device = "auto"\nscale = 1.0')
-    write_notebook("07_probing", parameters=usual + 'data = ""\nfeatures = ""\nchosen = None')
+    write_notebook("07_probing", parameters=usual + READING + 'features = ""\nchosen = None')
     return write_notebook("explore")
 
 
@@ -65,6 +67,17 @@ def test_options_become_parameters(folder, tmp_path, monkeypatch):
     assert parse(argv, folder).parameters == expected | {"data": str(tmp_path / "faces")}
 
 
+def test_how_images_are_read_reaches_the_notebooks_by_option_or_by_name(folder, tmp_path, checkout):
+    place = ["--profile", "folder", "--data", str(tmp_path)]
+    expected = {"profile": "folder", "seed": 0, "data": str(tmp_path), "layout": "celeba", "on_error": "skip"}
+    assert parse([*place, "--layout", "celeba", "--on-error", "skip"], folder).parameters == expected
+    assert parse([*place, "-p", "layout=celeba", "-p", "on_error=skip"], folder).parameters == expected
+    request = parse([*place, "--layout", "celeba", "--on-error", "skip"], checkout / "notebooks")
+    assert all({"layout", "on_error"} <= notebook.defaults.keys() for notebook in request.notebooks)
+    config = requested_config(request.parameters)
+    assert (config.layout, config.on_error, config.data) == ("celeba", "skip", str(tmp_path))
+
+
 def test_parameters_by_name_are_literals_or_strings(folder):
     parameters = parse(["-p", "profile=smoke", "-p", "seed=5", "-p", "chosen=[1, 2]"], folder).parameters
     assert parameters == {"profile": "smoke", "seed": 5, "chosen": [1, 2]}
@@ -94,6 +107,17 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["-p", "seed"], "expected NAME=VALUE"),
         (["-p", "seed=1", "--seed", "1"], "'seed' is given twice"),
         (["--data", "nowhere"], "no such folder or zip: 'nowhere'"),
+        (["--on-error", "skipp"], "unknown on_error 'skipp'; did you mean skip?"),
+        (["--on-error", ""], "unknown on_error ''; known: raise, skip"),
+        (["--layout", "celebA", "--profile", "celeba64"], "unknown layout 'celebA'; did you mean celeba?"),
+        (["--layout", "folder"], "layout 'folder' is for a folder of images, but profile 'quick' draws its own faces"),
+        (["--layout", "folder", "--only", "04"], "04_capacity takes no parameter 'layout'"),
+        (["--data", "x" * 30000], "no such folder or zip: 'xxx"),
+        (["--data", "~nobody-of-this-name/x"], "no such folder or zip: '~nobody"),
+        (["--data", "a\0b"], "embedded null"),
+        (["--only", "x" * 30000], "unknown notebook 'xxx"),
+        (["--only", "a\0b"], "unknown notebook 'a"),
+        (["-p", "data=" + "(" * 300], "no such folder or zip"),
         (["--profil", "smoke"], "unknown argument '--profil'; did you mean --profile?"),
         (["04"], "unknown argument '04'"),
     ],

@@ -68,7 +68,8 @@ def test_bytes_that_are_no_text(tmp_path):
 
 def test_celeba_partition(tmp_path):
     expected = {"000001": "train", "000002": "validation", "000010": "heldout"}
-    assert partition(tmp_path, "000001.jpg 0\n000002.jpg  1\n000010.jpg\t2\n").to_dict() == expected
+    for text in ("000001.jpg 0\n000002.jpg  1\n000010.jpg\t2\n", "000001.jpg\t0\n000002.jpg  1\n000010.jpg \t 2\n"):
+        assert partition(tmp_path, text).to_dict() == expected
     text = "image_id,partition\n000001.jpg,0\n000002.jpg,1\n000010.jpg,2\n"
     assert partition(tmp_path, text, "list_eval_partition.csv").to_dict() == expected
 
@@ -102,6 +103,8 @@ SPELLINGS = {
     "StarGAN": "SubjectID Male Bald\n000001 1 -1\n000002 -1 1\n000010 -1 -1\n",
     "StarGAN, CRLF and BOM": "\ufeffSubjectID Male Bald\r\n000001 1 -1\r\n000002 -1 1\r\n000010 -1 -1\r\n",
     "folders": "image_id,Male,Bald\nimg_align_celeba/000001.jpg,1,0\nb\\000002.png,0,1\n/c/d/000010.jpg,0,0\n",
+    "CelebA, tabs among the spaces": "3\nMale\tBald \n000001.jpg  1 \t -1\n000002.jpg\t-1  1\n000010.jpg -1\t-1\n",
+    "CelebA, tabs in the names alone": "3\nMale \t Bald\n000001.jpg 1 -1\n000002.jpg  -1  1\n000010.jpg -1 -1\n",
     "tabs": "image_id\tMale\tBald\n000001.jpg\t1\t-1\n000002.jpg\t-1\t1\n000010.jpg\t-1\t-1\n",
 }
 
@@ -112,6 +115,13 @@ def test_copies_by_other_programs_say_the_same(tmp_path, spelling, name):
     frame = read_celeba(tmp_path, SPELLINGS[spelling], name)
     assert list(frame) == ["Male", "Bald"]
     assert {name: row.tolist() for name, row in frame.iterrows()} == SAME
+
+
+def test_with_tabs_names_and_ids_may_have_spaces(tmp_path):
+    text = "image id\tHigh Brows\tBald\nmy 1.jpg\t1\t-1\nmy 2.jpg\t\t1\n2019 face (3).jpg\t-1\t-1\n"
+    frame = read_celeba(tmp_path, text)
+    assert list(frame) == ["High Brows", "Bald"] and frame.index.tolist() == ["my 1", "my 2", "2019 face (3)"]
+    assert frame.fillna(-1).to_numpy(int).tolist() == [[1, 0], [-1, 1], [0, 0]]
 
 
 def test_missing_values_are_missing(tmp_path):

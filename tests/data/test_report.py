@@ -78,7 +78,7 @@ def test_nothing_is_written_and_avatars_need_no_files(tmp_path):
 
 def test_what_cannot_be_described_is_said(tmp_path):
     for path, kind, message in (
-        ("", ValueError, 'the folder is ""'),
+        ("", ValueError, 'the name of the data set is ""'),
         (tmp_path / "none", FileNotFoundError, "there is no folder or zip"),
         (tmp_path, ValueError, "no pictures in"),
     ):

@@ -17,7 +17,8 @@ from pivq.figures.artefacts import ARTEFACTS, save_figure, save_json, save_table
 from pivq.figures.charts import plot_attributes, plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.storage.origin import origin, origin_text
+from pivq.storage.origin import OtherData, computed_on, origin, origin_text
+from pivq.storage.writing import read_sealed
 
 SMOKE = load_config("smoke")
 
@@ -73,7 +74,7 @@ def test_long_caption_is_wrapped_to_the_width_of_the_figure(root):
 
 def test_each_file_says_what_it_was_made_from_and_another_seed_has_its_own_folder(root):
     seed1 = load_config("smoke", seed=1)
-    saved = {}
+    saved, on = {}, computed_on()
     for config in (SMOKE, seed1):
         png, pdf = save_figure(some_figure(), "fig4_capacity", config, "caption")
         _, md = save_table(pd.DataFrame({"a": [1]}), "table2_capacity", config, "caption")
@@ -81,11 +82,27 @@ def test_each_file_says_what_it_was_made_from_and_another_seed_has_its_own_folde
         assert Image.open(png).text["Description"] == origin_text(config)
         assert origin_text(config).encode() in pdf.read_bytes()
         assert origin_text(config) in md.read_text()
-        assert json.loads(save_json({"profile": "other"}, "verdict", config).read_text()) == origin(config)
+        assert read_sealed(save_json({"profile": "other"}, "verdict", config)) == origin(config) | on
     assert SMOKE.digest("matching") in saved[0] and "seed 1" in saved[1] and saved[0] != saved[1]
     names = sorted(path.name for path in (root / "figures" / "smoke").iterdir())
     assert sorted(path.name for path in (root / "figures").iterdir()) == ["smoke", "smoke-seed1"]
     assert names == sorted(path.name for path in (root / "figures" / "smoke-seed1").iterdir()) and len(names) == 5
+
+
+def test_a_figure_table_or_number_of_other_images_replaces_nothing(root):
+    """Notebooks can be run by hand, without run_all.sh."""
+    a, b = (load_config("folder", data=str(root / name)) for name in "ab")
+    frame = pd.DataFrame({"a": [1]})
+    save_figure(some_figure(), "faces", a, "of a"), save_table(frame, "attributes", a, ""), save_json({}, "capacity", a)
+    before = {path: path.read_bytes() for path in (root / "figures" / "folder").iterdir()}
+    for save in (
+        lambda: save_figure(some_figure(), "faces", b, "of b"),
+        lambda: save_table(frame, "attributes", b, ""),
+        lambda: save_json({}, "capacity", b),
+    ):
+        with pytest.raises(OtherData, match=f"folder holds figures of {root / 'a'}, not of {root / 'b'}: to"):
+            save()
+    assert {path: path.read_bytes() for path in (root / "figures" / "folder").iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["Ba$$in", "a$x$b", r"$\nonsense{$", "<b>", "a_b*c"])
@@ -127,7 +144,12 @@ def test_table_is_written_plain_and_formatted(root):
 
 def test_json_takes_numpy_and_refuses_what_json_cannot_hold(root):
     path = save_json({"a": np.float32(0.5), "b": np.arange(2), "c": "×"}, "verdict", SMOKE)
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 0.5, "b": [0, 1], "c": "×"} | origin(SMOKE)
+    expected = {"a": 0.5, "b": [0, 1], "c": "×"} | origin(SMOKE) | computed_on()
+    assert read_sealed(path) == expected and "×" in path.read_text(encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("0.5", "0.4"), encoding="utf-8")
+    with pytest.raises(ValueError, match="verdict.json is damaged or was changed: its checksum does not match"):
+        read_sealed(path)
+    save_json({"a": 0.5}, "verdict", SMOKE)
     for value, error in ((float("nan"), ValueError), (np.float64("inf"), ValueError), ({1, 2}, TypeError)):
         with pytest.raises(error):
             save_json({"value": value}, "verdict", SMOKE)

@@ -59,6 +59,15 @@ def test_other_contents_are_refused(stand_in, tmp_path, contents):
     assert str(path) in str(error.value) and stand_in.sha256[:16] in str(error.value)
 
 
+@pytest.mark.parametrize("size", [10**9 + 1, 20 * 10**9])
+def test_a_file_that_is_too_large_is_refused_unread(stand_in, tmp_path, monkeypatch, size):
+    with open(put(tmp_path / "torch" / "hub" / "checkpoints" / VGG16.name), "r+b") as file:
+        file.truncate(size)  # zeros that take no place on the disk
+    monkeypatch.setattr(pivq.pretrained.weights, "file_digest", lambda _: pytest.fail("read"))
+    with pytest.raises(ValueError, match=f"not the published {VGG16.name}: it has {size:,} bytes, too many. Download"):
+        stand_in.find()
+
+
 def test_all_that_is_missing_is_said_at_once_with_what_to_put_where(stand_in, tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         check_weights(["lpips_vgg", "efficientnet_lite0", "inception"])

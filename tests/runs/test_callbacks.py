@@ -1,6 +1,7 @@
 """The callbacks of the training steps: log, validation, checkpoints, progress."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -76,7 +77,34 @@ def test_rows_of_steps_to_be_done_again_are_dropped(tmp_path):
     trainer.step = 6
     log = JsonlLog(path, trainer)
     log.write({"step": 7})
-    assert path.read_text() == '{"step": 3}\n{"step": 6}\n{"step": 6, "heldout_l1": 0.1}\n{"step": 7}\n'
+    assert read_log(path) == [{"step": 3}, {"step": 6}, {"step": 6, "heldout_l1": 0.1}, {"step": 7}]
+    assert all(re.fullmatch(r'\{"step": .*, "check": "[0-9a-f]{8}"\}', line) for line in path.read_text().splitlines())
+
+
+def test_any_flipped_bit_of_a_row_is_told(tmp_path):
+    path, rows = tmp_path / "log.jsonl", [{"step": 3, "l1": 0.1}, {"step": 6, "l1": float("nan")}, {"step": 9}]
+    log = JsonlLog(path, Clock())
+    for row in rows:
+        log.write(row)
+    whole = path.read_bytes()
+    for place in range(whole.index(b"\n") + 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.warns(UserWarning, match="log.jsonl: [12] of [234] lines are damaged and left out"):
+            found = read_log(path)
+        assert str(found) in (str(rows[1:]), str(rows[2:]))  # without its end, a row takes the next one with it
+
+
+@pytest.mark.parametrize("content", [b"", b'{"step": 3}\n', bytes(50), b"<!DOCTYPE html>", b'{"step": 3}\n{"step": 5'])
+def test_rows_lost_at_the_end_are_told(tmp_path, content):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(content)
+    last = 3 if b"}" in content else 0
+    with pytest.warns(UserWarning, match=f"log.jsonl: the rows after step {last} up to step 6 are missing; the train"):
+        read_log(path, until=6)
+    trainer = Clock()
+    trainer.step, trainer.pending = 8, [{}] * 2
+    with pytest.warns(UserWarning, match="up to step 6 are missing"):
+        JsonlLog(path, trainer)
 
 
 @pytest.mark.parametrize("bad", [b"{", b"", b"[1]", b"3", b"{}", b'{"step": "x"}', b"\xff\x00", bytes(20)])
@@ -223,4 +251,4 @@ def test_log_is_json(make_trainer, tmp_path, log_every_three):
     trainer.callbacks = [JsonlLog(tmp_path / "log.jsonl", trainer)]
     trainer.fit(3)
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert set(json.loads(line)) == {"step", "l1", "perceptual", "skipped", "seconds"}
+    assert set(json.loads(line)) == {"step", "l1", "perceptual", "skipped", "seconds", "check"}

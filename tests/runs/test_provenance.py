@@ -13,7 +13,7 @@ import torch
 
 import pivq
 from pivq.config import load_config
-from pivq.runs.provenance import caption, code_digest, seed_everything, stamp, versions
+from pivq.runs.provenance import caption, code_digest, commit, seed_everything, stamp, versions
 
 
 def test_stamp_holds_what_is_needed_to_make_it_again():
@@ -79,6 +79,41 @@ def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypat
     assert (code_digest.__wrapped__() != before) == decides
 
 
-def test_a_stamp_says_code_and_threads():
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+    return subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_commit_is_that_of_git_without_asking_it(tmp_path, monkeypatch):
+    place = tmp_path / "checkout"
+    place.mkdir()
+    assert commit(place) is None
+    git(place, "init")
+    assert commit(place) is None  # no commit yet
+    git(place, "commit", "--allow-empty", "-m", "one")
+    first = git(place, "rev-parse", "HEAD").strip()
+    git(place, "worktree", "add", "-b", "other", str(tmp_path / "tree"))
+    git(tmp_path / "tree", "commit", "--allow-empty", "-m", "two")
+    second = git(tmp_path / "tree", "rev-parse", "HEAD").strip()
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    assert (commit(place), commit(tmp_path / "tree")) == (first, second)
+    monkeypatch.undo()
+    git(place, "pack-refs", "--all")
+    git(tmp_path / "tree", "checkout", "--detach")
+    assert (commit(place), commit(tmp_path / "tree")) == (first, second)
+
+
+@pytest.mark.parametrize("content", [b"", b"ref: refs/heads/main", b"\xff\xfe", b"<html>", b"ref: ../../../etc/passwd"])
+def test_a_damaged_head_is_no_commit(tmp_path, content):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_bytes(content)
+    assert commit(tmp_path) is None
+    shutil.rmtree(tmp_path / ".git")
+    (tmp_path / ".git").write_bytes(content)
+    assert commit(tmp_path) is None
+
+
+def test_a_stamp_says_code_device_and_threads():
+    assert stamp(load_config("smoke"))["device"] == "cpu"
     assert stamp(load_config("smoke"))["code"] == code_digest()
     assert stamp(load_config("smoke"))["threads"] == torch.get_num_threads()

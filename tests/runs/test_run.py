@@ -100,7 +100,7 @@ def test_runs_of_earlier_versions_are_used_with_their_images(finished, tiny_conf
     before = {name: (folder / name).read_bytes() for name in ("images.json", "summary.json", "codes.npz")}
     signatures = {name: run_module._sampled_signature(make_split(tiny_config(), name)) for name in ("train", "heldout")}
     write_json(folder / "images.json", signatures)
-    lacking = ("codes", "model", "code", "threads")
+    lacking = ("codes", "model", "code", "threads", "device", "commit")
     summary = {name: value for name, value in finished[0]["matching"].summary.items() if name not in lacking}
     write_json(folder / "summary.json", summary)
     with np.load(folder / "codes.npz") as file:
@@ -133,14 +133,53 @@ def copy(finished, tiny_config, monkeypatch, tmp_path):
     return find_run(tiny_config(), "matching")
 
 
-@pytest.mark.parametrize("change", ["", "{", "[]", "{}", "\0\0\0", lambda text: text.replace("heldout", "heldott")])
-def test_damaged_notes_of_the_images_are_named_and_the_advice_helps(copy, tiny_config, change):
+DAMAGE = ["", "{", "[]", "{}", "\0\0\0", lambda text: text.replace("heldout", "heldott"), lambda text: text[:40], None]
+
+
+def damage(path, change):
+    """Damage a file, or remove it."""
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()) if callable(change) else change)
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_damaged_notes_of_the_images_are_made_again_if_the_images_are_the_same(copy, tiny_config, change):
     path = copy.folder / "images.json"
-    path.write_text(change(path.read_text()) if callable(change) else change)
+    before = path.read_bytes()
     for use in (train, require_run):
-        with pytest.raises(ValueError, match="images.json is damaged.* delete this file"):
+        damage(path, change)
+        with pytest.warns(UserWarning, match="images.json is (damaged|gone).* made again from the checkpoint"):
             use(tiny_config(), "matching")
-    path.unlink()
+        assert path.read_bytes() == before
+    assert require_run(tiny_config(), "matching") == copy
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_without_its_notes_a_run_is_not_used_with_other_images_either(copy, tiny_config, monkeypatch, change):
+    def other(config, name):
+        found = make_split(config, name)
+        found.images[3, 1, 2, 5] += 1
+        return found
+
+    monkeypatch.setattr(splits, "load_split", other)
+    damage(copy.folder / "images.json", change)
+    for use in (train, require_run):
+        with pytest.raises(OtherImages, match="was trained on other images"):
+            use(tiny_config(), "matching")
+
+
+def test_damaged_notes_of_an_earlier_version_are_named_with_advice_that_keeps_the_check(copy, tiny_config):
+    state = load_checkpoint(copy.folder / "checkpoint.pt")
+    del state["images"]
+    save_checkpoint(copy.folder / "checkpoint.pt", state)
+    path = copy.folder / "images.json"
+    own = path.read_bytes()
+    path.write_text("{")
+    with pytest.raises(ValueError, match="images.json is damaged.*put a copy of it back, or delete the folder"):
+        require_run(tiny_config(), "matching")
+    path.write_bytes(own)
     assert require_run(tiny_config(), "matching") == copy
 
 
@@ -187,6 +226,23 @@ def test_pictures_are_originals_and_reconstructions(finished, tiny_config):
     assert pictures[6].shape == (16, 3, 16, 16) and pictures[6].dtype == np.uint8
     assert np.array_equal(pictures[6][:8], make_split(tiny_config(), "heldout").images[:8].numpy())
     assert not np.array_equal(pictures[6][8:], pictures[4][8:])
+
+
+@pytest.mark.parametrize("damage", [b"", b"<html>", lambda c: c[:-200], lambda c: c[:999] + bytes(1) + c[1000:]])
+def test_a_damaged_picture_is_named_and_left_out(copy, damage):
+    whole = copy.pictures()
+    path = copy.folder / "reconstructions-000004.png"
+    path.write_bytes(damage(path.read_bytes()) if callable(damage) else damage)
+    with pytest.warns(UserWarning, match="reconstructions-000004.png is damaged and left out"):
+        found = copy.pictures()
+    assert found.keys() == whole.keys() - {4}
+
+
+def test_a_log_that_lost_its_end_is_told(copy):
+    path = copy.folder / "log.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    with pytest.warns(UserWarning, match="log.jsonl: the rows after step [23] up to step 8 are missing"):
+        copy.log()
 
 
 def test_settings_are_read_as_they_were_written(tiny_config, monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Runs: trained once, resumed, summarised. On stand-ins for data and perceptual network."""
 
+import io
 import json
 import os
 import shutil
@@ -117,10 +118,18 @@ def flip(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+def spoil(content: bytes) -> bytes:
+    """Make a moment of Adam infinite, in a checkpoint that is whole otherwise."""
+    state, written = torch.load(io.BytesIO(content), weights_only=True), io.BytesIO()
+    state["optimizer"]["state"][0]["exp_avg"].flatten()[0] = float("inf")
+    torch.save(state, written)
+    return written.getvalue()
+
+
 DAMAGES = {"cut": cut, "empty": lambda _: b"", "zeroed": lambda content: bytes(len(content)), "flipped": flip}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [*DAMAGES, "spoiled"])
 def test_the_previous_checkpoint_is_used_where_the_newest_is_damaged(
     finished, tiny_config, monkeypatch, tmp_path, damage
 ):
@@ -128,9 +137,10 @@ def test_the_previous_checkpoint_is_used_where_the_newest_is_damaged(
     with pytest.raises(KeyboardInterrupt):
         train(tiny_config(), "matching")
     path = run_dir(tiny_config(), "matching") / CHECKPOINT
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    path.write_bytes((DAMAGES | {"spoiled": spoil})[damage](path.read_bytes()))
     network = stand_in(monkeypatch, tmp_path)
-    said = f"{path.parent.name}/checkpoint.pt is damaged: resuming from checkpoint.previous.pt, of step 3"
+    fault = "holds numbers that are not finite, in optimizer.state.0.exp_avg" if damage == "spoiled" else "is damaged"
+    said = f"{path.parent.name}/checkpoint.pt {fault}: resuming from checkpoint.previous.pt, of step 3"
     with pytest.warns(UserWarning, match=said):
         run = train(tiny_config(), "matching")
     assert network.calls == 5
@@ -157,6 +167,16 @@ def copy(finished, tiny_config, monkeypatch, tmp_path):
     """Return the folder of a finished run in a root of its own."""
     stand_in(monkeypatch, tmp_path)
     return shutil.copytree(finished[0]["matching"].folder, run_dir(tiny_config(), "matching"))
+
+
+def test_a_finished_run_whose_numbers_are_not_finite_is_trained_on_from_the_previous_checkpoint(
+    finished, copy, tiny_config
+):
+    (copy / CHECKPOINT).write_bytes(spoil((copy / CHECKPOINT).read_bytes()))
+    assert find_run(tiny_config(), "matching") is None
+    with pytest.warns(UserWarning, match="not finite, in optimizer.state.0.exp_avg: resuming from .*previous.pt"):
+        assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+    assert all(load_checkpoint(copy / name) for name in (CHECKPOINT, PREVIOUS)), "the damaged one is kept nowhere"
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "gone"])

@@ -8,15 +8,20 @@ import os
 import pickle
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from stand_ins import Perceptual, make_split
 
 from pivq.config import ModelConfig
 from pivq.model import PIVQ
-from pivq.storage import checkpoint
-from pivq.storage.checkpoint import is_export, load_checkpoint, load_stored, save_checkpoint
+from pivq.runs.callbacks import Checkpoints
+from pivq.storage import checkpoint, hub
+from pivq.storage.bounds import tensors
+from pivq.storage.checkpoint import is_export, load_checkpoint, load_stored, newest_checkpoint, save_checkpoint
+from pivq.trainer import Trainer
 
 
 @pytest.fixture
@@ -444,6 +449,117 @@ def test_weights_that_are_not_finite_are_refused_by_name(exported, path, state, 
     state["ema"][name].flatten()[0] = bad
     save_checkpoint(path, state)
     replace_weights(exported, dict(state["ema"]))
-    for place, file in ((path, "checkpoint.pt"), (exported, "model.safetensors")):
-        with pytest.raises(ValueError, match=f"{file} holds numbers that are not finite, in {name}: it is damaged"):
+    for place, said in ((path, f"checkpoint.pt holds .* in ema.{name}; train"), (exported, f"finite, in {name}: it")):
+        with pytest.raises(ValueError, match=said):
             PIVQ.from_pretrained(place)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.uint8, torch.float8_e4m3fn])
+def test_weights_of_another_type_are_refused_by_name(exported, state, kind):
+    weights = {name: value.contiguous() for name, value in state["ema"].items()}
+    replace_weights(exported, weights | {"encoder.tokens": weights["encoder.tokens"].to(kind)})
+    with pytest.raises(ValueError, match=rf"encoder.tokens is {kind}, expected floats \(4, 16\)"):
+        PIVQ.from_pretrained(exported)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_another_precision_are_converted(exported, state, kind):
+    replace_weights(exported, {name: value.to(kind) for name, value in state["ema"].items()})
+    loaded = PIVQ.from_pretrained(exported).state_dict()
+    assert all(torch.equal(loaded[name], value.to(kind).float()) for name, value in state["ema"].items())
+
+
+def test_a_checkpoint_whose_weights_are_no_tensors_is_named(path, state):
+    save_checkpoint(path, state | {"ema": state["ema"] | {"encoder.tokens": [1.0]}})
+    with pytest.raises(ValueError, match=r"checkpoint.pt does not fit .*: encoder.tokens is list, expected floats"):
+        PIVQ.from_pretrained(path)
+
+
+def enlarge(path, size):
+    """Make a file larger without writing: the rest are zeros that take no place on the disk."""
+    with open(path, "r+b") as file:
+        file.truncate(size)
+
+
+def no_reading(*_):
+    raise AssertionError("read")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", ".model.next.safetensors"])
+def test_an_export_larger_than_its_sizes_need_is_refused_unread(exported, monkeypatch, name):
+    shutil.copy(exported / "model.safetensors", exported / name) if name.startswith(".") else None
+    enlarge(exported / name, 20 * 10**9)
+    monkeypatch.setattr(Path, "read_bytes", no_reading)
+    said = rf"{name} has 20,000,000,000 bytes, more than the [\d,]+ that a model of the sizes in config.json can need"
+    for use in (PIVQ.from_pretrained, lambda folder: hub.push(folder, "owner/name")):
+        with pytest.raises(ValueError, match=said):
+            use(exported)
+
+
+def test_a_header_that_lies_is_refused(exported, state):
+    """Of the export's size, with a checksum that belongs to it."""
+    whole = (exported / "model.safetensors").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    for change_header in (
+        lambda h: h["encoder.tokens"].update(shape=[4, 10**9]),
+        lambda h: h["encoder.tokens"].update(data_offsets=[0, 10**12]),
+        lambda h: h["encoder.tokens"].update(dtype="F64"),
+        lambda h: h["encoder.tokens"].update(shape=[2**40, 2**40]),
+        lambda h: h.pop("encoder.tokens"),
+    ):
+        changed = json.loads(json.dumps(header))
+        change_header(changed)
+        text = json.dumps(changed).encode()
+        content = len(text).to_bytes(8, "little") + text + whole[8 + length :]
+        (exported / "model.safetensors").write_bytes(content)
+        change(exported, weights_sha256=hashlib.sha256(content).hexdigest())
+        with pytest.raises(ValueError, match="model.safetensors is not a safetensors file: "):
+            PIVQ.from_pretrained(exported)
+
+
+# --- The newest checkpoint that can be used ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path, tiny_config):
+    """Return the path of the newest of two checkpoints of one training, and its state."""
+    config = tiny_config()
+    trainer = Trainer(config, "nearest", make_split(config, "train").images, Perceptual())
+    trainer.callbacks = [Checkpoints(tmp_path / "checkpoint.pt")]
+    trainer.fit(6)
+    save_checkpoint(tmp_path / "checkpoint.pt", trainer.state_dict())
+    return tmp_path / "checkpoint.pt", trainer.state_dict()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "place",
+    ["model.quantizer.codebook", "ema.encoder.tokens", "discriminator.path.0.weight", "optimizer.state.0.exp_avg_sq",
+     "discriminator_optimizer.state.0.exp_avg", "history.1"],
+)  # fmt: skip
+def test_the_previous_checkpoint_is_used_where_a_number_of_the_newest_is_not_finite(two, place, bad):
+    path, state = two
+    [tensor] = [value for name, value in tensors(state) if name == place]
+    tensor.flatten()[0] = bad
+    torch.save(state, path)
+    said = f"checkpoint.pt holds numbers that are not finite, in {place}: resuming from .*previous.pt, of step 4"
+    with pytest.warns(UserWarning, match=said):
+        assert newest_checkpoint(path.parent)["step"] == 4
+    path.with_name("checkpoint.previous.pt").unlink()
+    with pytest.raises(ValueError, match=f"not finite, in {place}; delete it to train this run again"):
+        newest_checkpoint(path.parent)
+
+
+@pytest.mark.parametrize("lost", ["optimizer", "discriminator", "history", "model"])
+def test_the_previous_checkpoint_is_used_where_the_newest_lacks_a_part(two, lost):
+    path, state = two
+    torch.save({name: value for name, value in state.items() if name != lost}, path)
+    with pytest.warns(UserWarning, match=f"it has no {lost}: resuming from checkpoint.previous.pt, of step 4"):
+        assert newest_checkpoint(path.parent)["step"] == 4
+
+
+def test_losses_that_wait_for_the_log_may_be_anything(two, recwarn):
+    path, state = two
+    torch.save(state | {"pending": [{"l1": torch.tensor(float("nan"))}]}, path)
+    assert newest_checkpoint(path.parent)["step"] == 6 and not recwarn.list

@@ -57,7 +57,7 @@ def run(tmp_path, tiny_config):
     return tmp_path / "run"
 
 
-def test_push_and_fetch(fake_hub, run, tmp_path, monkeypatch):
+def test_push_and_fetch(fake_hub, run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "run")
     store, calls = fake_hub
     assert hub.push(run, "ada/faces", private=True) == "https://hub.example/ada/faces"
@@ -66,6 +66,8 @@ def test_push_and_fetch(fake_hub, run, tmp_path, monkeypatch):
     model, trained = PIVQ.from_pretrained("ada/faces"), PIVQ.from_pretrained(run)
     assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())
     assert model.facts["steps"] == 8
+    said = capsys.readouterr()
+    assert said.out == "" and "looking for it on the Hugging Face Hub" in said.err, "results alone go to stdout"
     assert calls == [("create", "ada/faces", True, True), ("download", "ada/faces", files)]
     assert [path.name for path in run.iterdir()] == ["checkpoint.pt"], "the run's folder stays as it was"
 
@@ -116,7 +118,7 @@ def test_offline_is_said(fake_hub, monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["huggingface_hub"], "snapshot_download", offline)
     with pytest.raises(ConnectionError, match="no file or folder ada/faces here, and the Hub cannot be reached"):
         PIVQ.from_pretrained("ada/faces")
-    assert "looking for it on the Hugging Face Hub" in capsys.readouterr().out, "said before the network is used"
+    assert "looking for it on the Hugging Face Hub" in capsys.readouterr().err, "said before the network is used"
 
 
 def test_the_stand_in_is_like_the_real_client():

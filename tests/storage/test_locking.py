@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pivq.storage import locking
-from pivq.storage.locking import InUse, locked
+from pivq.storage.locking import InUse, locked, scratch_folder
 
 HOLD = """
 import sys
@@ -83,3 +83,26 @@ def test_a_lock_that_a_power_cut_left_is_taken_over(tmp_path, monkeypatch, conte
     (tmp_path / ".lock.pid").write_text(content)
     with locked(tmp_path, "trained"):
         pass
+
+
+HOLD_SCRATCH = HOLD.replace("locked(Path(sys.argv[1]), \"trained\")", "scratch_folder()")
+
+
+def test_temporary_folders_of_killed_processes_are_removed_and_no_others(setup, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(locking.tempfile, "tempdir", None)
+    command = [sys.executable, "-c", HOLD_SCRATCH.format(setup)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        [lives] = tmp_path.glob("pivq-*")
+        (lives / "kernels").mkdir()
+        (tmp_path / "pivq-link").symlink_to(lives)
+        (tmp_path / "pivq-notes").mkdir()  # somebody's own
+        with scratch_folder() as own, scratch_folder() as another:
+            assert lives.is_dir() and own.is_dir() and another.is_dir() and own != another
+        assert not own.exists() and not another.exists()
+        process.kill()
+        process.wait()
+        assert lives.is_dir()
+        with scratch_folder() as own:
+            assert {path.name for path in tmp_path.iterdir()} == {own.name, "pivq-link", "pivq-notes"}

@@ -1,6 +1,5 @@
 """Files are written whole; damaged ones are noticed; an error of writing says what could not be written."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -102,6 +101,8 @@ def test_leftovers_of_earlier_versions_are_removed_after_a_day(tmp_path):
 
 
 def test_files_are_synced_through_a_descriptor_that_may_write(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
     def fsync(descriptor):
         assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY, "EBADF on Windows"
 
@@ -159,8 +160,21 @@ def test_read_json_names_a_file_that_is_damaged(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"summary.json is damaged.*{message}"):
             read_json(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="summary.json is damaged or not JSON: it is empty$"):
+        read_json(path)
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(ValueError, match="summary.json is damaged or not JSON$"):
+        read_json(path)
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "other.json")
+
+
+def test_json_of_too_many_bytes_is_not_read(tmp_path):
+    with open(tmp_path / "config.json", "wb") as file:
+        file.truncate(20 << 30)
+    with pytest.raises(ValueError, match="config.json is damaged: it has 21,474,836,480 bytes, more than"):
+        read_json(tmp_path / "config.json")
 
 
 def test_file_digest_is_the_sha_256(tmp_path):
