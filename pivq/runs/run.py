@@ -27,7 +27,12 @@ from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
 IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy
-FINISHED = (CHECKPOINT, "config.json", "codes.npz", "summary.json")  # of a finished run; the last is written last
+# What a finished run has, with what is in it at least; the last is written last.
+FINISHED = {
+    CHECKPOINT: {"ema", "step"}, "config.json": {"model", "train", "quantizer"},
+    "codes.npz": {"train_codes", "train_ids"},
+    "summary.json": {"steps", "heldout_l1", "heldout_psnr", "codes_in_use"},
+}  # fmt: skip
 # Steps that several runs share (`pivq.runs.branching`), the later ones first; and the titles of their progress bars.
 STAGES = {"shared": "both quantizers", "trunk": "before T_q"}
 SIGNED_IMAGES = 256  # per split, in the signatures of earlier versions
@@ -161,30 +166,36 @@ def open_run(folder: Path) -> Run:
 def missing_files(folder: Path) -> list[str]:
     """Return which files a run's folder lacks to be finished; one that is damaged is lacking, too, and said to be."""
     faults = {name: fault(folder / name) for name in FINISHED}
+    if not any(faults.values()):
+        checksum = read_sealed(folder / "summary.json").get("codes", "")
+        faults["codes.npz"] = fault(folder / "codes.npz", checksum)
     return [name + ("" if found == "missing" else f" ({found})") for name, found in faults.items() if found]
 
 
-def fault(path: Path) -> str:
-    """Return what is wrong with a run's JSON file, arrays or checkpoint: "", "missing" or "damaged"."""
+def fault(path: Path, checksum: str = "") -> str:
+    """Return what is wrong with one of `FINISHED`, for arrays also if they have another checksum.
+
+    The answer is "", "missing" or "damaged".
+    """
     try:
         state = path.stat()
     except OSError:
         return "missing"
-    return _fault(path, state.st_ino, state.st_mtime_ns, state.st_size)
+    return _fault(path, checksum, state.st_ino, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache
-def _fault(path: Path, *version: int) -> str:  # a version of a file is read once
+def _fault(path: Path, checksum: str, *version: int) -> str:  # a version of a file is read once
     try:
         if path.suffix == ".json":
-            read_sealed(path)
+            found = read_sealed(path)
         elif path.suffix == ".npz":
-            read_arrays(path)
+            found = read_arrays(path, checksum)
         else:
-            load_checkpoint(path)
+            found = load_checkpoint(path)
     except (OSError, ValueError):
         return "damaged"
-    return ""
+    return "" if isinstance(found, dict) and found.keys() >= FINISHED[path.name] else "damaged"
 
 
 def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray]:

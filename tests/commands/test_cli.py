@@ -22,6 +22,7 @@ from pivq.runs import splits
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
+from pivq.storage.writing import write_json
 
 
 @pytest.fixture(autouse=True)
@@ -341,7 +342,7 @@ def test_nearest_codes_that_repeat_are_recombined_as_multisets(run, tmp_path, ti
     state = {"config": config.as_dict(), "quantizer": "nearest", "step": 8, "ema": run.model().state_dict()}
     save_checkpoint(folder / "checkpoint.pt", state)
     np.savez(folder / "codes.npz", train_codes=[[1, 1, 1, 2], [1, 1, 1, 3]], train_ids=["a", "b"])
-    (folder / "summary.json").write_text("{}")
+    write_json(folder / "summary.json", {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 3})
     assert status("sample", folder, "--count", 3, "--out", tmp_path / "made") == 0
     # C_c = {1, 1, 1}; the fourth code is 2 or 3, so every sample looks like one of the parents.
     parents = Run(folder, config, "nearest").model().decode(torch.tensor([[1, 1, 1, 2], [1, 1, 1, 3]])) * 255

@@ -14,7 +14,7 @@ from stand_ins import Perceptual, make_split, same_results, stand_in
 from pivq.config import Config
 from pivq.runs import training
 from pivq.runs.callbacks import validate
-from pivq.runs.run import find_run, missing_files, open_run, run_dir
+from pivq.runs.run import arrays_digest, find_run, missing_files, open_run, read_arrays, run_dir
 from pivq.runs.training import train
 from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
 from pivq.storage.locking import InUse, locked
@@ -197,6 +197,34 @@ def test_what_a_finished_run_lacks_is_made_again(finished, copy, tiny_config, na
     assert missing_files(copy) == []
     assert same_results(run, finished[0]["matching"])
     assert run == open_run(copy)
+
+
+@pytest.mark.parametrize(
+    "name, other",
+    [
+        (CHECKPOINT, "codes.npz"),
+        ("codes.npz", CHECKPOINT),
+        ("summary.json", "config.json"),
+        ("summary.json", b"{}"),
+        ("config.json", "summary.json"),
+        ("config.json", b"{}"),
+    ],
+)
+def test_a_file_of_another_kind_is_made_again(finished, copy, tiny_config, name, other):
+    (copy / name).write_bytes(other if isinstance(other, bytes) else (copy / other).read_bytes())
+    assert find_run(tiny_config(), "matching") is None
+    with warnings.catch_warnings(action="ignore"):
+        run = train(tiny_config(), "matching")
+    assert same_results(run, finished[0]["matching"]) and missing_files(copy) == []
+
+
+def test_codes_of_another_run_are_made_again(finished, copy, tiny_config):
+    arrays = read_arrays(copy / "codes.npz")
+    arrays["train_codes"][3, 1] += 1
+    np.savez(copy / "codes.npz", **arrays, sha256=arrays_digest(arrays))
+    with pytest.raises(FileNotFoundError, match=r"codes.npz \(damaged\) is missing; `pivq train` trains runs"):
+        open_run(copy)
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
 
 
 def test_a_run_that_lost_both_checkpoints_is_trained_again(finished, copy, tiny_config):

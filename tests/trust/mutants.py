@@ -96,20 +96,29 @@ def is_killed(file: str, text: str, fault: str, tests: str) -> bool:
     return done.returncode == 1
 
 
-def main(words: list[str]) -> int:
-    """Print one table row per fault; return 1 if one survived."""
+def run(words: list[str]) -> list[tuple[str, str, bool]]:
+    """Plant the faults whose description has one of the words, or all; return each with its file, and if it is killed.
+
+    One table row per fault is printed.
+    """
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
     file, text, tests = "capacity.py", MUTANTS[0][2], " ".join(dict.fromkeys(" ".join(m[-1] for m in chosen).split()))
     if is_killed(file, text, text, tests):
         raise RuntimeError(f"a test fails without any fault: {tests}")
     print("| fault | file | noticed |\n|---|---|---|", flush=True)
-    survived = 0
+    rows = []
     for what, *mutant in chosen:
-        killed = is_killed(*mutant)
-        survived += not killed
-        print(f"| {what} | `{mutant[0]}` | {'yes' if killed else '**no**'} |", flush=True)
-    print(f"\n{len(chosen) - survived} of {len(chosen)} noticed.")
-    return int(survived > 0)
+        rows.append((what, mutant[0], is_killed(*mutant)))
+        print(f"| {what} | `{mutant[0]}` | {'yes' if rows[-1][2] else '**no**'} |", flush=True)
+    return rows
+
+
+def main(words: list[str]) -> int:
+    """Print one table row per fault; return 1 if one survived."""
+    rows = run(words)
+    noticed = sum(killed for *_, killed in rows)
+    print(f"\n{noticed} of {len(rows)} noticed.")
+    return int(noticed < len(rows))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from stand_ins import draw
 
 from pivq.commands.run_all import main
 
@@ -25,7 +26,7 @@ def run(write_notebook, tmp_path, monkeypatch, capsys):
 
     def call(*argv: str):
         status = main(["--profile", "smoke", *argv], folder)
-        return status, capsys.readouterr().out
+        return status, "".join(capsys.readouterr())
 
     return call
 
@@ -48,8 +49,35 @@ def test_another_seed_or_data_never_gets_the_numbers_of_this_run(run, tmp_path):
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    status, said = run("--data", str(pictures), "--only", "08")
-    assert status == 1 and "was made from dataset avatars" in said and f"--data {pictures} --only 04" in said
+    for words in (["--only", "08"], ["--only", "04"], []):
+        status, said = run("--data", str(pictures), *words)
+        assert status == 1 and "figures/smoke holds figures of the data set avatars, not of" in said
+        assert f"PIVQ_ROOT=DIR ./run_all.sh --profile smoke --seed 0 --data {pictures}" in said
+    assert {path: path.read_bytes() for path in (figures / "smoke").iterdir()} == before
+
+
+def test_a_second_folder_of_images_replaces_nothing_of_the_first(run, tmp_path, monkeypatch):
+    """Nor does a copy of the results elsewhere belong to another folder, or a link to the same one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        draw(tmp_path / name / "1.png")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert run("--data", "a", "--only", "04")[0] == 0
+    kept = [path for place in ("figures", "results") for path in (tmp_path / place).rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in kept}
+    status, said = run("--data", "b")
+    assert status == 1 and f"figures/smoke holds figures of {tmp_path / 'a'}, not of {tmp_path / 'b'}: to keep" in said
+    assert {path: path.read_bytes() for path in kept} == before
+    for name in ("link", f"../{tmp_path.name}/a/"):
+        assert run("--data", name, "--only", "04")[0] == 0
+
+    shutil.move(tmp_path / "figures", tmp_path / "moved" / "figures")
+    shutil.move(tmp_path / "results", tmp_path / "moved" / "results")
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "moved"))
+    assert run("--data", "a", "--only", "04")[0] == 0
+    assert run("--data", "b", "--only", "04")[0] == 1
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "second"))  # as the message says
+    assert run("--data", "b", "--only", "04")[0] == 0
 
 
 def test_numbers_that_were_copied_or_changed_are_refused(run, tmp_path):
@@ -61,6 +89,7 @@ def test_numbers_that_were_copied_or_changed_are_refused(run, tmp_path):
 
     probing = figures / "smoke" / "probing.json"
     values = json.loads(probing.read_text())
+    values.pop("sha256", None)  # that of the file before the change
     probing.write_text(json.dumps(values | {"runs": values["runs"] | {"nearest": "00000000"}}))
     status, said = run("--only", "08")
     assert status == 1 and "probing.json was made from runs" in said and "--seed 0 --only 07" in said

@@ -1,12 +1,18 @@
 """The scripts and what lies around them: foreign modules, links, other shells; words that look like markup."""
 
+import ast
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
+from stand_ins import draw
 
 from pivq.commands.run_all import main
 
@@ -95,3 +101,118 @@ def test_the_command_runs_no_module_of_the_current_folder(hostile, checkout, tmp
         assert "Traceback" not in done.stderr
     # In the checkout itself, from which nothing is installed:
     assert start(checkout, sys.executable, "-m", "pivq", "data", str(hostile), PYTHONPATH="").returncode == 1
+
+
+# --- Other systems ----------------------------------------------------------------------------------------------------
+
+POSIX_MODULES = {"fcntl", "resource", "grp", "pwd", "termios", "pty"}
+POSIX_NAMES = {"fork", "getuid", "geteuid", "killpg", "setsid", "sched_getaffinity", "mkfifo", "statvfs", "SIGHUP",
+               "SIGKILL", "SIGALRM", "alarm", "EDQUOT"}  # fmt: skip
+
+
+def test_what_only_posix_has_is_guarded(checkout):
+    for path in [*(checkout / "pivq").rglob("*.py"), *(checkout / "benchmarks").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        tried = [node for part in ast.walk(tree) if isinstance(part, ast.Try) for node in ast.walk(part)]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import) and POSIX_MODULES & {alias.name for alias in node.names}:
+                assert node in tried, f"{path.name}: {ast.unparse(node)}"
+            if isinstance(node, ast.Attribute) and node.attr in POSIX_NAMES:
+                assert f'attr({ast.unparse(node.value)}, "{node.attr}"' in text, f"{path.name}: {ast.unparse(node)}"
+            if isinstance(node, ast.keyword):
+                assert node.arg not in ("preexec_fn", "start_new_session", "pass_fds"), path.name
+
+
+def test_output_in_any_encoding_leaves_no_file_in_it(checkout):
+    """Files are UTF-8, or the system's encoding is named; `open(path, "w")` writes in that of the terminal."""
+    command = [sys.executable, "-m", "ruff", "check", "--preview", "--select", "PLW1514", "--output-format", "concise"]
+    done = subprocess.run([*command, "pivq", "notebooks"], cwd=checkout, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# --- The installation, on a stand-in for the packages -----------------------------------------------------------------
+
+BACKEND = """
+import zipfile
+
+def build_editable(folder, settings=None, metadata=None):
+    name = "pivq-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as file:
+        file.writestr("pivq-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: pivq\\nVersion: 0.1.0\\n")
+        file.writestr("pivq-0.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        file.writestr("pivq-0.1.0.dist-info/RECORD", "")
+    return name
+"""
+INSTALL = 'source ./setup_env.sh; python="$1"; set_up_environment; "$python" -P -c "import tiny; print(tiny.__file__)"'
+
+
+@pytest.fixture
+def project(checkout, tmp_path) -> Path:
+    """Return a checkout that needs one package, of a wheel next to it."""
+    root = tmp_path / "project"
+    root.mkdir()
+    shutil.copy(checkout / "setup_env.sh", root)
+    (root / "backend.py").write_text(BACKEND)
+    project = '[project]\nname = "pivq"\nversion = "0.1.0"\ndependencies = ["tiny"]\n'
+    build = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    (root / "pyproject.toml").write_text(project + build)
+    with zipfile.ZipFile(root / "tiny-1.0-py3-none-any.whl", "w") as file:
+        file.writestr("tiny.py", "")
+        file.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    (root / "requirements.lock").write_text((root / "tiny-1.0-py3-none-any.whl").as_uri() + "\n")
+    return root
+
+
+def install(root: Path, **options) -> subprocess.Popen:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHONPATH"))}
+    words = ["bash", "-euo", "pipefail", "-c", INSTALL, "run_all.sh", sys.executable]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, cwd=root, env=environment | {"PIP_NO_INDEX": "1"}, **pipes, **options)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+def test_an_installation_that_is_killed_anywhere_is_finished_by_the_next_start(project):
+    for delay in (0.3, 1.5, 3.5):  # while the environment is made, while pip starts, while it installs
+        process = install(project, start_new_session=True)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    said, errors = install(project).communicate()
+    assert f"{project}/.venv/lib" in said, errors
+    said, errors = install(project).communicate()
+    assert "Installing" not in said and "tiny.py" in said, errors
+    for broken in ("bin/python", "installed"):  # the interpreter is gone, for example after an upgrade of the system
+        (project / ".venv" / broken).unlink()
+        said, errors = install(project).communicate()
+        assert "Installing" in said and "tiny.py" in said, errors
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="no flock")
+def test_two_starts_install_once_and_the_second_waits(project):
+    first, second = install(project), install(project)
+    said = [process.communicate()[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0 and all("tiny.py" in text for text in said)
+    assert sorted("Installing" in text for text in said) == [False, True]
+    assert sum("Waiting for another installation" in text for text in said) == 1
+
+
+# --- Places that cannot be written to, terminals that are not UTF-8 ---------------------------------------------------
+
+ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("words, status", [
+    (["data", "{}"], 0), (["train", "--profile", "folder", "--data", "{}", "--show-settings"], 0),
+    (["train", "--help"], 0), (["encode", "{}", "{}", "--out", "{}/codes.npz"], 1), (["data", "{}/münchen"], 2),
+])  # fmt: skip
+def test_the_command_in_a_terminal_that_is_not_utf8(tmp_path, checkout, words, status):
+    folder = tmp_path / "Bücher …"
+    draw(folder / "grün.png")
+    words = [word.format(folder) for word in words]
+    environment = os.environ | ASCII | {"PYTHONPATH": str(checkout), "PIVQ_ROOT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-P", "-m", "pivq", *words], env=environment, capture_output=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == status and b"Traceback" not in said and b"codec" not in said, said.decode()
