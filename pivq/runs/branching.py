@@ -32,6 +32,7 @@ from pivq.runs.run import STAGES, check_images, fault, note_images, run_dir
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
+from pivq.storage.writing import remove_leftovers
 from pivq.trainer import Trainer, TrainingDiverged
 
 VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
@@ -119,6 +120,7 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
     """
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
     checkpoint = folder / "checkpoint.pt"
+    remove_leftovers(folder)  # of a process killed in its last write; a whole stage is not written to any more
     new = not has_checkpoint(folder)
     trainer.accelerator.wait_for_everyone()  # all processes look before the first one writes
     if new and stage != "trunk":

@@ -1,5 +1,7 @@
 """Steps that several runs share: trained once; the runs that branch from them are those trained straight through."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from pivq.runs import branching
 from pivq.runs.branching import train_ahead
 from pivq.runs.run import run_dir
 from pivq.runs.training import train
+from pivq.storage import writing
 from pivq.storage.checkpoint import load_checkpoint
+from pivq.storage.writing import partial_path
 from pivq.trainer import Trainer
 
 # --- The trunk --------------------------------------------------------------------------------------------------------
@@ -143,6 +147,19 @@ def test_an_interrupted_trunk_is_resumed_by_any_run(finished, tiny_config, monke
     assert network.calls == 6, "two of the trunk's steps were there"
     assert same_results(run, finished[0]["nearest"])
     assert not [warning for warning in recwarn.list if "checkpoint was made with" in str(warning.message)]
+
+
+def test_what_a_kill_in_the_last_write_of_a_stage_left_is_removed(tiny_config, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path)
+    train_ahead("shared", tiny_config())
+    left = [partial_path(run_dir(tiny_config(), stage) / "checkpoint.pt") for stage in ("trunk", "shared")]
+    left = [path.with_name(path.name.replace(str(os.getpid()), str(2**22 + 7))) for path in left]
+    for path in left:
+        path.write_bytes(b"half")
+    monkeypatch.setattr(writing, "_cleaned", set())  # as in another process
+    train_ahead("trunk", tiny_config())
+    train_ahead("shared", tiny_config())
+    assert not any(path.exists() for path in left)
 
 
 def test_an_unfinished_run_has_its_own_quantizer_whichever_run_trained_the_trunk(tiny_config, monkeypatch, tmp_path):
