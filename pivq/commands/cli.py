@@ -1,4 +1,4 @@
-"""The command `pivq`: look at data, train, encode, sample, evaluate and reconstruct without a notebook.
+"""The command `pivq`: look at data, train, encode, sample, evaluate, reconstruct and download without a notebook.
 
 The commands import what they need themselves, so that torch is loaded only after the arguments are checked.
 """
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"pivq {arguments.command}: {message}", file=sys.stderr)
-            COMMANDS[arguments.command](arguments)
+            return COMMANDS[arguments.command](arguments) or 0
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again to resume.", file=sys.stderr)
         return INTERRUPTED
@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"pivq {arguments.command}: error: {one_line(error)}", file=sys.stderr)
         return FAILED
-    return 0
 
 
 def one_line(error: BaseException) -> str:
@@ -158,6 +157,20 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     print(f"{len(images):,} images: L1 {l1:.4f}, PSNR {decibels:.2f} dB (means); pictures in {arguments.out}")
 
 
+def _download(arguments: argparse.Namespace) -> None:
+    from pivq.commands.download import download
+
+    download(arguments.what, arguments.source)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from pivq.commands.doctor import examine, table
+
+    rows = examine(arguments.config)
+    print(table(rows, arguments.config))
+    return FAILED if any(row.state == "missing" for row in rows) else 0
+
+
 def _reading(arguments: argparse.Namespace) -> dict[str, str]:
     return {"layout": arguments.layout, "on_error": arguments.on_error}
 
@@ -171,5 +184,5 @@ def _load_model(arguments: argparse.Namespace):
 
 COMMANDS = {
     "train": _train, "data": _data, "encode": _encode, "sample": _sample, "evaluate": _evaluate,
-    "reconstruct": _reconstruct,
+    "reconstruct": _reconstruct, "download": _download, "doctor": _doctor,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pivq
+from pivq.commands.download import TARGETS
 from pivq.commands.run_all_arguments import DEVICES, EMPTY, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
@@ -47,6 +48,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                 )
         except ValueError as error:
             commands["train"].error(str(error))
+    if arguments.command == "doctor":
+        try:
+            arguments.config = load_config(arguments.profile, data=arguments.data or "")
+        except ValueError as error:
+            commands["doctor"].error(str(error))
     return arguments
 
 
@@ -111,7 +117,8 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     )
     parser.add_argument("--version", action="version", version=f"pivq {pivq.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for add_command in (_add_train, _add_data, _add_encode, _add_sample, _add_evaluate, _add_reconstruct):
+    for add_command in (_add_train, _add_data, _add_encode, _add_sample, _add_evaluate, _add_reconstruct, _add_download,
+                        _add_doctor):  # fmt: skip
         add_command(commands)
     return parser, commands.choices
 
@@ -209,6 +216,24 @@ def _add_reconstruct(commands: Any) -> None:
     add("--count", type=_at_least(1), metavar="N",
         help="number of images, from the start of the folder (default: 64, or all if there are fewer)")  # fmt: skip
     _add_reading(add, "folder, all pictures", "folder")
+
+
+def _add_download(commands: Any) -> None:
+    add = _add_command(commands, "download", "Download weights or labels, after saying size, source and licence.",
+                       "weights      VGG16 (for LPIPS) and Inception (for FID), to the cache of torch\n"
+                       "celeba       says how to get it: its terms are yours to accept\n"
+                       "ffhq-labels  the attribute files of FFHQ, to data/ffhq/json/")  # fmt: skip
+    add("what", type=_known("download", TARGETS), metavar="WHAT", help=", ".join(TARGETS))
+    add("--from", dest="source", type=_named, metavar="DIR|URL",
+        help="folder, or address of one, that holds the files under their usual names (default: where they are "
+        "published)")  # fmt: skip
+
+
+def _add_doctor(commands: Any) -> None:
+    add = _add_command(commands, "doctor", "Say what a profile needs, what is there, and what brings the rest.")
+    add("--profile", type=_known("profile", list(PROFILES)), default="quick", metavar="NAME",
+        help=f"{', '.join(PROFILES)} (default: quick)")  # fmt: skip
+    add("--data", type=_place, metavar="DIR", help="folder or zip of the data set (default: its place in data/)")
 
 
 # --- Types of arguments -----------------------------------------------------------------------------------------------

@@ -20,10 +20,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from pivq.commands.download import download_weights
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
-from pivq.storage.locking import scratch_folder
+from pivq.storage.locking import InUse, scratch_folder
 from pivq.storage.origin import claim_figures
 from pivq.storage.writing import atomic_write, read_json, write_json, write_text
 
@@ -66,21 +67,27 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return 0
     try:
         with _ended_by_signals():
-            return run(request.notebooks, request.parameters)
+            return run(request.notebooks, request.parameters, request.download)
     except KeyboardInterrupt as end:
         with suppress(OSError):  # the terminal may be closed
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
         return 128 + end.args[0] if isinstance(end, Ended) else INTERRUPTED
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, InUse) as error:
         print(f"\nrun_all.sh: error: {error}", file=sys.stderr)
         return 1
 
 
-def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
+def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False) -> int:
     """Execute notebooks until one fails, print a summary, and return the exit status.
 
+    Args:
+        notebooks: to execute, in order.
+        parameters: of the notebooks, as `pivq.commands.run_all_arguments.collect_parameters` returns them.
+        download: first download the weights that are needed and missing.
+
     Raises:
-        OSError: the results cannot be written.
+        OSError: the results cannot be written, or the weights not downloaded.
+        InUse: another process downloads the weights.
         ValueError: there is no such device.
         KeyboardInterrupt: raised again after the executed part is written.
     """
@@ -90,6 +97,8 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any]) -> int:
     check_writable(figures)
     config = requested_config(parameters)
     claim_figures(figures, config)
+    if download:
+        download_weights([config.train.perceptual_network, config.evaluation.features])
     check_ready(config)
     if parameters.get("device") == "cuda":
         from pivq.processes import pick_device

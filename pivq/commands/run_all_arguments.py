@@ -41,6 +41,7 @@ class Request:
     notebooks: list[Notebook]
     parameters: dict[str, Any]
     check_only: bool
+    download: bool = False
 
 
 def parse(argv: list[str] | None, folder: Path) -> Request:
@@ -60,7 +61,7 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
             options = ["--" + name.replace("_", "-") for name in vars(arguments)]
             raise ValueError(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], options)}")
         selected = select_notebooks(folder, arguments.only)
-        return Request(selected, collect_parameters(arguments, selected), arguments.check_only)
+        return Request(selected, collect_parameters(arguments, selected), arguments.check_only, arguments.download)
     except ValueError as error:
         parser.error(str(error))
 
@@ -87,6 +88,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--only", action="append", metavar="04", help="run only this notebook, by number or name; may be repeated")
     add("--force", action="store_const", const=True, help="redo everything, training included")
     add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
+    add("--rerun-study", action="store_const", const=True, help="retrain the stored study of notebook 09, three hours")
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
     add("--layout", metavar="NAME",
         help=f"read the files of DIR as {', '.join(LAYOUTS)} (default: the profile's, or recognised)")  # fmt: skip
@@ -94,6 +96,8 @@ def _build_parser() -> argparse.ArgumentParser:
         help="what to do with images that cannot be read: end with a list of them, or leave them out with a warning "
         "(default: raise)")  # fmt: skip
     add("--features", metavar="NAME", help=f"for the metrics: {', '.join(FEATURE_NETWORKS)} (default: the profile's)")
+    add("--download", action="store_true",
+        help="first download the weights that are missing; says size, source and licence")  # fmt: skip
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
     add("--check-only", action="store_true", help="check the arguments, run nothing")
@@ -160,7 +164,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         ValueError: for a name that no selected notebook declares, a value of another type than its default, or an
             unknown profile, seed, device or folder; with a suggestion if possible.
     """
-    options = ["profile", "seed", "force", "rerun_ablations", "data", "layout", "on_error", "features", "device"]
+    options = ["profile", "seed", "force", "rerun_ablations", "rerun_study", "data", "layout", "on_error", "features",
+               "device"]  # fmt: skip
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")

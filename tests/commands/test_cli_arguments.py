@@ -14,7 +14,7 @@ from pivq.commands.cli_arguments import parse, parse_settings
 from pivq.config import load_config
 from pivq.runs.run import run_dir
 
-COMMANDS = ["train", "data", "encode", "sample", "evaluate", "reconstruct"]
+COMMANDS = ["train", "data", "encode", "sample", "evaluate", "reconstruct", "download", "doctor"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
@@ -40,12 +40,17 @@ def test_help_needs_no_installed_package(words):
         ("train --device gpu", "unknown device 'gpu'; known: auto, cpu, cuda"),
         ("train --set train.stepz=3", "unknown setting 'train.stepz'; did you mean train.steps?"),
         ("train --set train.steps", "--set train.steps: expected NAME=VALUE"),
-        ("train --set train.steps=many", "train.steps=many: expected int, such as 3000"),
+        ("train --set train.steps=many", "train.steps=many: expected int, such as 3400"),
         ("train --set train.steps=10 --set train.steps=20", "'train.steps' is given twice"),
         ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
         ("train --seed -1", "seed must be a whole number from 0"),
         ("train --profile folder", "needs a folder of images: --data DIR"),
         ("train --data nowhere", "no such folder or zip: 'nowhere'"),
+        ("download wieghts", "unknown download 'wieghts'; did you mean weights?"),
+        ("download weights --form x", "unknown option '--form'; did you mean --from?"),
+        ("download", "the following arguments are required: WHAT"),
+        ("doctor --profile folder", "needs a folder of images: --data DIR"),
+        ("doctor --profile celeba", "unknown profile 'celeba'"),
         ("train more", "unrecognized arguments: more"),
         (f"train --data {'x' * 30000}", "no such folder or zip: 'xxx"),
         ("train --data ~nobody-of-this-name/faces", "no such folder or zip: '~nobody"),

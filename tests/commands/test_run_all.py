@@ -288,6 +288,23 @@ def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_
     assert status == 1 and "started" not in said and "00_first" not in said
 
 
+def test_weights_are_downloaded_only_if_asked_for(run, write_notebook, tmp_path, monkeypatch):
+    asked = []
+
+    def bring(networks):
+        asked.append(networks)
+        raise OSError("no network")
+
+    monkeypatch.setattr(run_all, "download_weights", bring)
+    for variable in ("PIVQ_VGG16", "PIVQ_INCEPTION"):
+        monkeypatch.setenv(variable, str(tmp_path / "weights"))
+    write_notebook("00_first", "pass")
+    status, said = run("--profile", "celeba64")
+    assert (status, asked) == (1, []) and "`pivq download weights` downloads it (553 MB)" in said
+    status, said = run("--profile", "celeba64", "--download")
+    assert (status, asked) == (1, [["lpips_vgg", "inception"]]) and "run_all.sh: error: no network" in said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_signals_end_kernels_and_leave_nothing(write_notebook, tmp_path, checkout, name):

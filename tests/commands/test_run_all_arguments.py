@@ -90,6 +90,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["-p", "scal=2", "--only", "04"], "04_capacity takes no parameter 'scal'; did you mean scale?"),
         (["--device", "cpu", "--only", "00"], "00_first takes no parameter 'device'"),
         (["--rerun-ablations"], "no selected notebook takes a parameter 'rerun_ablations'"),
+        (["--rerun-study"], "no selected notebook takes a parameter 'rerun_study'"),
         (["--only", "4x"], "unknown notebook '4x'; did you mean 04?"),
         (["--only", "05"], "unknown notebook '05'"),
         (["--only", "04_capcity"], "unknown notebook '04_capcity'; did you mean 04_capacity?"),
@@ -160,7 +161,8 @@ def test_help_names_every_option(capsys, tmp_path):
         parse(["--help"], tmp_path)
     assert stopped.value.code == 0
     said = capsys.readouterr().out
-    for option in ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "smoke"):
+    named = ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "--rerun-study")
+    for option in (*named, "smoke"):
         assert option in said
 
 
