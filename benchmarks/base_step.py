@@ -24,9 +24,9 @@ from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import FeatureDistance, PerceptualLoss
 from pivq.model import PIVQ
+from pivq.optimizers import _decay_groups, learning_rate_factor
 from pivq.pretrained.efficientnet import efficientnet_lite0
 from pivq.pretrained.perceptual import EfficientNetStages
-from pivq.trainer import _decay_groups, learning_rate_factor
 
 
 class BaseStep:
@@ -39,9 +39,8 @@ class BaseStep:
         self.model = PIVQ(config.model, quantizer)
         self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers)
         self.ema = copy.deepcopy(self.model)
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups(self.model, train.weight_decay), lr=train.learning_rate, betas=train.adam_betas, foreach=False
-        )
+        groups = _decay_groups(self.model, train.weight_decay, [])
+        self.optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=train.adam_betas, foreach=False)
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=train.discriminator_learning_rate, betas=train.discriminator_betas,
             foreach=False,

@@ -2,9 +2,9 @@
 
     python benchmarks/matching.py --repeats 7
 
-All three run in turn and agree on the least total. The latents are near distinct codes, as those of a trained model;
-the same, with one code in fifty nearest to two latents; random; in sixty clusters; or all near one code, as in early
-training.
+All three run in turn and agree on the least total. The latents are made up: each near a code of its own; the same,
+with one code in fifty nearest to two latents; random; in sixty clusters, about as many as an image of the paper's
+nearest models has codes (49); or all near one code, as in early training.
 
 The last column counts the images by the step that solved them: distinct nearest codes (n), a crowd that agrees about
 the codes near by (c), augmenting paths (a), or scipy's solver on all distances, where nothing proved the answer (x).
@@ -31,13 +31,13 @@ from pivq.solvers.crowd import match_crowd
 
 DIM = 256
 SIZES = ((16, 32, 512), (4, 512, 4096))  # B, L, K
-CASES = ("trained", "a few shared", "random", "60 clusters", "one code")
+CASES = ("near codes of their own", "a few shared", "random", "60 clusters", "one code")
 
 
 def latents(case: str, codebook: torch.Tensor, batch: int, num_codes: int, generator: torch.Generator) -> torch.Tensor:
     """Return the latents `(B, L, d)` of a case."""
     noise = torch.randn(batch, num_codes, DIM, generator=generator)
-    if case in ("trained", "a few shared"):
+    if case in ("near codes of their own", "a few shared"):
         chosen = torch.stack([torch.randperm(len(codebook), generator=generator)[:num_codes] for _ in range(batch)])
         if case == "a few shared":
             twice = num_codes // 50 + 1

@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("scaling.png"), help="the figure (default: scaling.png)")
     arguments = parser.parse_args()
-    cases = {"near codes of their own": "trained", "random latents": "random"}
+    cases = {"near codes of their own": "near codes of their own", "random latents": "random"}
     runs = {count: prdc_run(count) for count in (1250, 2500, 5000, 10_000)}
     panels = {
         MATCHING_K: {

@@ -68,7 +68,7 @@ def parts(trainer: Trainer) -> dict[str, Job]:
         "perceptual loss and its gradient": perceptual,
         "adversarial loss and its gradient": adversarial,
         "discriminator's loss and gradient": lambda: trainer._backward_discriminator(images, trainer._logits(images)),
-        "both optimisers": lambda: (trainer.optimizer.step(), trainer.discriminator_optimizer.step()),
+        "both optimisers": lambda: (trainer.optimizers.step(1.0), trainer.discriminator_optimizer.step()),
         "gradient norm": lambda: torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1.0),
         "EMA": trainer._update_ema,
     }
@@ -84,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if arguments.bf16 else "no"  # as `accelerate launch` sets it
-    config = load_config(arguments.profile)
+    config = load_config(arguments.profile, train__muon_learning_rate=0.0)  # the peer has Adam for all weights
     size = config.model.image_size
     images = torch.randint(0, 256, (400, 3, size, size)).to(torch.uint8)
     with tempfile.TemporaryDirectory() as folder:

@@ -38,7 +38,7 @@ def channels_last(trainer: Trainer) -> None:
 
 def one_by_one(trainer: Trainer) -> None:
     """Let the optimisers go through the parameters one at a time."""
-    for optimizer in (trainer.optimizer, trainer.discriminator_optimizer):
+    for optimizer in (trainer.optimizers.adam, trainer.discriminator_optimizer):
         for group in optimizer.param_groups:
             group.update(fused=False, foreach=False)
 

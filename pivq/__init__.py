@@ -13,7 +13,7 @@ The files here are the paper, section by section; the folders make the companion
 | `losses`, `discriminator`, `trainer` | Section 3.6: training |
 | `codebook_init` | Section 3.7: delayed codebook initialisation |
 | `probing` | Section 3.8; Fig. 5 |
-| `paper`, `verdict` | what the paper prints; ours next to it, claim by claim |
+| `paper` | what the paper prints: its tables, and the claims that can be checked |
 | `config`, `profiles` | the settings; every value of every profile with its source |
 | `inference`, `processes` | many images through a model; the device and processes that share a batch |
 
@@ -24,7 +24,7 @@ The files here are the paper, section by section; the folders make the companion
 | `data/` | data sets: drawn faces, CelebA, CelebA-HQ, FFHQ, any folder |
 | `pretrained/` | networks that are never trained: perceptual loss, features of the metrics |
 | `figures/` | figures, tables and the list of them |
-| `runs/` | trained once, found again: runs, their stages, costs and measurements |
+| `runs/` | trained once, found again: runs, stages, costs, measurements; `runs/verdict/` judges every claim |
 | `storage/` | what is on disk: paths, whole files, locks, checkpoints, exported models |
 | `commands/` | `run_all.sh` and the command `pivq` |
 

@@ -1,142 +1,17 @@
 """The settings of an experiment: checked, frozen and with their sources. Standard library only."""
 
-import difflib
 import hashlib
 import json
 import operator
 import shlex
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, LAYOUTS, ON_ERROR, PROFILES, RANGES
-
-MOST_WEIGHTS = 2_000_000_000  # of a model: 8 GB; the paper's have about 100 million
-
-
-def _check_ranges(settings: Any, prefix: str) -> None:
-    """Raise ValueError for the first field whose value is out of its range, naming it, its range and the value."""
-    for field in fields(settings):
-        name, value = prefix + field.name, getattr(settings, field.name)
-        allowed = RANGES.get(name)
-        if allowed is None or allowed.holds(value):
-            continue
-        if isinstance(value, str) and allowed.names:
-            raise ValueError(f"unknown {name} {value!r}{suggestion(value, list(allowed.names))}")
-        shown = repr(value)
-        raise ValueError(f"{name} must be {allowed}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
-
+from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, ON_ERROR, PROFILES
+from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, suggestion
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the autoencoder (Section 3.2, Section 4.1)."""
-
-    image_size: int  # pixels per side
-    patch_size: int  # pixel-unshuffle factor before the first convolution and after the last; 1 is none
-    width: int  # channels of the first convolutional level
-    channel_multipliers: tuple[int, ...]  # level widths, multiples of `width`; each level but the last halves the size
-    residual_blocks: int  # per level
-    attention_sizes: tuple[int, ...]  # feature-map sizes with self-attention after each residual block
-    dim: int  # d
-    feedforward: int  # hidden width of the transformers
-    transformer_layers: int  # in the encoder, and again in the decoder
-    heads: int
-    query_key_gain: float  # factor on the initial query and key weights
-    codebook_size: int  # K
-    num_codes: int  # L
-
-    def __post_init__(self):
-        _check_ranges(self, "model.")
-        if self.dim % self.heads:
-            raise ValueError(f"heads must divide dim, got {self.heads} heads for dim {self.dim}")
-        shrink = self.patch_size * 2 ** (len(self.channel_multipliers) - 1)
-        if self.image_size % shrink or self.image_size < shrink:
-            raise ValueError(
-                f"image_size must be a multiple of {shrink}, the factor by which patch_size and channel_multipliers "
-                f"shrink it, got {self.image_size}"
-            )
-        sizes = [self.image_size // self.patch_size // 2**level for level in range(len(self.channel_multipliers))]
-        if not {*self.attention_sizes} <= {*sizes}:
-            raise ValueError(f"attention_sizes must be among the feature-map sizes {sizes}, got {self.attention_sizes}")
-        if self.weights > MOST_WEIGHTS:
-            raise ValueError(
-                f"a model of these sizes has about {self.weights:,} weights, more than {MOST_WEIGHTS:,}: lower width, "
-                "channel_multipliers, residual_blocks, dim, feedforward, transformer_layers or codebook_size"
-            )
-
-    @property
-    def weights(self) -> int:
-        """About how many weights a model of these sizes has."""
-        channels = sum((self.width * multiplier) ** 2 for multiplier in self.channel_multipliers)
-        convolutions = 36 * (self.residual_blocks + 1) * channels  # two of 3 × 3 a block, in encoder and decoder
-        transformers = 2 * self.transformer_layers * (4 * self.dim**2 + 2 * self.dim * self.feedforward)
-        return convolutions + transformers + self.dim * (self.codebook_size + self.num_codes + 2 * self.grid_size**2)
-
-    @property
-    def grid_size(self) -> int:
-        """Cells per side of the latent grid."""
-        return self.image_size // self.patch_size // 2 ** (len(self.channel_multipliers) - 1)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The optimisation (Sections 3.6 and 3.7); steps are generator updates."""
-
-    train_images: int  # how many, from the start of the set; 0 is all
-    heldout_images: int  # likewise
-    steps: int
-    batch_size: int
-    learning_rate: float  # peak
-    adam_betas: tuple[float, float]
-    weight_decay: float  # on matrices of the autoencoder other than embeddings
-    gradient_clip: float  # norm; 0 is none
-    warmup_steps: int  # learning rate rises linearly from 0
-    decay_from: float  # fraction of `steps` after which the learning rate falls to 0 by a cosine; 1 is never
-    ema_decay: float
-    ema_every: int  # steps
-    reconstruction_weight: float  # L1
-    perceptual_network: str
-    perceptual_weight: float
-    codebook_weight: float
-    commitment_weight: float
-    quantize_from_step: int  # T_q; 0 quantizes from the first step with a random codebook
-    history_steps: int  # W
-    codebook_initialisations: int  # at T_q, T_q + W, T_q + 2W, …
-    discriminator_from_step: int
-    adversarial_from_step: int  # first step whose generator loss has the adversarial term
-    adversarial_limit: float  # greatest adaptive weight
-    discriminator_width: int
-    discriminator_layers: int  # of stride 2
-    discriminator_augmentation: bool  # DiffAug on its input
-    discriminator_learning_rate: float
-    discriminator_betas: tuple[float, float]  # of its Adam
-    nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
-
-    def __post_init__(self):
-        _check_ranges(self, "train.")
-        if 0 < self.train_images < self.batch_size:
-            raise ValueError(f"batch_size {self.batch_size} must be at most train_images {self.train_images}")
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """The protocol of validation, Table 3 and Fig. 5."""
-
-    # When to validate and save changes no network, so it stands in this part, which `Config.digest` leaves out.
-    validate_every: int  # steps
-    checkpoint_every: int  # steps
-    samples: int
-    features: str
-    prdc_k: tuple[int, ...]
-    probe_folds: int
-
-    def __post_init__(self):
-        _check_ranges(self, "evaluation.")
-        if max(self.prdc_k) >= self.samples:
-            raise ValueError(f"prdc_k {max(self.prdc_k)} must be less than samples {self.samples}")
 
 
 @dataclass(frozen=True)
@@ -155,7 +30,7 @@ class Config:
 
     def __post_init__(self):
         train = self.train
-        _check_ranges(self, "")
+        check_ranges(self, "")
         if not isinstance(self.data, str):
             raise ValueError(f"data must be the name of a folder, got {self.data!r}")
         for name, known in (("layout", LAYOUTS), ("on_error", ON_ERROR)):
@@ -201,6 +76,16 @@ class Config:
                 "codebook_initialisations to 0"
             )
 
+    def drawn(self) -> "Config":
+        """Return the same experiment with our variant of the tokens, drawn anew for every image (`profiles.DRAWN`)."""
+        if self.model.tokens == "drawn":
+            return self
+        parts: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
+        for name, value in DRAWN.get(self.profile, DRAWN_TOKENS).items():
+            part, setting = name.split(".")
+            parts[part][setting] = value
+        return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
+
     @property
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Value and source of every setting by its dotted name (`model.dim`); an overridden value is an assumption."""
@@ -223,7 +108,7 @@ class Config:
                 both quantizers, or "trunk", the steps before T_q. Settings that act only after T_q are left out of
                 the digest of a trunk, so that runs that differ only in those share one trunk.
         """
-        model, train = asdict(self.model), asdict(self.train)
+        model, train = _without_defaults(self.model), _without_defaults(self.train)
         if run == "trunk":
             train = {name: value for name, value in train.items() if name not in _FROM_TQ}
             for name in ("discriminator_from_step", "adversarial_from_step"):
@@ -261,23 +146,23 @@ class Config:
         return _build(cls, values, "")
 
 
+def _without_defaults(part: Any) -> dict[str, Any]:
+    """Return the settings by name, without later ones at their default, which change no digest of earlier runs."""
+    values = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
 def _build(kind: type, values: dict[str, Any], prefix: str):
-    known = [field.name for field in fields(kind)]
+    known = {field.name: field.default is MISSING for field in fields(kind)}  # whether it must be given
     if not isinstance(values, dict):
         raise ValueError(f"{prefix.removesuffix('.') or 'a configuration'} must be settings by name, got {values!r}")
     for name in values:
         if name not in known:
-            raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, known)}")
-    missing = [prefix + f.name for f in fields(kind) if f.name not in values and f.default is MISSING]
+            raise ValueError(f"unknown setting {prefix}{name}{suggestion(name, list(known))}")
+    missing = [prefix + name for name, required in known.items() if required and name not in values]
     if missing:
         raise ValueError(f"settings without a value: {', '.join(missing)}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """Return "; did you mean …?" for a misspelt name, or the list of known ones when none is close."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
 def load_config(

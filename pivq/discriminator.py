@@ -64,9 +64,10 @@ class PatchDiscriminator(nn.Module):
 def diff_augment(images: Tensor, rows: slice = slice(None), batch: int | None = None) -> Tensor:
     """Change colours and shift images `(B, 3, H, W)` at random, differentiably: DiffAug, policy colour + translation.
 
-    Each image gets its own brightness (±0.25 of the [0, 1] range), saturation (×0…2), contrast (×0.5…1.5) and shift
-    (up to an eighth of the side, filled with zeros). The discriminator sees real and generated images only after it, so
-    a small data set is harder to memorise.
+    Each image gets its own brightness (±0.25 of the [0, 1] range, which is ±0.5 of [−1, 1] as the authors have it; the
+    base code has twice as much), saturation (×0…2), contrast (×0.5…1.5) and shift (up to an eighth of the side, filled
+    with zeros). The discriminator sees real and generated images only after it, so a small data set is harder to
+    memorise.
 
     Args:
         images: `(B, 3, H, W)`.

@@ -14,11 +14,16 @@ BATCH = 32  # images decoded, and measured, at a time; features differ in the la
 ENCODED_PIXELS = 200 * 64**2  # encoded at a time
 
 
-def latents_in_batches(model: PIVQ, images: Tensor, batch_size: int | None = None) -> Iterator[Tensor]:
-    """Yield the latents `(B, L, d)` of images `(N, 3, H, W)` uint8, batch by batch, on the model's device."""
+def latents_in_batches(
+    model: PIVQ, images: Tensor, batch_size: int | None = None, generator: torch.Generator | None = None
+) -> Iterator[Tensor]:
+    """Yield the latents `(B, L, d)` of images `(N, 3, H, W)` uint8, batch by batch, on the model's device.
+
+    With a `generator`, tokens that are not learned are drawn anew for every image (`PIVQ.encode_latents`).
+    """
     device = next(model.parameters()).device
     for batch in images.split(batch_size or max(1, ENCODED_PIXELS // model.config.image_size**2)):
-        yield model.encode_latents(from_uint8(batch.to(device)))
+        yield model.encode_latents(from_uint8(batch.to(device)), generator)
 
 
 def encode_images(model: PIVQ, images: Tensor, batch_size: int | None = None) -> np.ndarray:

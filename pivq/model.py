@@ -22,7 +22,11 @@ TOLERANCE = 1e-3  # how far images may leave [0, 1], as resizing in floating poi
 
 
 class Encoder(nn.Module):
-    """Images to latents, Section 3.2 step 1: down path, grid tokens + positions, L learned tokens, transformer."""
+    """Images to latents, Section 3.2 step 1: down path, grid tokens + positions, L learned tokens, transformer.
+
+    The paper's tokens are learned. Ours may be drawn instead, anew for every image in training: then no latent has a
+    name, and the latents are a set before they are quantized (`ModelConfig.tokens`).
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -42,18 +46,36 @@ class Encoder(nn.Module):
         path += [ResidualBlock(channels, channels), AttentionBlock(channels), ResidualBlock(channels, channels)]
         path += [group_norm(channels), nn.Conv2d(channels, config.dim, 3, padding=1)]
         self.down = nn.Sequential(*path)
-        self.positions = nn.Parameter(torch.randn(size * size, config.dim))
-        self.tokens = nn.Parameter(torch.randn(config.num_codes, config.dim))
+        self.kind, self.spread = config.tokens, config.token_spread
+        self.positions = nn.Parameter(self.spread * torch.randn(size * size, config.dim))
+        tokens = self.spread * torch.randn(config.num_codes, config.dim)
+        if self.kind == "drawn":  # not learned; these are the draw that inference uses for every image
+            self.register_buffer("tokens", tokens)
+        else:
+            self.tokens = nn.Parameter(tokens)
         self.transformer = Transformer(
             config.transformer_layers, config.dim, config.heads, config.feedforward, config.query_key_gain
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return latents `(B, L, d)` of images `(B, 3, H, W)` in [0, 1]."""
+    def draw_tokens(self, images: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return the tokens `(B, L, d)` of a batch in training: the learned ones, drawn ones, or the sum of both.
+
+        Args:
+            images: B.
+            generator: on the CPU; of the drawn tokens, N(0, `token_spread`²), which are other ones for every image.
+        """
+        learned = self.tokens.expand(images, -1, -1)
+        if self.kind == "learned":
+            return learned
+        drawn = self.spread * torch.randn(learned.shape, generator=generator).to(learned.device)
+        return drawn if self.kind == "drawn" else learned + drawn
+
+    def forward(self, images: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Return latents `(B, L, d)` of images `(B, 3, H, W)` in [0, 1], with the encoder's own tokens or others."""
         patches = F.pixel_unshuffle(2 * images - 1, self.patch_size)  # (B, 3 p², H / p, W / p) in [-1, 1]
         grid = self.down(patches)  # (B, d, h, w)
         cells = grid.flatten(2).transpose(1, 2) + self.positions  # (B, h w, d)
-        tokens = self.tokens.expand(len(images), -1, -1)  # (B, L, d)
+        tokens = self.tokens.expand(len(images), -1, -1) if tokens is None else tokens  # (B, L, d)
         sequence = torch.cat([cells, tokens], dim=1)  # (B, h w + L, d)
         return self.transformer(sequence, keep=slice(-self.tokens.shape[0], None))  # (B, L, d)
 
@@ -174,19 +196,23 @@ class PIVQ(nn.Module):
         weights = {name: value.detach() for name, value in self.state_dict().items()}
         save_export(Path(path), Stored(Path(path), asdict(self.config), self.quantizer_name, weights, facts))
 
-    def forward(self, images: Tensor, quantize: bool = True) -> Reconstruction:
+    def forward(self, images: Tensor, quantize: bool = True, tokens: Tensor | None = None) -> Reconstruction:
         """Encode, quantize and decode images `(B, 3, H, W)` in [0, 1]: steps 1, 2 and 3 of Section 3.2.
 
-        With `quantize=False` the decoder sees the latents themselves, as before T_q (Section 3.7).
+        With `quantize=False` the decoder sees the latents themselves, as before T_q (Section 3.7). `tokens` `(B, L, d)`
+        take the place of the encoder's own.
         """
-        latents = self.encoder(images)  # (B, L, d)
+        latents = self.encoder(images, tokens)  # (B, L, d)
         quantization = self.quantizer(latents) if quantize else None
         decoded = self.decoder(quantization.quantized if quantize else latents)  # (B, 3, H, W)
         return Reconstruction(decoded, latents, quantization)
 
     @torch.no_grad()
-    def encode_latents(self, images: Tensor) -> Tensor:
+    def encode_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the encoder's output z_e `(B, L, d)`, not quantized, of images `(B, 3, H, W)`, floats in [0, 1].
+
+        With a `generator` (on the CPU), tokens that are not learned are drawn anew for every image, as in training;
+        without one, all images get the same tokens, so that equal images have equal latents.
 
         Raises:
             TypeError: for anything but a tensor.
@@ -207,15 +233,18 @@ class PIVQ(nn.Module):
             )
         if not len(images):
             return self.encoder.tokens.new_zeros(0, *self.encoder.tokens.shape)
-        return self.encoder(images.to(self.encoder.positions.dtype))
+        tokens = self.encoder.draw_tokens(len(images), generator) if generator else None
+        return self.encoder(images.to(self.encoder.positions.dtype), tokens)
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the codes `(B, L)` int64, in latent order, of images `(B, 3, H, W)` in [0, 1].
+
+        For `generator` see `encode_latents`.
 
         Raises:
             TypeError, ValueError: see `encode_latents`; also latents that are not finite.
         """
-        return self.quantizer.codes(self.encode_latents(images))
+        return self.quantizer.codes(self.encode_latents(images, generator))
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ class Claim(NamedTuple):
         where: section, table or figure.
         text: the claim in our words.
         value: its number as printed, or None where the claim is in words.
-        unit: of `value`.
+        unit: of `value`, one of `DECIMALS`.
+        short: the claim in a few words, for summaries.
     """
 
     id: str
@@ -53,6 +54,20 @@ class Claim(NamedTuple):
     text: str
     value: float | None = None
     unit: str = ""
+    short: str = ""
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals the paper prints."""
+        return DECIMALS[self.unit]
+
+    @property
+    def printed(self) -> str:
+        """The number as the paper prints it, with its unit; "–" for a claim in words."""
+        return "–" if self.value is None else f"{self.value:.{self.decimals}f} {self.unit}".replace(" ×", "×")
+
+
+DECIMALS = {"bits": 0, "codes": 0, "×": 1, "FID": 1, "share": 2, "ratio": 2}  # that the paper prints, by unit
 
 
 # Sizes of the paper's models (Section 4.1): codebook_size (K) and num_codes (L).
@@ -130,36 +145,67 @@ TABLE3_CLAIMS = [
 CLAIMS = [
     # Section 3.2
     Claim("decoder_invariance", "Section 3.2, Fig. 2", "The decoded image does not depend on the order of the codes."),
+    Claim("global_codes", "Abstract, Sections 3.2, 5", "Codes are global: one changes much of the image, no patch.",
+          short="codes are global"),
     # Sections 3.4, 4.1 and 4.2: capacity
     Claim("matching_bits", "Table 2, Eq. (4)", "Capacity with matching quantization, K = 4096, L = 512", 2221, "bits"),
     Claim("nearest_bits", "Table 2, Eq. (2)", "Capacity with nearest quantization, K_img = 49, L = 512", 614, "bits"),
     Claim("capacity_ratio", "Section 4.2", "Matching multiplies the capacity of nearest by over 3.5", 3.5, "×"),
     Claim("maximum_bits", "Section 3.4", "Greatest capacity with repeats allowed, K = 4096, L = 512", 2313, "bits"),
     Claim("vqgan_bits", "Section 4.1", "Capacity of a VQ-GAN with positions, K = 1024, L = 256", 2560, "bits"),
+    Claim("similar_capacity", "Sections 3.4, 4.1", "With larger L and K a set holds about as much as a VQ-GAN."),
     Claim("positional_above", "Section 3.4, Fig. 4", "A set of codes holds less than as many codes with positions."),
-    Claim("nearest_codes_per_image", "Table 2", "Most different codes in an image, nearest, L = 512", 49, "codes"),
+    Claim("matching_above", "Fig. 4", "Matching holds more bits than nearest (K_img = 49, K = 4096) at the paper's L."),
+    Claim("nearest_codes_per_image", "Table 2", "Most different codes in an image, nearest, L = 512", 49, "codes",
+          short="nearest's images have few codes (49 of 512)"),
     Claim("matching_codes_per_image", "Table 2", "Different codes of an image with matching: always L", 512, "codes"),
-    Claim("nearest_repeats", "Sections 3.4, 4.2", "With nearest, K_img ends much smaller than L: codes repeat a lot."),
-    Claim("matching_raises_capacity", "Sections 3.4, 4.2", "Only the quantizer differs: matching holds more bits."),
-    # Section 3.5 and 4.4: interpolation
+    Claim("nearest_repeats", "Sections 3.4, 4.2", "With nearest, K_img ends much smaller than L: codes repeat a lot.",
+          short="nearest repeats codes within an image"),
+    Claim("matching_raises_capacity", "Sections 3.4, 4.2", "Only the quantizer differs: matching holds more bits.",
+          short="matching holds more bits than nearest"),
+    Claim("collapse_remains", "Section 5", "Matching does not entirely prevent codebook collapse.",
+          short="some codes fall out of use even with matching"),
+    Claim("matching_cost", "Section 3.4", "Matching costs O(n³), nearest O(n²): a necessary trade-off.",
+          short="matching has to cost more than nearest, O(n³)"),
+    # Sections 3.5 and 4.4: interpolation
     Claim("one_pass_sampling", "Table 1, Section 3.5", "A sample takes one forward pass and no learned prior."),
     Claim("discrete", "Table 1", "An image is represented by L whole numbers."),
-    Claim("interpolation", "Table 1, Fig. 1", "Exchanging codes one by one leads from image to image about smoothly."),
-    Claim("multiple_paths", "Fig. 1, Section 4.4", "There are several different paths between two images."),
+    Claim("shared_traits", "Section 3.5", "A sample has all traits that both parents have, and otherwise theirs mixed.",
+          short="samples have their parents' traits and no others"),
+    Claim("novel_images", "Abstract, Section 1", "Recombined codes give novel images.", short="samples are novel"),
+    Claim("interpolation", "Table 1, Fig. 1", "Exchanging codes one by one leads from image to image about smoothly.",
+          short="paths are about smooth"),
+    Claim("multiple_paths", "Fig. 1, Section 4.4", "There are several different paths between two images.",
+          short="two images have several paths"),
+    Claim("plausible_paths", "Fig. 1", "The paths between two images are equally plausible.",
+          short="images on a path are plausible faces"),
     Claim("path_count", "Section 4.4", "A pair of images has (|R|!)² paths."),
     # Section 3.7
-    Claim("quantized_from_start", "Section 3.7", "Quantizing from the first step fails: images stay unrecognisable."),
-    Claim("repeated_initialisation", "Section 3.7", "Initialising the codebook more than once improves its use."),
+    Claim("quantized_from_start", "Section 3.7", "Quantizing from the first step fails: images stay unrecognisable.",
+          short="quantizing from the start fails"),
+    Claim("repeated_initialisation", "Section 3.7", "Initialising the codebook more than once improves its use.",
+          short="repeated initialisation helps"),
     # Section 4.3
+    Claim("competitive", "Abstract, Section 4.3", "Precision, density and coverage are competitive."),
     *TABLE3_CLAIMS,
+    Claim("neither_best_nor_worst", "Section 4.3",
+          "For each data set neither the best nor the worst result in the majority of metrics."),
     Claim("average_fid", "Table 3", "FID of PI-VQ averaged over the three data sets", 39.8, "FID"),
     Claim("average_precision", "Table 3", "Precision of PI-VQ averaged over the three data sets", 0.71, "share"),
     Claim("average_recall", "Table 3", "Recall of PI-VQ averaged over the three data sets", 0.17, "share"),
     Claim("average_density", "Table 3", "Density of PI-VQ averaged over FFHQ and CelebA", 0.81, "ratio"),
     Claim("average_coverage", "Table 3", "Coverage of PI-VQ averaged over FFHQ and CelebA", 0.50, "share"),
+    Claim("best_averages", "Table 3", "The best of each data set average to FID 2.3, precision 0.82, recall 0.56, "
+          "density 1.18, coverage 0.65."),
+    Claim("density_one", "Section 4.3", "The expected density is 1 if both distributions are equal."),
     Claim("dense_samples", "Section 4.3", "Density above 1 on the two data sets of 256×256 images."),
-    Claim("low_recall", "Sections 4.3, 5", "Recall is low beside precision: samples lack diversity."),
+    Claim("low_recall", "Sections 4.3, 5", "Recall is low beside precision: samples lack diversity.",
+          short="recall is below precision"),
     # Section 4.4
-    Claim("probing_above", "Fig. 5, Section 4.4", "Some attributes are probed clearly above the majority class."),
-    Claim("probing_not_above", "Fig. 5, Section 4.4", "Others are probed little or no better than that."),
-]
+    Claim("probing_above", "Fig. 5, Section 4.4", "Some attributes are probed clearly above the majority class.",
+          short="codes predict some attributes (beyond an untrained encoder's)"),
+    Claim("probing_not_above", "Fig. 5, Section 4.4", "Others are probed little or no better than that.",
+          short="other attributes are not to be read from codes"),
+    Claim("probing_learned", "Section 1, contributions", "Training makes codes that capture attributes.",
+          short="most attributes are predicted because of training"),
+]  # fmt: skip

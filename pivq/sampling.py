@@ -144,6 +144,27 @@ def smooth_path(
     return torch.cat([common.expand(len(steps), -1), exchanged], dim=1) // len(elements_a)
 
 
+def exchange_slots(codes_a: Tensor, codes_b: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Recombine image pairs slot by slot: latent l's code is a's or b's, each with probability one half.
+
+    Ours, to compare with Algorithm 1: it needs the codes in latent order, so it treats them as a list with places, not
+    as a set. A code that both images have may come out twice.
+
+    Args:
+        codes_a, codes_b: codes of images a and b in latent order, integers `(B, L)`, non-negative.
+        generator: source of randomness; torch's global one when None.
+
+    Returns:
+        int64 `(B, L)`, in latent order.
+    """
+    codes_a, codes_b = as_codes(codes_a, name="codes_a"), as_codes(codes_b, name="codes_b")
+    if codes_a.shape != codes_b.shape:
+        raise ValueError(f"codes_a {tuple(codes_a.shape)} and codes_b {tuple(codes_b.shape)} must have one shape")
+    device = codes_a.device if generator is None else generator.device
+    from_a = torch.rand(codes_a.shape, generator=generator, device=device) < 0.5
+    return torch.where(from_a.to(codes_a.device), codes_a, codes_b.to(codes_a.device))
+
+
 def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Tensor:
     """Take each pair's shared elements and those of the symmetric difference with the lowest priorities, L in all."""
     num_codes = elements_a.shape[1]

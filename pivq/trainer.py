@@ -16,6 +16,7 @@ from pivq.config import Config
 from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge, training_loss
 from pivq.model import PIVQ, Reconstruction, check_finite
+from pivq.optimizers import Optimizers, learning_rate_factor
 from pivq.processes import Processes
 
 
@@ -82,9 +83,7 @@ class Trainer:
         self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.history = LatentHistory(train)
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups(self.model, train.weight_decay), lr=train.learning_rate, betas=train.adam_betas, fused=True
-        )
+        self.optimizers = Optimizers(self.model, train)
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=train.discriminator_learning_rate, betas=train.discriminator_betas
         )
@@ -130,10 +129,8 @@ class Trainer:
         """
         train, step = self.config.train, self.step
         discriminating = step >= train.discriminator_from_step
-        for group in self.optimizer.param_groups:
-            group["lr"] = train.learning_rate * learning_rate_factor(step, self.config)
         with self.accelerator.autocast():
-            output = self.model(images, quantize=step >= train.quantize_from_step)
+            output = self.model(images, step >= train.quantize_from_step, self._tokens())
         if while_distinct and output.quantization:
             if not self.processes.everywhere(_all_distinct(output.quantization.codes)):
                 return None
@@ -143,12 +140,17 @@ class Trainer:
             terms |= self._backward_discriminator(images, fake_logits)
             norms.append(nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters()]))
         if self._accept(norms):
-            self.optimizer.step()
+            self.optimizers.step(learning_rate_factor(step, self.config))
             if discriminating:
                 self.discriminator_optimizer.step()
             self._update_ema()
             self.history.record(step, lambda: self.processes.gather(output.latents.detach()))
         return self.processes.mean_of_each(terms)
+
+    def _tokens(self) -> Tensor:
+        """Return this process's tokens of the step `(B, L, d)`; what is drawn is a function of step and seed."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        return self.model.encoder.draw_tokens(self.config.train.batch_size, generator)[self.processes.rows]
 
     def _backward(self, output: Reconstruction, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Leave the gradient of the model's loss, `pivq.losses.training_loss`, in its parameters.
@@ -180,7 +182,7 @@ class Trainer:
             roots.append(training_loss(of_codes, train))
             gradients.append(None)  # a scalar starts with 1
             terms |= of_codes
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         torch.autograd.backward(roots, gradients)
         self.processes.mean_gradients(self.model)
         return terms, fake_logits
@@ -241,7 +243,7 @@ class Trainer:
         fitted = self.processes.from_main(fitted)
         codebook.copy_(fitted)
         self.ema.quantizer.codebook.copy_(fitted)
-        self.optimizer.state.pop(codebook, None)
+        self.optimizers.forget(codebook)
 
     def _fit_codebook(self) -> Tensor:
         model, train = self.config.model, self.config.train
@@ -267,7 +269,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizers.adam.state_dict(),
+            "muon": self.optimizers.muon.state_dict() if self.optimizers.muon else None,
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "history": list(self.history.latents),
             "pending": list(self.pending),
@@ -285,14 +288,17 @@ class Trainer:
             UserWarning: for each setting that the state was made with another value of.
         """
         parts = {f"checkpoint's {name}": state[name] for name in ("model", "ema", "discriminator")}
-        for name in ("optimizer", "discriminator_optimizer"):
+        optimizers = {"optimizer": self.optimizers.adam, "discriminator_optimizer": self.discriminator_optimizer}
+        if self.optimizers.muon:
+            optimizers["muon"] = self.optimizers.muon
+        for name in optimizers:
             parts |= {f"checkpoint's {name} of weight {i}": moments for i, moments in state[name]["state"].items()}
         parts["checkpoint's latent history"] = {f"step {i}": latents for i, latents in enumerate(state["history"])}
         for name, tensors in parts.items():
             check_finite(tensors, f"the {name}")
         for part in ("model", "train"):
             for name, value in self.config.as_dict()[part].items():
-                before = state["config"][part][name]
+                before = state["config"][part].get(name, value)  # earlier versions had fewer settings
                 if value != before:
                     warnings.warn(f"{part}.{name} is {value}, the checkpoint was made with {before}", stacklevel=2)
         now = {"processes": self.accelerator.num_processes, "precision": self.accelerator.mixed_precision}
@@ -301,8 +307,9 @@ class Trainer:
                 warnings.warn(f"{name}: {value}, the checkpoint was made with {state[name]}", stacklevel=2)
         self.step, self.skipped = state["step"], state["skipped"]
         self._skipped_in_a_row = state["skipped_in_a_row"]
-        for name in ("model", "ema", "discriminator", "optimizer", "discriminator_optimizer"):
-            getattr(self, name).load_state_dict(state[name])
+        networks = {"model": self.model, "ema": self.ema, "discriminator": self.discriminator}
+        for name, part in (networks | optimizers).items():
+            part.load_state_dict(state[name])
         self.history.latents.clear()
         self.history.latents.extend(latents.to(self.device) for latents in state["history"])
         pending = state.get("pending", [])  # earlier versions had none
@@ -312,16 +319,6 @@ class Trainer:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
 
 
-def learning_rate_factor(step: int, config: Config) -> float:
-    """Return the factor on the peak learning rate: linear warm-up, a plateau, then a cosine down to 0."""
-    train = config.train
-    warmup = min(1.0, (step + 1) / max(1, train.warmup_steps))
-    start = train.decay_from * train.steps
-    if step < start:
-        return warmup
-    return warmup * 0.5 * (1 + math.cos(math.pi * (step - start) / max(1.0, train.steps - start)))
-
-
 def _full_precision(x: Tensor) -> Tensor:
     """Return bfloat16 or half numbers as float32, others as they are."""
     return x if x.dtype.itemsize >= 4 else x.float()
@@ -329,11 +326,3 @@ def _full_precision(x: Tensor) -> Tensor:
 
 def _all_distinct(codes: Tensor) -> bool:
     return bool((codes.sort(dim=1).values.diff(dim=1) != 0).all())
-
-
-def _decay_groups(model: PIVQ, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weight matrices of layers; neither embeddings, the codebook, norms nor biases."""
-    free = {"encoder.positions", "encoder.tokens", "decoder.outputs", "quantizer.codebook"}
-    decayed = [p for name, p in model.named_parameters() if p.ndim > 1 and name not in free]
-    others = [p for name, p in model.named_parameters() if p.ndim <= 1 or name in free]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

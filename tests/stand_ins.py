@@ -216,3 +216,14 @@ def read_celeba(folder: Path, text: str, name: str = "list_attr_celeba.txt") -> 
     """Write a list of attributes into a folder and read it."""
     (folder / name).write_text(text)
     return lists.read_celeba_attributes(Files(folder), name)
+
+
+def study_row(distance: float = 300.0, **values) -> dict:
+    """Return a row of the study of competition as it is stored: drawn tokens and nearest, unless said otherwise."""
+    row = {"variation": "drawn", "quantizer": "nearest", "tokens": "drawn", "token_spread": 1.0, "L": 64, "K": 512,
+           "steps": 2000, "seed": 0, "psnr": 22.0, "l1": 0.04, "codes_in_use": 500, "codes_per_image": 30,
+           "mean_codes_per_image": 20.0, "bits_equation_2": 230.0, "bits_counted_once": 210.0, "bits_equation_4": 270.0,
+           "history": {"801": 40.0, "1800": 20.0}, "agreement": 0.2, "dominant_share": 0.05, "draw_codes": 0.6,
+           "draw_pixels": 0.01, "device": "NVIDIA H200", "torch": "2.11"}  # fmt: skip
+    samples = {"distance": distance, "precision (k=3)": 0.5, "recall (k=3)": 0.75}
+    return row | values | {"against_reconstructions": {"samples": samples}}

@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.notebooks
 
 FIGURES = ["fig1_interpolation", "fig2_architecture", "fig3_matching", "fig4_capacity", "fig5_probing"]
-TABLES = ["table1_capabilities", "table2_capacity", "table3_metrics"]
+TABLES = ["table1_capabilities", "table2_capacity", "table3_metrics", "competing_tokens"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

@@ -58,11 +58,11 @@ trainer.callbacks = [lambda t, losses: logged.append({{name: float(value) for na
 batch = trainer.batch
 trainer.batch = lambda step: batch(step).to({dtype})
 gradients = []
-step = trainer.optimizer.step
+step = trainer.optimizers.adam.step
 def keep():
     gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]))
     step()
-trainer.optimizer.step = keep
+trainer.optimizers.adam.step = keep
 {before}
 trainer.fit()
 rows = trainer.processes.rows

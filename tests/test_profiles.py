@@ -27,24 +27,25 @@ PAPER_64 = {
     "dataset": "celeba", "model.image_size": 64, "model.dim": 128, "model.feedforward": 512, "model.num_codes": 32,
     "model.codebook_size": 512, "model.transformer_layers": 4, "train.batch_size": 16, "train.ema_decay": 0.995,
     "evaluation.samples": 50_000, "evaluation.features": "inception", "evaluation.probe_folds": 5,
+    "model.tokens": "learned", "train.discriminator_augmentation": True,
 }  # fmt: skip
 PAPER_256 = PAPER_64 | {
     "dataset": "ffhq", "model.image_size": 256, "model.dim": 256, "model.feedforward": 1024, "model.num_codes": 512,
     "model.codebook_size": 4096, "train.batch_size": 4,
 }  # fmt: skip
 BASE_64 = {
-    "model.patch_size": 1, "model.width": 128, "model.residual_blocks": 2, "model.attention_sizes": (16,),
+    "model.patch_size": 1, "model.residual_blocks": 2, "train.muon_learning_rate": 0.0,
     "train.learning_rate": 7.2e-5, "train.adam_betas": (0.9, 0.999), "train.weight_decay": 0.0,
     "train.gradient_clip": 0.0, "train.warmup_steps": 0, "train.decay_from": 1.0, "train.ema_every": 10,
     "train.reconstruction_weight": 1.0, "train.perceptual_network": "lpips_vgg", "train.perceptual_weight": 1.0,
     "train.codebook_weight": 0.25, "train.commitment_weight": 1.0, "train.adversarial_limit": 1.0,
     "train.discriminator_width": 64, "train.discriminator_layers": 3, "train.discriminator_from_step": 30_000,
-    "train.discriminator_augmentation": True, "train.discriminator_learning_rate": 7.2e-5,
-    "train.discriminator_betas": (0.9, 0.999),
-    "evaluation.prdc_k": (3, 5),
+    "train.discriminator_learning_rate": 7.2e-5, "train.discriminator_betas": (0.9, 0.999),
+    "evaluation.reference": "all",
 }  # fmt: skip
 BASE_256 = BASE_64 | {
-    "model.channel_multipliers": (1, 1, 2, 2, 4), "train.learning_rate": 1.8e-5,
+    "model.channel_multipliers": (1, 1, 2, 2, 4), "model.width": 128, "model.attention_sizes": (16,),
+    "train.learning_rate": 1.8e-5,
     "train.discriminator_learning_rate": 1.8e-5, "train.steps": 1_400_000,
 }  # fmt: skip
 CELEBAHQ = {"dataset": "celebahq", "evaluation.samples": 30_000}

@@ -24,14 +24,15 @@ from pivq.figures.artefacts import ARTEFACTS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
-             "05_interpolation", "06_sample_quality", "07_probing", "08_verdict"]  # fmt: skip
+             "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete"]  # fmt: skip
 # Who may import whom: rooms (folders) and single files; "paper" are the files at the top.
 MAY_IMPORT = {
     "solvers": [],
     "storage": [],
     "metrics": [],
     "profiles": [],
-    "config": ["profiles"],
+    "settings": ["profiles"],
+    "config": ["profiles", "settings"],
     "data": ["config", "storage"],
     "paper": ["paper", "config", "profiles", "solvers"],
     "pretrained": ["losses", "config", "profiles", "data", "storage"],
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
     "__main__": ["commands"],
 }
-MORE = {"storage.bounds": ["config"], "model": ["storage"], "verdict": ["storage"], "inference": ["data"]}
+MORE = {"storage.bounds": ["config"], "model": ["storage"], "inference": ["data"]}
 
 
 def tracked() -> list[str]:
@@ -441,12 +442,17 @@ def test_readme_shows_the_committed_results():
     """The tables of the README are those that the default run left: nobody typed a number."""
     readme = (CHECKOUT / "README.md").read_text()
     table = [line for line in (CHECKOUT / "figures/quick/results.md").read_text().splitlines() if line.startswith("|")]
-    assert len(table) == 4 and "\n".join(table) in readme
-    count = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())["judgements"]
-    words = {"reproduced": "reproduced", "differs": "that differ"}
-    words |= {"needs paper-scale data": "that need paper-scale data"}
-    for judgement, said in words.items():
-        assert f"{sum(row['judgement'] == judgement for row in count)} {said}" in readme
+    assert len(table) == 7 and "\n".join(table) in readme
+    verdict = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())
+    assert verdict["counts"] in readme and verdict["summary"] in readme
+
+
+def test_times_of_the_paper_s_sizes_are_those_that_were_measured():
+    """`paper_scale.md` and `performance.md` have the same seconds and memory of one step."""
+    measured, said = ((CHECKOUT / "docs" / name).read_text() for name in ("performance.md", "paper_scale.md"))
+    for profile in ("celeba64", "ffhq256"):
+        row = re.search(rf"^\| `{profile}` \| [\d,]+ \| \d+ \| ([\d.]+) \| ([\d.]+) \|$", measured, re.M)
+        assert row and f"{row[1]} s, {row[2]} GB at the peak" in said, profile
 
 
 def test_readme_maps_every_artefact_to_its_notebook():

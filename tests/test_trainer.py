@@ -11,8 +11,9 @@ from torch import nn
 from pivq.codebook_init import fit_codebook
 from pivq.discriminator import diff_augment
 from pivq.losses import FeatureDistance, training_loss
+from pivq.optimizers import learning_rate_factor
 from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
-from pivq.trainer import Trainer, TrainingDiverged, epoch_order, learning_rate_factor
+from pivq.trainer import Trainer, TrainingDiverged, epoch_order
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_learning_rate_factor_by_hand(tiny_config):
 def test_the_step_uses_its_learning_rate(make_trainer):
     trainer = make_trainer()
     rates = []
-    trainer.callbacks.append(lambda trainer, losses: rates.append([g["lr"] for g in trainer.optimizer.param_groups]))
+    trainer.callbacks.append(lambda t, losses: rates.append([g["lr"] for g in t.optimizers.adam.param_groups]))
     trainer.fit()
     assert rates == [[1e-3 * learning_rate_factor(step, trainer.config)] * 2 for step in range(8)]
     assert {group["lr"] for group in trainer.discriminator_optimizer.param_groups} == {1e-3}
@@ -122,8 +123,8 @@ def test_the_step_uses_its_learning_rate(make_trainer):
 def test_weight_decay_is_on_weight_matrices_alone(make_trainer):
     trainer = make_trainer()
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
-    decayed, free = ({names[p] for p in group["params"]} for group in trainer.optimizer.param_groups)
-    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.01, 0.0]
+    decayed, free = ({names[p] for p in group["params"]} for group in trainer.optimizers.adam.param_groups)
+    assert [group["weight_decay"] for group in trainer.optimizers.adam.param_groups] == [0.01, 0.0]
     assert decayed | free == set(names.values()) and not decayed & free
     embeddings = {"encoder.positions", "encoder.tokens", "decoder.outputs", "quantizer.codebook"}
     assert free == {name for name in free if name.endswith("bias") or "norm" in name or ".up." in name or
@@ -143,7 +144,7 @@ def test_gradients_are_those_of_the_papers_loss(make_trainer, quantizer, limit):
     trainer.fit(6)
     for network in (trainer.model, trainer.ema, trainer.discriminator, trainer.perceptual):
         network.double()
-    trainer.optimizer.step = trainer.discriminator_optimizer.step = lambda: None
+    trainer.optimizers.step = trainer.discriminator_optimizer.step = lambda *_: None
     batch = trainer.batch(6).double()
 
     # The oracle: whole losses, differentiated with respect to the parameters by autograd, nothing shared.
@@ -304,17 +305,17 @@ def test_each_initialisation_resets_codebook_average_and_moments(make_trainer, q
     codebook, average = trainer.model.quantizer.codebook, trainer.ema.quantizer.codebook
     for step in (3, 5):
         trainer.fit(step)
-        assert (codebook in trainer.optimizer.state) == (step > 3)
-        others = {p: copy.deepcopy(s) for p, s in trainer.optimizer.state.items() if p is not codebook}
+        assert (codebook in trainer.optimizers.adam.state) == (step > 3)
+        others = {p: copy.deepcopy(s) for p, s in trainer.optimizers.adam.state.items() if p is not codebook}
         weights = copy.deepcopy(trainer.model.encoder.state_dict())
         expected = fit_codebook(trainer.history.gather(), 12, seed=step)
         trainer.initialise_codebook()
         assert torch.equal(codebook, expected) and torch.equal(average, expected)
-        assert codebook not in trainer.optimizer.state
-        assert same(others, {p: s for p, s in trainer.optimizer.state.items() if p is not codebook})
+        assert codebook not in trainer.optimizers.adam.state
+        assert same(others, {p: s for p, s in trainer.optimizers.adam.state.items() if p is not codebook})
         assert same(weights, trainer.model.encoder.state_dict())
         trainer.fit(step + 1)  # initialises once more, from the same latents, and takes a step
-        assert float(trainer.optimizer.state[codebook]["step"]) == 1
+        assert float(trainer.optimizers.adam.state[codebook]["step"]) == 1
         torch.testing.assert_close(codebook, expected, rtol=0, atol=5e-3)
 
 

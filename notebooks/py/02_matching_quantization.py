@@ -19,7 +19,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the faces (notebook 00); the last section also uses the trained matching model of notebook 03, if there is one |
+# | needs | the faces (notebook 00); one section also uses the trained models of notebook 03, if there are any |
 # | makes | `matching_example`, `fig3_matching`, `matching_totals` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -70,12 +70,14 @@ from pivq.figures.charts import plot_totals
 from pivq.figures.diagrams import draw_example, draw_matching
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.inference import latents_in_batches
+from pivq.figures.tables import styled
 from pivq.matching import greedy, match
-from pivq.model import PIVQ
+from pivq.runs.competition import describe
+from pivq.runs.models import models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.run import find_run
 from pivq.runs.splits import load_split
+from pivq.runs.untrained import untrained_model
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
@@ -146,6 +148,32 @@ for name, (points, centres) in examples.items():
     rows.append([name, points, centres, table.argmin(dim=1).tolist(), match(table).tolist()])
 table = pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(axis="index")
 display(table.format(lambda numbers: ", ".join(f"{number:g}" for number in numbers), subset=table.columns[1:]))
+
+# %% [markdown]
+# ## Eq. (3), and its shapes
+#
+# The paper writes: find "the optimal permutation $P \in \{0, 1\}^{K \times K}$ of the distance matrix $D \in \mathbb{R}^{K \times L}$ where $D_{ij}$ is the euclidean distance between the codebook entry $i$ and latent embedding $j$",
+#
+# $$P^* = \arg\min_P \text{Tr}(PD), \tag{3}$$
+#
+# and read the code of latent $j$ from the row of the 1 in column $j$ of $P$. As printed, this has no meaning: $K \times K$ times $K \times L$ is $K \times L$, and only a square matrix has a trace. What is meant, and solved here, has a *selection* $P$ with a row for each latent and a column for each code:
+#
+# $$P^* = \arg\min_{P \in \{0, 1\}^{L \times K}} \text{Tr}(PD) = \arg\min_P \sum_{l} \sum_{k} P_{lk} D_{kl}, \qquad \sum_k P_{lk} = 1 \text{ for each latent } l, \qquad \sum_l P_{lk} \le 1 \text{ for each code } k.$$
+#
+# Each latent takes one code, and no code is taken twice. Now $PD$ is $L \times L$, entry $(l, l)$ is the distance from latent $l$ to its code, and the trace is their sum. The code of latent $l$ is the *column* of the 1 in *row* $l$: with the paper's $D$, the selection is the transpose of the one that its text describes. The next cell does this for the conflict above, with $L = 2$ and $K = 3$, and compares all selections:
+
+# %%
+points, centres = (torch.tensor(values)[:, None] for values in examples["a conflict"])
+D = torch.cdist(centres, points)  # (K, L), as in the paper
+selections = [torch.eye(len(centres))[list(way)] for way in permutations(range(len(centres)), len(points))]  # (L, K)
+traces = [float(torch.trace(P @ D)) for P in selections]
+best = selections[traces.index(min(traces))]
+assert best.argmax(dim=1).tolist() == match(D.T).tolist()
+display(Markdown(
+    f"D = {[[round(value, 1) for value in row] for row in D.tolist()]}, K × L. Of {len(selections)} selections the "
+    f"best is P = {best.int().tolist()}, L × K, with Tr(PD) = {min(traces):.1f}: codes {best.argmax(dim=1).tolist()}. "
+    f"The others have {', '.join(f'{value:.1f}' for value in sorted(traces)[1:])}."
+))
 
 # %% [markdown]
 # One more detail: the cost is the distance, **not its square**. For the nearest code that makes no difference. For the matching it can, because a square counts one long distance more than two middling ones:
@@ -273,37 +301,42 @@ display(Markdown(
 # %% [markdown]
 # ## The latents of PI-VQ itself
 #
-# Patches repeat where an image has plain regions. Do the latents of PI-VQ repeat? Each comes from a learned token of its own. The next cell takes the latents of the trained matching model. If there is none, it takes those of an untrained encoder, with a codebook fitted to them.
+# Patches repeat where an image has plain regions. Do the latents of PI-VQ repeat? Each comes from a token of its own. In the paper these are *learned*; in our variant they are *drawn* anew for every image (notebook 09). The next cell quantizes the latents of 200 faces to the nearest codes: by untrained encoders, with codebooks fitted to their latents, and by the trained models, if there are any. Drawn tokens are other ones for every image when codes are counted.
+#
+# It also asks where the variance of the latents comes from: from the token (what all images have in common at its place), from the image (what all its latents have in common), or from both together. For this, all images get the same draw.
 
 # %%
-run = find_run(config, "matching")
-model = run.model() if run else PIVQ(config.model, "matching").eval()
-latents = torch.cat(list(latents_in_batches(model, train.images[:200])))
-if not run:
-    with torch.no_grad():
-        model.quantizer.codebook.copy_(fit_codebook(latents.flatten(0, 1), config.model.codebook_size, seed))
-distances = model.quantizer.distances(latents)
-nearest, matched = distances.argmin(dim=2), match(distances)
-distinct = torch.tensor([len(set(row)) for row in nearest.tolist()], dtype=torch.float32)
-K, L = config.model.codebook_size, config.model.num_codes
-display(Markdown(
-    f"{'The trained model' if run else 'An untrained encoder'}, L = {L}, K = {K}: "
-    f"nearest makes {distinct.mean():.2f} different codes of {L} latents; "
-    f"in {float((nearest == matched).float().mean()):.1%} of all cases matching and nearest agree."
-))
+rows, found = [], {}
+for label, job in models(config).items():
+    kind, quantizer = label.split(", ")
+    if quantizer == "nearest":
+        encoders = {"untrained": untrained_model(job.config, train.images, "nearest")}
+        if run := find_run(*job):
+            encoders["trained"], found[label] = run.model(), run.folder.name
+        for state, model in encoders.items():
+            told, length = describe(model, train.images[:200]), job.config.model.num_codes
+            rows.append([
+                f"{kind} tokens, {state}", f"{told['mean_codes_per_image_drawn']:.2f} of {length}",
+                *(f"{told[name]:.1%}" for name in ("agreement", "dominant_share", "token", "image", "both")),
+            ])  # fmt: skip
+columns = ["encoder", "different codes an image, nearest", "matching and nearest agree",
+           "uses by the code's main token", "variance by token", "by image", "by both"]  # fmt: skip
+display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
-# **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree: the learned tokens send their latents to different regions, each with codes of its own, and repeats are rare. The paper reports the opposite for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures both trained models on all faces and shows which token uses which code.
+# **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree. See first whether that is so *before* training: then no training has divided the codebook. An untrained encoder's latents differ by their tokens where these have a large share of the variance; k-means then gives each token codes of its own, and nothing competes for them. That share follows from how tokens are initialised, which the paper does not say (`token_spread`, README). Tokens that are drawn anew for every image have no codes of their own.
+#
+# The paper reports repeats for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). Notebook 04 measures the trained models on all faces and shows which token uses which code; notebook 09 asks when codes compete.
 
 # %% [markdown]
 # ## What it costs
 #
-# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). It need not be one. A latent whose nearest code no other latent wants is done; the others are assigned among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and prices prove each answer optimal. For a trained model's latents the remaining work is to read the $L \times K$ distances, and nearest-neighbour quantization reads them too. `docs/performance.md` compares the times with scipy's solver, from latents of a trained model to latents that all want the same code, and shows how they grow with $K$ and $L$.
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). How much it is depends on the latents. A latent whose nearest code no other latent wants is done; the others are assigned among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and prices prove each answer optimal. Where all latents have nearest codes of their own, as in our models with learned tokens, the remaining work is to read the $L \times K$ distances, and nearest-neighbour quantization reads them too. Where they crowd on few codes, as the 512 latents on 49 codes that the paper reports of nearest, there is more to solve. `docs/performance.md` compares the times with scipy's solver on made-up latents of each kind, and shows how they grow with $K$ and $L$.
 
 # %% [markdown]
 # ## Provenance
 #
-# The stamp says what made this notebook's figures. They use the faces alone; only the last section, which saves nothing, also uses the model.
+# The stamp says what made this notebook's figures. They use the faces alone; only one section, which saves nothing, also uses models.
 
 # %%
-display(stamp(config, model=run.folder.name if run else "untrained"))
+display(stamp(config, runs=found))

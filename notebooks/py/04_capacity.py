@@ -15,11 +15,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/04_capacity.ipynb)
 #
-# **Claim that is tested here.** With nearest-neighbour quantization, the codes of an image repeat: of $L = 512$ at most $K_\text{img} = 49$ differ. Matching makes all $L$ differ, "resulting in over 3.5× the effective upper limit on information capacity" (Sections 3.4 and 4.2, Fig. 4, Table 2).
+# **Claim that is tested here.** With nearest-neighbour quantization, the codes of an image repeat: of $L = 512$ at most $K_\text{img} = 49$ differ. Matching makes all $L$ differ, "resulting in over 3.5× the effective upper limit on information capacity" (Sections 3.4 and 4.2, Fig. 4, Table 2). Two kinds of tokens are measured side by side: *learned* ones, as the paper has them, and, where the profile trains them, ones *drawn* anew for every image, our variant (notebook 09). The control is the untrained encoder.
 #
 # | | |
 # |---|---|
-# | needs | both trained models (notebook 03) |
+# | needs | the trained models (notebook 03); the stored study of notebook 09, if there is one |
 # | makes | `fig4_capacity`, `table2_capacity`, `codebook_use`, `slots`, and the numbers `capacity.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -61,7 +61,6 @@ from itertools import combinations, combinations_with_replacement
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
 
 from pivq import paper
@@ -70,12 +69,15 @@ from pivq.config import load_config
 from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.code_charts import plot_capacity, plot_codebook_use, plot_slots
 from pivq.figures.style import use_style
-from pivq.inference import latents_in_batches
-from pivq.matching import match
+from pivq.figures.tables import styled
+from pivq.inference import encode_images
 from pivq.processes import pick_device
+from pivq.runs.competition import capacity, effect_of_draw, stored_study
+from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
+from pivq.runs.untrained import untrained_model
+from pivq.storage.paths import stored_file
 from pivq.usage import code_usage, slot_usage
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
@@ -83,14 +85,17 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads both runs, and the codes that each gave to the training faces.
+# The next cell loads the runs, and the codes that each gave to the training faces.
 
 # %%
-runs = {quantizer: require_run(config, quantizer) for quantizer in ("nearest", "matching")}
-codes = {quantizer: run.codes("train") for quantizer, run in runs.items()}
+runs = require_models(config)
+codes = {label: run.codes("train") for label, run in runs.items()}
+sizes = {label: run.config.model for label, run in runs.items()}
+kinds = {label.partition(", ")[0]: run.config for label, run in runs.items()}
 K, L = config.model.codebook_size, config.model.num_codes
-note = f"{len(codes['matching']):,} training faces"
-display(Markdown(f"K = {K}, L = {L}, {note}."))
+note = f"{len(codes['learned, matching']):,} training faces"
+lines = [f"{kind} tokens: K = {of.model.codebook_size}, L = {of.model.num_codes}" for kind, of in kinds.items()]
+display(Markdown("  \n".join([*lines, f"Codes of {note}."])))
 
 # %% [markdown]
 # ## Counting, on the smallest example
@@ -117,7 +122,7 @@ assert all(round(2**bits) == number for bits, number in zip(table["bits"], table
 display(table.style.format({"bits": "{:.2f}"}).hide(axis="index"))
 
 # %% [markdown]
-# There are *fewer* sets without repeats than with them. Matching gains because it really uses its sets: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs. Here is the number for $K_\text{img} = 2$:
+# There are *fewer* sets without repeats than with them. Matching can gain only where nearest leaves most of its multisets unused: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs. Here is the number for $K_\text{img} = 2$:
 
 # %%
 by_formula, once = 2 ** nearest_bits(3, 2, 2), 2 ** multiset_bits(3, 2)
@@ -141,6 +146,10 @@ recomputed = {
     "vqgan_bits": positional_bits(paper.VQGAN_CODEBOOK_SIZE, paper.VQGAN_NUM_CODES),
 }
 recomputed["capacity_ratio"] = recomputed["matching_bits"] / recomputed["nearest_bits"]
+paper_once = {
+    quantizer: capacity(quantizer, k_paper, nearest_row.codes_per_image, l_paper)["bits_counted_once"]
+    for quantizer in ("nearest", "matching")
+}
 claims = {claim.id: claim for claim in paper.CLAIMS}
 rows = [
     [claims[name].where, claims[name].text, f"{claims[name].value:g}", f"{value:,.3f}"]
@@ -149,7 +158,7 @@ rows = [
 display(pd.DataFrame(rows, columns=["where", "claim", "paper", "recomputed"]).style.hide(axis="index"))
 
 # %% [markdown]
-# The 614 bits of nearest quantization are the one number that the formula does not give, for any $K_\text{data}$. And the "theoretical maximum of around 2313 bits" is the number of multisets, not the maximum of Eq. (2). The rows "counted once" count each multiset with exactly $K_\text{img}$ different codes once:
+# The 614 bits of nearest quantization are the one number that the formula does not give, for any $K_\text{data}$. And the "theoretical maximum of around 2313 bits" is the number of multisets, not the maximum of Eq. (2). The rows "counted once" count each multiset once; the greatest is over exactly $K_\text{img}$ different codes:
 
 # %%
 distinct = range(1, l_paper + 1)
@@ -163,6 +172,7 @@ by_formula, by_count = greatest.values()
 rows = [
     ["nearest: Table 2", nearest_row.codes_per_image, nearest_row.bits],
     ["nearest: Eq. (2), every code in use", nearest_row.codes_per_image, recomputed["nearest_bits"]],
+    ["nearest: the same, counted once", nearest_row.codes_per_image, paper_once["nearest"]],
     ["greatest of Eq. (2)", by_formula["codes_per_image"], by_formula["bits"]],
     ["greatest, counted once", by_count["codes_per_image"], by_count["bits"]],
     ["all multisets, counted once", None, recomputed["maximum_bits"]],
@@ -171,160 +181,228 @@ table = pd.DataFrame(rows, columns=["", "K_img", "bits"]).astype({"K_img": "Int6
 display(table.style.format({"bits": "{:,.1f}"}, na_rep="any").hide(axis="index"))
 
 # %% [markdown]
-# ## What our two models do
+# ## What our models do
 #
 # $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image.
 
 # %%
-usage = {quantizer: code_usage(rows, K) for quantizer, rows in codes.items()}
-figure = plot_codebook_use(codes, K)
+usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
+figure, grid = plt.subplots(len(kinds), 2, figsize=(8.5, 3.4 * len(kinds)), squeeze=False)
+for panels, (kind, of) in zip(grid, kinds.items(), strict=True):
+    plot_codebook_use({label: rows for label, rows in codes.items() if label.startswith(kind)},
+                      of.model.codebook_size, panels)  # fmt: skip
 save_figure(figure, "codebook_use", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# Table 2 has the capacity of each model by the paper's formula, and counted once. For nearest, the latter counts all multisets of $L$ codes with at most $K_\text{img}$ different ones. For matching, Eq. (4) already counts each set once.
+# Table 2 has the capacity of each model by the paper's formula, and with each representation counted once: for nearest all multisets of $L$ codes with at most $K_\text{img}$ different ones; for matching all sets, which Eq. (4) counts once already. Each kind of tokens has its own $L$, so compare nearest with matching of the same kind.
 
 # %%
-near, matched = usage["nearest"], usage["matching"]
 bits = {
-    "nearest": nearest_bits(near.codes_in_use, near.max_codes_per_image, L),
-    "matching": matching_bits(matched.codes_in_use, L),
+    label: capacity(runs[label].quantizer, of.codes_in_use, of.max_codes_per_image, sizes[label].num_codes)
+    for label, of in usage.items()
 }
-exact = [exactly_distinct_bits(near.codes_in_use, n, L) for n in range(1, near.max_codes_per_image + 1)]
-once = {"nearest": float(np.logaddexp2.reduce(exact)), "matching": bits["matching"]}
-table2 = pd.DataFrame(
-    {
-        "quantization": [row.quantizer for row in paper.TABLE2],
-        "paper: K_img (max)": [row.codes_per_image for row in paper.TABLE2],
-        "paper: bits": [row.bits for row in paper.TABLE2],
-        "paper's sizes, recomputed": [recomputed[f"{row.quantizer}_bits"] for row in paper.TABLE2],
-        "ours: K_img (max)": [usage[row.quantizer].max_codes_per_image for row in paper.TABLE2],
-        "ours: K_img (mean)": [usage[row.quantizer].mean_codes_per_image for row in paper.TABLE2],
-        "ours: K_data": [usage[row.quantizer].codes_in_use for row in paper.TABLE2],
-        "ours: bits, Eq. (2) / (4)": [bits[row.quantizer] for row in paper.TABLE2],
-        "ours: bits, each counted once": [once[row.quantizer] for row in paper.TABLE2],
-    }
-)
-sizes = f"paper: CelebA-HQ, K = {k_paper}, L = {l_paper}; ours: K = {K}, L = {L}, {note}"
-save_table(table2, "table2_capacity", config, caption(config, config.train.steps, sizes))
-display(table2.style.format(precision=2).hide(axis="index"))
+formula = {"nearest": "bits_equation_2", "matching": "bits_equation_4"}
+reported = {row.quantizer: row for row in paper.TABLE2}
+rows = []
+for label in sorted(runs, key=lambda label: (label.startswith("drawn"), label.endswith("matching"))):
+    (tokens, quantizer), of = label.split(", "), usage[label]
+    theirs = reported[quantizer] if tokens == "learned" else None
+    rows.append({
+        "tokens": tokens,
+        "quantization": quantizer,
+        "paper: K_img (max)": theirs and theirs.codes_per_image,
+        "paper: bits": theirs and theirs.bits,
+        "paper's sizes, recomputed": theirs and recomputed[f"{quantizer}_bits"],
+        "paper's sizes, counted once": theirs and paper_once[quantizer],
+        "ours: L": sizes[label].num_codes,
+        "ours: K_img (max)": of.max_codes_per_image,
+        "ours: K_img (mean)": of.mean_codes_per_image,
+        "ours: K_data": of.codes_in_use,
+        "ours: bits, Eq. (2) / (4)": bits[label][formula[quantizer]],
+        "ours: bits, each counted once": bits[label]["bits_counted_once"],
+    })  # fmt: skip
+table2 = pd.DataFrame(rows).astype({"paper: K_img (max)": "Int64"})
+about = f"paper: CelebA-HQ, learned tokens, K = {k_paper}, L = {l_paper}; ours: K = {K}, {note}"
+save_table(table2, "table2_capacity", config, caption(config, config.train.steps, about))
+display(styled(table2, precision=1, na_rep="–"))
 
 # %% [markdown]
 # The table has the numbers that the claim is about. Nearest collapses as in the paper if its images have far fewer different codes than $L$. Where $K_\text{img}$ is near $L$, Eq. (2) counts the same multiset many times, so read the last row too: below 1, nearest repeats so rarely that the rule against repeats only takes possibilities away. By construction, matching never repeats a code.
 
 # %%
-ratio, ratio_once = bits["matching"] / bits["nearest"], once["matching"] / once["nearest"]
+ratios = {
+    kind: {
+        "ratio": bits[f"{kind}, matching"]["bits_equation_4"] / bits[f"{kind}, nearest"]["bits_equation_2"],
+        "ratio_counted_once":
+            bits[f"{kind}, matching"]["bits_counted_once"] / bits[f"{kind}, nearest"]["bits_counted_once"],
+    }
+    for kind in kinds
+}
+near = {kind: usage[f"{kind}, nearest"] for kind in kinds}
+lengths = {kind: of.model.num_codes for kind, of in kinds.items()}
+once_in_paper = paper_once["matching"] / paper_once["nearest"]
 rows = [
-    ["nearest: K_img (max) / L", nearest_row.codes_per_image / l_paper, near.max_codes_per_image / L],
-    ["nearest: K_img (mean) / L", None, near.mean_codes_per_image / L],
-    ["bits of matching / nearest, Eqs. (4) and (2)", recomputed["capacity_ratio"], ratio],
-    ["bits of matching / nearest, counted once", None, ratio_once],
-]
-table = pd.DataFrame(rows, columns=["", "paper", "ours"])
-display(table.style.format(precision=2, na_rep="–").hide(axis="index"))
+    ["nearest: K_img (max) / L", nearest_row.codes_per_image / l_paper,
+     *(near[kind].max_codes_per_image / lengths[kind] for kind in kinds)],
+    ["nearest: K_img (mean) / L", None, *(near[kind].mean_codes_per_image / lengths[kind] for kind in kinds)],
+    ["bits of matching / nearest, Eqs. (4) and (2)", recomputed["capacity_ratio"],
+     *(of["ratio"] for of in ratios.values())],
+    ["bits of matching / nearest, counted once", once_in_paper, *(of["ratio_counted_once"] for of in ratios.values())],
+]  # fmt: skip
+columns = ["", "paper", *(f"ours, {kind} tokens" for kind in kinds)]
+display(styled(pd.DataFrame(rows, columns=columns), precision=2, na_rep="–"))
+
+# %% [markdown]
+# ## Already so before training?
+#
+# Whatever the table shows, is it learned? The next cell takes encoders with their first random weights, fits a codebook to their latents, and quantizes held-out faces to the nearest codes, as notebook 02 does. Drawn tokens are other ones for every image here, as in training.
+
+# %%
+device = pick_device(device)
+train, heldout = load_split(config, "train"), load_split(config, "heldout")
+some = heldout.images[:500]
+before, lines = {}, []
+for kind, of in kinds.items():
+    model = untrained_model(of, train.images, "nearest", device)
+    of_draw = effect_of_draw(model, some)
+    first = encode_images(model, train.images[:2000])
+    before[kind] = {
+        "codes_in_use": code_usage(first, of.model.codebook_size).codes_in_use,
+        "mean_codes_per_image": of_draw["mean_codes_per_image_drawn"],
+        "agreement": of_draw["agreement"],
+        "slot_dominant_share": slot_usage(first, of.model.codebook_size).dominant_share,
+        "slot_dominant_share_redrawn": of_draw["dominant_share"],
+    }
+    length, first, last = lengths[kind], before[kind]["mean_codes_per_image"], near[kind].mean_codes_per_image
+    if last < 0.99 * length:
+        text = "so nearest **repeats codes**, and matching has something to decide"
+    elif first >= 0.99 * length:
+        text = "so nearest **does not repeat codes, and did not before training** (notebook 02)"
+    else:
+        text = "so nearest repeated codes before training, and **does not any more**"
+    said = f"{last:.1f} of {length} different codes an image with nearest, {first:.1f} before training"
+    lines.append(f"{kind} tokens: {said}, {text}.")
+display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
 # ## Capacity against length (Fig. 4)
 #
-# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The marks are our two models at *their* sizes. Where these are not the paper's, compare the marks with each other, not with the lines.
+# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once. The large marks are our models, the small ones the study of notebook 09, all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines.
 
 # %%
-lengths = list(range(1, l_paper + 1))
+places = list(range(1, l_paper + 1))
 most = nearest_row.codes_per_image
 curves = {
-    "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in lengths],
-    "PI-VQ, matching": [matching_bits(k_paper, n) for n in lengths],
-    f"PI-VQ, nearest\n(K_img = {most})": [nearest_bits(k_paper, min(most, n), n) for n in lengths],
+    "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in places],
+    "PI-VQ, matching": [matching_bits(k_paper, n) for n in places],
+    f"PI-VQ, nearest\n(K_img = {most})": [nearest_bits(k_paper, min(most, n), n) for n in places],
+    "nearest, counted once": [capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places],
 }
 measured = [
-    (f"our nearest (K = {K}, L = {L}, K_img = {near.max_codes_per_image})", L, bits["nearest"]),
-    (f"our matching (K = {K}, L = {L})", L, bits["matching"]),
+    (f"{label} (K_img = {usage[label].max_codes_per_image})", sizes[label].num_codes, of["bits_counted_once"])
+    for label, of in bits.items()
 ]
-figure = plot_capacity(lengths, curves, measured)
-sources = f"curves: K = {k_paper:,}, computed; marks: our models, Eqs. (2) and (4), measured on {note}"
-save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, sources));
+study = stored_study(profile, seed) if stored_file("competition", profile, seed).exists() else []
+small = []
+for label in [f"{kind}, {quantizer}" for kind in ("learned", "drawn") for quantizer in ("matching", "nearest")]:
+    rows = [row for row in study if f"{row['variation']}, {row['quantizer']}" == label and row["bits_counted_once"]]
+    if rows:
+        small.append((f"study: {label}", [row["L"] for row in rows], [row["bits_counted_once"] for row in rows]))
+figure = plot_capacity(places, curves, measured, small=small)
+about = f"curves: K = {k_paper:,}, computed; marks: our models, counted once, measured on {note}"
+save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, about));
 
 # %% [markdown]
-# **What to look at.** With positions, capacity grows in a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat: with 49 different codes, an image gains little from more places in which to repeat them. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve.
+# **What to look at.** With positions, capacity grows in a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat: with 49 different codes, an image gains little from more places in which to repeat them. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve, and counted once it does so only as far as multisets outnumber sets.
 #
-# ## Which learned token uses which code
+# ## Which token uses which code
 #
-# Why do codes repeat, or not? Each latent comes from one learned token, a *slot*. For the decoder the set has no order, but nothing prevents the slots from dividing the codebook among themselves. In the figure, each column is a code and each row a slot:
+# Why do codes repeat, or not? Each latent comes from one token, a *slot*. For the decoder the set has no order, but nothing prevents slots with tokens of their own from using codes of their own. In the figure, each column is a code and each row a slot. Drawn tokens are one fixed draw here, the one that the model uses after training.
 
 # %%
-slots = {quantizer: slot_usage(rows, K) for quantizer, rows in codes.items()}
-figure, panels = plt.subplots(2, 1, figsize=(8.5, 6.2))
-for axes, (quantizer, slot) in zip(panels, slots.items(), strict=True):
-    plot_slots(slot.counts, quantizer, axes)
+slots = {label: slot_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
+same = bool((codes["learned, nearest"] == codes["learned, matching"]).all())
+panels = {"learned, both quantizers" if same else "learned, matching": slots["learned, matching"]} | {
+    label: of for label, of in slots.items() if label not in ("learned, matching", *["learned, nearest"] * same)
+}
+figure, axes = plt.subplots(len(panels), 1, figsize=(8.5, 2.8 * len(panels)), squeeze=False)
+for panel, (label, of) in zip(axes.flat, panels.items(), strict=True):
+    plot_slots(of.counts, label, panel)
 save_figure(figure, "slots", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# How often would the other rule have decided otherwise? The next cell quantizes the latents of each trained model on the held-out faces both ways.
+# How often would the other rule have decided otherwise? The next cell quantizes the latents of held-out faces both ways with each trained model. It also draws other tokens, for the models that draw them: what do codes and pictures owe to the draw?
 
 # %%
-agreement = {}
-heldout = load_split(config, "heldout").images
-for quantizer, run in runs.items():
-    model, same = run.model(pick_device(device)), []
-    for latents in latents_in_batches(model, heldout):
-        distances = model.quantizer.distances(latents)
-        same.append((distances.argmin(dim=2) == match(distances)).float().mean(dim=1))
-    agreement[quantizer] = float(torch.cat(same).mean())
+effects = {label: effect_of_draw(run.model(device), some) for label, run in runs.items()}
 
 # %% [markdown]
-# The table has the share of latents for which matching and nearest choose the same code, how many codes a slot takes, and which share of all uses falls to a code's main slot. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The last column is what these data use at most: the sum over slots of the entropy of their codes.
+# The table has the share of latents for which matching and nearest choose the same code; which share of all uses falls to a code's main slot, with the tokens of the encoder and with tokens drawn anew for every image; and how many codes a slot takes. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The entropy is what these data use at most, summed over slots; above the free set's bits it counts an order that a set does not keep. The last two rows are the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
 
 # %%
-rows = {
-    quantizer: {
-        "both rules agree": agreement[quantizer],
-        "uses by the main slot": slot.dominant_share,
-        "codes per slot": slot.codes_per_slot,
-        "bits of separate slots": slot.bits,
-        "L log2(K / L)": L * np.log2(K / L),
-        "bits of a free set": once[quantizer],
-        "entropy of the slots": slot.entropy_bits,
+table = pd.DataFrame({
+    label: {
+        "both rules agree": f"{effects[label]['agreement']:.1%}",
+        "uses by the main slot": f"{of.dominant_share:.1%}",
+        "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
+        "codes per slot": f"{of.codes_per_slot:.1f}",
+        "bits of separate slots": f"{of.bits:.1f}",
+        "L log2(K / L)": f"{sizes[label].num_codes * np.log2(sizes[label].codebook_size / sizes[label].num_codes):.1f}",
+        "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
+        "entropy of the slots": f"{of.entropy_bits:.1f}",
+        "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
+        "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
     }
-    for quantizer, slot in slots.items()
-}
-table = pd.DataFrame(rows).T.style.format(precision=2)
-display(table.format("{:.1%}", subset=["both rules agree", "uses by the main slot"]))
+    for label, of in slots.items()
+})  # fmt: skip
+display(styled(table, index=True))
 
 # %% [markdown]
-# **What to look at.** If nearly all uses of a code come from its main slot, the slots have divided the codebook among themselves. Then their latents rarely compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields: its usable capacity is nearer the bits of separate slots than those of a free set. If slots share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is an open question: the paper does not say which token uses which code.
-
-# %% [markdown]
+# **What to look at.** If nearly all uses of a code come from its main slot, each slot has codes of its own. Then latents do not compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields: its usable capacity is nearer the bits of separate slots than those of a free set. If slots share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is open: the paper does not say which token uses which code, and reports that nearest collapses. Notebook 09 shows what decides it here.
+#
 # ## The numbers, for the verdict
 #
 # Notebook 08 reads them from here.
 
 # %%
 numbers = {
+    label: {
+        "codes_in_use": usage[label].codes_in_use,
+        "max_codes_per_image": usage[label].max_codes_per_image,
+        "mean_codes_per_image": usage[label].mean_codes_per_image,
+        "bits": bits[label][formula[run.quantizer]],
+        "bits_counted_once": bits[label]["bits_counted_once"],
+        "slot_dominant_share": slots[label].dominant_share,
+        "slot_dominant_share_redrawn": effects[label]["dominant_share"],
+        "slot_codes": slots[label].codes_per_slot,
+        "slot_bits": slots[label].bits,
+        "slot_entropy_bits": slots[label].entropy_bits,
+        "agreement": effects[label]["agreement"],
+        "draw_codes": effects[label]["draw_codes"],
+        "draw_pixels": effects[label]["draw_pixels"],
+    }
+    for label, run in runs.items()
+}
+models = {quantizer: numbers[f"learned, {quantizer}"] for quantizer in formula}
+if "drawn" in kinds:
+    of = kinds["drawn"].model
+    models["drawn"] = {"K": of.codebook_size, "L": of.num_codes, **ratios["drawn"], "untrained": before["drawn"]}
+    models["drawn"] |= {quantizer: numbers[f"drawn, {quantizer}"] for quantizer in formula}
+all_numbers = {
     "K": K,
     "L": L,
-    "images": len(codes["matching"]),
+    "images": len(codes["learned, matching"]),
     "paper_recomputed": recomputed,
+    "paper_counted_once": paper_once,
     **greatest,
-    "ratio": ratio,
-    "ratio_counted_once": ratio_once,
+    **ratios["learned"],
     "positional_bits": positional_bits(K, L),
     "multiset_bits": multiset_bits(K, L),
-    "models": {
-        quantizer: {
-            "codes_in_use": usage[quantizer].codes_in_use,
-            "max_codes_per_image": usage[quantizer].max_codes_per_image,
-            "mean_codes_per_image": usage[quantizer].mean_codes_per_image,
-            "bits": bits[quantizer],
-            "bits_counted_once": once[quantizer],
-            "slot_dominant_share": slots[quantizer].dominant_share,
-            "slot_codes": slots[quantizer].codes_per_slot,
-            "slot_bits": slots[quantizer].bits,
-            "slot_entropy_bits": slots[quantizer].entropy_bits,
-            "agreement": agreement[quantizer],
-        }
-        for quantizer in runs
-    },
+    "models": {quantizer: models[quantizer] for quantizer in formula},
+    "untrained": before["learned"],
 }
-save_json(numbers | stamp(config, config.train.steps), "capacity", config);
+all_numbers |= {"drawn": models["drawn"]} if "drawn" in models else {}
+save_json(all_numbers | stamp(config, config.train.steps), "capacity", config);
 
 # %% [markdown]
 # ## Provenance
@@ -332,4 +410,4 @@ save_json(numbers | stamp(config, config.train.steps), "capacity", config);
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={quantizer: run.folder.name for quantizer, run in runs.items()}))
+display(stamp(config, steps=config.train.steps, runs={label: run.folder.name for label, run in runs.items()}))

@@ -15,12 +15,14 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/05_interpolation.ipynb)
 #
-# **Claim that is tested here.** Since codes have no places, two images can be mixed by mixing their sets of codes. "It is also possible to interpolate (approximately) smoothly from one image to another", along "multiple, equally plausible paths": $(|R|!)^2$ of them, where $|R|$ is the number of codes that only one of the two has (Sections 3.5 and 4.4, Fig. 1). The same recombination gives new images: Algorithm 1.
+# **Claim that is tested here.** Since codes have no places, two images can be mixed by mixing their sets of codes. "It is also possible to interpolate (approximately) smoothly from one image to another", along "multiple, equally plausible paths": $(|R|!)^2$ of them, where $|R|$ is the number of codes that only one of the two has (Sections 3.5 and 4.4, Fig. 1). The same recombination gives new images: Algorithm 1 keeps "all the features shared by $C_a$ and $C_b$ as well as a mixture of features which are not shared". And codes "capture global information about an image" (Section 3.2).
+#
+# Each of these is measured beside a control that could show it to be false: an untrained model, cross-faded pixels, reconstructions.
 #
 # | | |
 # |---|---|
-# | needs | the trained matching model (notebook 03) |
-# | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, and the numbers `interpolation.json` in `figures/<profile>/` |
+# | needs | the trained matching models (notebook 03): learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
+# | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
 
 # %% [markdown]
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
@@ -58,48 +60,76 @@ device = "auto"
 # %%
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_json
+from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_smoothness
+from pivq.figures.code_charts import plot_traits
 from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
 from pivq.figures.style import use_style
-from pivq.figures.tables import escape
-from pivq.inference import decode_in_batches, order_difference
+from pivq.figures.tables import escape, styled
+from pivq.inference import decode_in_batches, encode_images, order_difference
+from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
+from pivq.runs.models import models
+from pivq.runs.paths import measure_plausibility, measure_spread, measure_walks, paths_apart
 from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.recombination import (
+    READABLE,
+    as_records,
+    beyond_controls,
+    countable_attributes,
+    explained_by_slots,
+    measure_recombination,
+    total_errors,
+)
 from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
-from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, path_smoothness, smooth_path
+from pivq.runs.untrained import untrained_model
+from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the model, and the held-out faces with their codes: no step of training has seen these images. The pairs are drawn from the seed, not picked; only if one of the first two has a single path, as a hardly trained model's may, pairs with more come first.
+# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training (notebook 09). The pairs are drawn from the seed, not picked; only if one of the first two has a single path, as a hardly trained model's may, pairs with more come first.
 
 # %%
-run = require_run(config, "matching")
-model = run.model(pick_device(device))
-heldout = load_split(config, "heldout")
-codes = torch.from_numpy(run.codes("heldout"))
+device = pick_device(device)
+jobs = {label.removesuffix(", matching"): job for label, job in models(config).items() if label.endswith("matching")}
+runs = {kind: require_run(*job) for kind, job in jobs.items()}
+trained = {kind: run.model(device) for kind, run in runs.items()}
+codes = {kind: torch.from_numpy(run.codes("heldout")) for kind, run in runs.items()}
+titles = {"learned": "learned tokens (the paper's)", "drawn": "drawn tokens (our variant)"}
+train, heldout = load_split(config, "train"), load_split(config, "heldout")
 generator = torch.Generator().manual_seed(seed)
 pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
-single = torch.tensor([len(set(codes[i].tolist()) - set(codes[j].tolist())) < 2 for i, j in pairs.tolist()])
+learned = codes["learned"]
+single = torch.tensor([len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()])
 if single[:2].any():
     pairs = pairs[torch.argsort(single.int(), stable=True)]
 display(Markdown(f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and {escape(heldout.ids[pairs[0, 1]])}."))
 
 # %% [markdown]
+# The controls are the same models with their first random weights, and a codebook fitted to their latents:
+
+# %%
+untrained = {kind: untrained_model(run.config, train.images, device=device) for kind, run in runs.items()}
+some = heldout.images[pairs[:50].flatten()]
+untrained_codes = {kind: torch.from_numpy(encode_images(model, some)) for kind, model in untrained.items()}
+untrained_pairs = torch.arange(len(some)).reshape(-1, 2)
+
+# %% [markdown]
 # Recombining sets only makes sense if order means nothing to the decoder (Section 3.2). The next cell decodes the codes of 50 faces in latent order and shuffled, and takes the greatest difference of any pixel.
 
 # %%
-by_order = order_difference(model.decode, codes[:50], generator)
+by_order = order_difference(trained["learned"].decode, learned[:50], generator)
 display(Markdown(f"Greatest difference: **{by_order:.0e}** (of 1). The rounding of float32 sums makes about 1e-06."))
 
 # %% [markdown]
@@ -108,57 +138,57 @@ display(Markdown(f"Greatest difference: **{by_order:.0e}** (of 1). The rounding 
 # Here are the two sets of codes of the first pair: the codes that they share ($C_c$), and those that only one has. A path exchanges the codes of the second line for those of the third, one at a time. The order is random, for each line separately.
 
 # %%
-a, b = (set(codes[i].tolist()) for i in pairs[0])
+a, b = (set(learned[i].tolist()) for i in pairs[0])
 parts = {"shared by both": a & b, "only b (the beginning)": b - a, "only a (the end)": a - b}
 display(Markdown("  \n".join(f"{name}: {sorted(part)}" for name, part in parts.items())))
 
 # %% [markdown]
 # ## Two paths between two faces (Fig. 1)
 #
-# The figure shows two paths for each of the first two pairs. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces.
+# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The cell checks that each path starts and ends at its faces' own codes, exchanges exactly one code per step and never repeats a code.
 
 # %%
-paths, images, titles, sources, counts = [], [], [], [], []
+images, headings, sources = [], [], []
+counts = {kind: [] for kind in runs}
 for i, j in pairs[:2].tolist():
-    for _ in range(2):
-        paths.append(smooth_path(codes[i], codes[j], generator))
-        images.append(decode_in_batches(model.decode, paths[-1]))
-    exchanged = len(paths[-1]) - 1
-    count = math.factorial(exchanged) ** 2
-    counts.append({"exchanged": exchanged, "paths": count})
-    digits = len(str(count)) - 1
-    number = rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
-    titles.append(f"|R| = {exchanged} of {config.model.num_codes} codes differ: (|R|!)² = {number} paths")
-    sources += [heldout.images[j], heldout.images[i]]
-figure = plot_paths(images, torch.stack(sources), titles)
-note = "held-out faces drawn from the seed; two random paths for each pair"
+    for kind, model in trained.items():
+        rows = codes[kind]
+        paths = [smooth_path(rows[i], rows[j], generator) for _ in range(2)]
+        for path in paths:
+            sets = [set(row.tolist()) for row in path]
+            assert sets[0] == set(rows[j].tolist()) and sets[-1] == set(rows[i].tolist())
+            assert all(len(row) == rows.shape[1] for row in sets), "a code repeats"
+            assert all(len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)), "not one a step"
+        images += [decode_in_batches(model.decode, path) for path in paths]
+        exchanged = len(paths[0]) - 1
+        count = math.factorial(exchanged) ** 2
+        counts[kind].append({"exchanged": exchanged, "paths": str(count), "apart": paths_apart(*images[-2:])})
+        digits = len(str(count)) - 1
+        number = rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
+        headings.append(f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = {number} paths")
+        sources += [heldout.images[j], heldout.images[i]]
+figure = plot_paths(images, torch.stack(sources), headings)
+note = "matching; held-out faces drawn from the seed; two random paths for each pair"
 save_figure(figure, "fig1_interpolation", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. A step may also pass through a mixture of traits that no face has. So "approximately smooth" does not mean that every image on the way is a face.
+# **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
 #
-# The number of paths is, exactly:
+# The table has the exact number of paths, and how far apart the two paths of a pair run, on average over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
 
 # %%
-lines = [f"pair {n}: ({count['exchanged']}!)² = {count['paths']:,}" for n, count in enumerate(counts, 1)]
-display(Markdown("  \n".join(lines)))
-
-# %% [markdown]
-# The next cell checks that each path starts and ends at its faces' own codes, exchanges exactly one code per step and never repeats a code. It also measures how far apart the two paths of a pair run, on average over their steps, as a share of the distance between the ends.
-
-# %%
-apart = []
-for n in range(0, len(paths), 2):
-    i, j = pairs[n // 2].tolist()
-    for path in paths[n : n + 2]:
-        assert set(path[0].tolist()) == set(codes[j].tolist()) and set(path[-1].tolist()) == set(codes[i].tolist())
-        rows = [set(row.tolist()) for row in path]
-        assert all(len(row) == config.model.num_codes for row in rows), "a code repeats"
-        assert all(len(now - before) == 1 for before, now in zip(rows, rows[1:], strict=False)), "not one code a step"
-    whole = (images[n][0] - images[n][-1]).abs().mean()
-    between = (images[n][1:-1] - images[n + 1][1:-1]).abs()
-    apart.append(float(between.mean() / whole) if len(between) and whole else 0.0)
-display(Markdown(", ".join(f"pair {n}: {value:.0%}" for n, value in enumerate(apart, 1))))
+for kind, model in untrained.items():
+    for pair, count in enumerate(counts[kind]):
+        ends = untrained_codes[kind][2 * pair : 2 * pair + 2]
+        count["untrained_apart"] = paths_apart(*(
+            decode_in_batches(model.decode, smooth_path(*ends, generator)) for _ in range(2)
+        ))
+rows = [
+    [titles[kind], n, f"({count['exchanged']}!)² = {int(count['paths']):,}", count["apart"], count["untrained_apart"]]
+    for kind, of in counts.items() for n, count in enumerate(of, 1)
+]
+columns = ["model", "pair", "number of paths", "apart", "apart, untrained"]
+display(styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"}))
 
 # %% [markdown]
 # ## How smooth?
@@ -166,50 +196,50 @@ display(Markdown(", ".join(f"pair {n}: {value:.0%}" for n, value in enumerate(ap
 # The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
 
 # %%
-stops = 17
-t = torch.linspace(0, 1, stops)
-measured = []
-distances, details = {"codes": [], "pixels": []}, {"codes": [], "pixels": []}
-for i, j in pairs[:50].tolist():
-    decoded = decode_in_batches(model.decode, smooth_path(codes[i], codes[j], generator))
-    if len(decoded) < 3 or torch.equal(decoded[0], decoded[-1]):
-        continue  # nothing between the ends, or no way to go
-    measured.append(path_smoothness(decoded))
-    walk = decoded[(t * (len(decoded) - 1)).round().long()]
-    for name, frames in {"codes": walk, "pixels": cross_fade(decoded[0], decoded[-1], stops)}.items():
-        distances[name].append(path_smoothness(frames).from_start.numpy())
-        detail = frames.diff(dim=3).abs().mean(dim=(1, 2, 3)) + frames.diff(dim=2).abs().mean(dim=(1, 2, 3))
-        details[name].append((detail / detail[[0, -1]].mean()).numpy())
-figure = plot_smoothness(*map(np.stack, distances.values()), tuple(map(np.stack, details.values())))
-note = f"{len(measured)} pairs of held-out faces; median, and band from 10% to 90%"
+walks = {kind: measure_walks(model.decode, codes[kind], pairs[:50], generator) for kind, model in trained.items()}
+figure, grid = plt.subplots(len(walks), 2, figsize=(8.5, 3.0 * len(walks)), sharex=True, squeeze=False)
+for panels, (kind, walk) in zip(grid, walks.items(), strict=True):
+    plot_smoothness(*walk.distances.values(), tuple(walk.details.values()), panels, titles[kind])
+for axes in grid[:-1].flat:
+    axes.set_xlabel("")
+note = f"matching; {walks['learned'].numbers['pairs']} pairs of held-out faces; median, and band from 10% to 90%"
 save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* an image that is put together from traits keeps its contours half-way; a cross-fade does not. Values above 100% say that some middle images have more contours than either end, such as two overlaid hairlines. The table has means over the paths (of detail: medians). Paths are called smooth if their largest step is less than `SMOOTH_STEP` of the way; notebook 08 judges it.
+# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* an image that is put together from traits keeps its contours half-way; a cross-fade does not. Values above 100% say that some middle images have more contours than either end, such as two overlaid hairlines.
+#
+# A path is called smooth here if its largest step is less than `SMOOTH_STEP` of the distance between the ends. A mean over paths can hide single jumps, so the table also has the share of paths that are not smooth. The untrained model shows what steps come from the architecture alone.
 
 # %%
-middle = stops // 2
-smoothness = {
-    "pairs": len(measured),
-    "mean_exchanged": float(np.mean([len(path.steps) for path in measured])),
-    "step": float(np.mean([float(path.steps.mean()) for path in measured])),
-    "largest_step": float(np.mean([path.largest_step for path in measured])),
-    "path_length": float(np.mean([path.length for path in measured])),
-    "detail_half_way": float(np.median(np.stack(details["codes"])[:, middle])),
-    "detail_half_way_crossfade": float(np.median(np.stack(details["pixels"])[:, middle])),
+smoothness = {kind: walk.numbers for kind, walk in walks.items()}
+for kind, model in untrained.items():
+    steps = measure_walks(model.decode, untrained_codes[kind], untrained_pairs, generator).numbers["largest_step"]
+    smoothness[kind]["untrained_largest_step"] = steps
+quantities = {
+    "pairs": ("paths", "{:.0f}"),
+    "mean_exchanged": ("codes exchanged (mean)", "{:.1f}"),
+    "step": ("a step, as a share of the distance between the ends (mean)", "{:.1%}"),
+    "largest_step": ("the largest step of a path (mean)", "{:.0%}"),
+    "untrained_largest_step": ("the same, untrained model", "{:.0%}"),
+    "share_with_large_step": (f"paths with a step of {SMOOTH_STEP:.0%} or more", "{:.0%}"),
+    "path_length": ("length of a path, in distances between the ends (mean)", "{:.2f}"),
+    "detail_half_way": ("detail half-way, as a share of the ends' (median)", "{:.0%}"),
+    "detail_half_way_crossfade": ("detail of cross-fades half-way (median)", "{:.0%}"),
 }
 rows = [
-    ["codes exchanged", f"{smoothness['mean_exchanged']:.1f}"],
-    ["a step, as a share of the distance between the ends", f"{smoothness['step']:.1%}"],
-    ["the largest step of a path", f"{smoothness['largest_step']:.0%} (smooth below {SMOOTH_STEP:.0%})"],
-    ["length of a path, in distances between the ends", f"{smoothness['path_length']:.2f}"],
-    ["detail half-way, as a share of the ends'", f"{smoothness['detail_half_way']:.0%}"],
-    ["detail of cross-fades half-way", f"{smoothness['detail_half_way_crossfade']:.0%}"],
+    [text, *("–" if of[name] is None else pattern.format(of[name]) for of in smoothness.values())]
+    for name, (text, pattern) in quantities.items()
 ]
-display(pd.DataFrame(rows, columns=[f"over {len(measured)} paths", ""]).style.hide(axis="index"))
+display(styled(pd.DataFrame(rows, columns=["", *(titles[kind] for kind in smoothness)])))
+lines = [
+    f"{titles[kind].capitalize()}: {1 - of['share_with_large_step']:.0%} of the paths are smooth; the largest step is "
+    f"{of['largest_step'] / of['untrained_largest_step']:.2f} times the untrained model's."
+    for kind, of in smoothness.items() if of["largest_step"] and of["untrained_largest_step"]
+]
+display(Markdown("  \n".join(lines) or "No pair has a path."))
 
 # %% [markdown]
-# Here is the first pair once more: above, codes are exchanged; below, pixels are mixed.
+# Here is the first pair once more, in the model with learned tokens: above, codes are exchanged; below, pixels are mixed.
 
 # %%
 frames = (torch.linspace(0, 1, 9) * (len(images[0]) - 1)).round().long()
@@ -217,54 +247,271 @@ rows = [images[0][frames], cross_fade(images[0][0], images[0][-1], 9)]
 plot_images(torch.cat(rows), columns=9, row_labels=["codes", "pixels"]);
 
 # %% [markdown]
+# ## How plausible?
+#
+# Detail is one measure, and it favours codes. "Equally plausible" asks for another: are the images on the way as near to real faces as the ends are? The next cell takes the distance from each image to the nearest training face, in the features that notebook 06 measures with. The cross-fade is the control: a path through codes should come out nearer to real faces than a double exposure.
+
+# %%
+network = load_feature_network(config.evaluation.features, device)
+plausibility = {
+    kind: measure_plausibility(run, network, codes[kind], pairs[:300], generator) for kind, run in runs.items()
+}
+stops = {"ends": "the ends (reconstructions)", "quarter": "a quarter of the way by codes",
+         "half_way": "half-way by codes", "cross_fade_half_way": "half-way by cross-fade"}  # fmt: skip
+rows = [[text, *(of[name] for of in plausibility.values())] for name, text in stops.items()]
+display(styled(pd.DataFrame(rows, columns=["median distance to the nearest training face",
+                                           *(titles[kind] for kind in plausibility)]), precision=1))  # fmt: skip
+lines = []
+for kind, of in plausibility.items():
+    within = 2 * math.sqrt(0.25 / of["pairs"])  # two standard errors of a share of one half
+    word = "more plausible" if of["nearer"] > 0.5 + within else "not more plausible"
+    lines.append(
+        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are nearer to a real face "
+        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to {50 + 100 * within:.0f}%). By this "
+        f"measure paths through codes are **{word}** than double exposures."
+    )
+display(Markdown("  \n".join(lines)))
+
+# %% [markdown]
+# ## How far does one code reach?
+#
+# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads (its participation ratio: 100% if all pixels change alike, 1/64 if one of 64 cells does). For scale: two different faces, and one cell of the decoder's grid replaced.
+
+# %%
+chosen = pairs[:300]
+spread = {
+    kind: measure_spread(model.decode, codes[kind], chosen, config.model.grid_size, generator)
+    for kind, model in trained.items()
+}
+for kind, model in untrained.items():
+    spread[kind]["untrained"] = measure_spread(
+        model.decode, untrained_codes[kind], untrained_pairs, config.model.grid_size, generator
+    )["participation"]
+reach = {"participation": "one code exchanged (median)", "low": "– 10% of the pairs below",
+         "high": "– 90% of the pairs below", "faces": "two faces", "cell": "one cell of the grid",
+         "untrained": "one code exchanged, untrained model"}  # fmt: skip
+rows = [
+    [text, *("–" if of[name] is None else f"{of[name]:.1%}" for of in spread.values())]
+    for name, text in reach.items()
+]
+display(styled(pd.DataFrame(rows, columns=["the change spreads over", *(titles[kind] for kind in spread)])))
+
+# %% [markdown]
+# **What to look at.** A code whose change spreads over far more than one cell acts on the picture as a whole. The untrained model says how much of that is the architecture, which lets every code reach every cell.
+#
 # ## New faces from two parents (Algorithm 1)
 #
 # Algorithm 1 keeps all codes that both parents have, and fills up to $L$ with codes drawn at random from those that only one has. Each draw is another face. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets.
 
 # %%
-chosen, each = pairs[2:10], 4
-parents_a, parents_b = codes[chosen[:, 0]], codes[chosen[:, 1]]
-mixed = interpolate(parents_a.repeat_interleave(each, 0), parents_b.repeat_interleave(each, 0), generator)
-samples = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
-figure = plot_samples_with_parents(heldout.images[chosen[:, 0]], samples, heldout.images[chosen[:, 1]])
-note = "held-out parents drawn from the seed, four samples of each pair"
+chosen, each = pairs[2:8], 4
+samples = {}
+for kind, model in trained.items():
+    parents_a, parents_b = (codes[kind][rows].repeat_interleave(each, 0) for rows in chosen.T)
+    mixed = interpolate(parents_a, parents_b, generator)
+    samples[kind] = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
+columns = list(samples)
+rows = torch.stack(list(samples.values()), dim=1).flatten(0, 1)  # the models side by side
+parents_a, parents_b = (heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T)
+figure = plot_samples_with_parents(parents_a, rows, parents_b, [titles[kind] for kind in columns])
+note = "matching; held-out parents drawn from the seed, four samples of each pair"
 save_figure(figure, "samples_with_parents", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** Which parent does a trait come from? Chance decides how many codes a sample takes from each parent, so some samples look like one of them. The next cell counts where the codes come from, over all pairs of the set.
+# **What to look at.** Chance decides how many codes a sample takes from each parent, so some samples look like one of them. Look for traits that *neither* parent has. Every *code* comes from a parent, as the next cell counts over all pairs; that does not make every *trait* come from one.
 
 # %%
-first, second = codes[pairs[:, 0]], codes[pairs[:, 1]]
-mixed = interpolate(first, second, generator)
-in_a = (mixed[:, :, None] == first[:, None, :]).any(dim=2)
-in_b = (mixed[:, :, None] == second[:, None, :]).any(dim=2)
-composition = {
-    "both": float((in_a & in_b).float().mean()),
-    "one": float((in_a ^ in_b).float().mean()),
-    "from_a_least": float((in_a & ~in_b).float().mean(dim=1).min()),
-    "from_a_most": float((in_a & ~in_b).float().mean(dim=1).max()),
-}
-assert composition["both"] + composition["one"] > 1 - 1e-6, "a code from neither parent"
-display(Markdown(
-    f"{composition['both']:.0%} of a sample's codes are shared by both parents, and {composition['one']:.0%} come from "
-    "one of them; no code comes from neither. The share that comes from parent a alone lies between "
-    f"{composition['from_a_least']:.0%} and {composition['from_a_most']:.0%} over {len(pairs):,} samples."
-))
+composition = {}
+for kind, rows in codes.items():
+    first, second = rows[pairs[:, 0]], rows[pairs[:, 1]]
+    mixed = interpolate(first, second, generator)
+    in_a = (mixed[:, :, None] == first[:, None, :]).any(dim=2)
+    in_b = (mixed[:, :, None] == second[:, None, :]).any(dim=2)
+    composition[kind] = {
+        "both": float((in_a & in_b).float().mean()),
+        "one": float((in_a ^ in_b).float().mean()),
+        "from_a_least": float((in_a & ~in_b).float().mean(dim=1).min()),
+        "from_a_most": float((in_a & ~in_b).float().mean(dim=1).max()),
+    }
+    assert composition[kind]["both"] + composition[kind]["one"] > 1 - 1e-6, "a code from neither parent"
+display(Markdown("  \n".join(
+    f"{titles[kind].capitalize()}: {of['both']:.0%} of a sample's codes are shared by both parents, and "
+    f"{of['one']:.0%} come from one of them; no code comes from neither. The share that comes from parent a alone lies "
+    f"between {of['from_a_least']:.0%} and {of['from_a_most']:.0%} over {len(pairs):,} samples."
+    for kind, of in composition.items()
+)))
 
 # %% [markdown]
+# ## Do traits come from the parents?
+#
+# Where images have attributes, as the drawn faces do, this can be counted. A linear classifier of features learns each attribute from reconstructions of training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read right.
+#
+# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are pictures that are no faces either, but can show no trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*; what it is for is explained below.
+
+# %%
+countable = countable_attributes(train, heldout)
+count = min(4000, config.evaluation.samples)
+recombined = {
+    kind: measure_recombination(run, train, heldout, network, count) for kind, run in runs.items() if countable
+}
+counted = {kind: measured for kind, measured in recombined.items() if len(measured.traits)}
+lines = ["These images have no attributes that can be counted."] if not recombined else [
+    f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are read with a balanced error "
+    f"of {READABLE:.0%} or less; read worse, or not known of every image: "
+    f"{escape(', '.join(measured.unread)) or 'none'}."
+    for kind, measured in recombined.items()
+]
+display(Markdown("  \n".join(lines)))
+
+# %% [markdown]
+# The figure shows all attributes that are counted, and the table has their numbers.
+
+# %%
+if counted:
+    figure = plot_traits({titles[kind]: measured.traits for kind, measured in counted.items()})
+    note = f"matching; {count:,} samples of held-out parents; lines: 95% intervals"
+    save_figure(figure, "traits", config, caption(config, config.train.steps, note))
+    frames = [measured.traits.assign(tokens=kind) for kind, measured in counted.items()]
+    shown = ["sampler", "attribute", "gained", "neither", "lost", "both", "false_alarms", "misses"]
+    table = pd.concat(frames)[["tokens", *shown]].rename(columns={
+        "gained": "has it, neither parent has", "neither": "pairs without", "lost": "lacks it, both have it",
+        "both": "pairs with",
+        "false_alarms": "reconstructions: false alarms", "misses": "reconstructions: misses",
+    })  # fmt: skip
+    save_table(table, "traits", config, caption(config, config.train.steps, note))
+    shares = dict.fromkeys([*table.columns[[3, 5, 7, 8]]], "{:.1%}")
+    display(styled(table, shares, na_rep="–"))
+
+# %% [markdown]
+# In words: the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lose, both beyond the larger of the two controls; then all that are clear of both controls, 95% intervals apart.
+
+# %%
+lines, worst = [], {}
+for kind, measured in counted.items():
+    by_sampler = {name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")}
+    of_algorithm, fade = by_sampler["Algorithm 1"], by_sampler["cross-fade"]
+    for share, of, control, text in (
+        ("gained", "neither", "false_alarms", "show it although neither parent has it"),
+        ("lost", "both", "misses", "lack it although both parents have it"),
+    ):
+        excess = of_algorithm[share] - np.maximum(of_algorithm[control], fade[share])
+        excess = excess[of_algorithm[of] >= 20].dropna()
+        if len(excess):
+            name = worst[kind, share] = excess.idxmax()
+            most, clear = of_algorithm.loc[name], ", ".join(beyond_controls(measured.traits, share)) or "none"
+            lines.append(
+                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: {most[share]:.0%} of {most[of]:,} "
+                f"samples {text}; reconstructions err in {most[control]:.1%}, "
+                f"cross-fades in {fade.loc[name, share]:.1%}. Clear of both: "
+                f"{escape(clear.replace('_', ' '))}."
+            )
+for kind, measured in counted.items():
+    gained, lost = (len(beyond_controls(measured.traits, error)) for error in ("gained", "lost"))
+    where = f"for {gained} (from nowhere) and {lost} (lost) of {measured.traits['attribute'].nunique()} attributes"
+    lines.append(
+        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, and none from "
+        "elsewhere; of *traits* the same "
+        + (f"**does not hold** {where}." if gained + lost else "holds as far as this can be counted.")
+    )
+if len(counted) > 1:
+    common = set.intersection(*(set(of.traits["attribute"]) for of in counted.values()))
+    sums = {kind: total_errors(of.traits[of.traits["attribute"].isin(common)]) for kind, of in counted.items()}
+    told = [
+        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}" if of["lost"][0] is not None else titles[kind]
+        for kind, of in sums.items() if len(of)
+    ]
+    lines.append(
+        f"Compare the models only on the {len(common)} attributes that are counted in both. There traits come from "
+        f"nowhere, and are lost, in these shares of the cases: {'; '.join(told)}."
+    )
+if lines:
+    display(Markdown("  \n".join(lines)))
+
+# %% [markdown]
+# Here are such samples of the first attribute, learned tokens, drawn from the seed, between the *reconstructions* of their parents: what decoding alone does is in those already.
+
+# %%
+if name := worst.get(("learned", "gained")):
+    at = torch.from_numpy(counted["learned"].from_nowhere[name])
+    at = at[torch.randperm(len(at), generator=generator)[:12]]
+    if len(at):
+        sampled, decode = counted["learned"].samples, trained["learned"].decode
+        parents = codes["learned"][sampled.pairs[at]]
+        rows = [decode_in_batches(decode, rows) for rows in (parents[:, 0], sampled.codes[at], parents[:, 1])]
+        figure = plot_samples_with_parents(*rows)
+        note = f"{titles['learned']}, matching: {name.replace('_', ' ')} in the sample, in neither parent; all decoded"
+        save_figure(figure, "traits_from_nowhere", config, caption(config, config.train.steps, note))
+
+# %% [markdown]
+# ## Is it the slots?
+#
+# An explanation suggests itself. With learned tokens each token, or *slot*, takes codes of its own (notebook 04), as a form has fields. Algorithm 1 knows no fields: it takes any of the codes that differ, so a sample can hold two codes of one slot and none of another, which no image in training does. If that is why traits go wrong, then
+#
+# 1. samples with more slots of two codes go wrong more often, and more so than the same pairs do slot by slot, and
+# 2. hardly any go wrong *slot by slot*, where each latent takes the code of one parent or the other, and no slot has two.
+#
+# The first table groups the samples by their slots with two codes. The second adds all attributes up.
+
+# %%
+totals, lines = {}, []
+for kind, measured in counted.items():
+    totals[kind] = total_errors(measured.traits)
+    shares = dict.fromkeys([*measured.twice.columns[2:]], "{:.1%}")
+    display(Markdown(f"{titles[kind].capitalize()}:"), styled(measured.twice, shares))
+    patterns = {"gained": "{:.1%}", "lost": "{:.1%}", "neither": "{:,}", "both": "{:,}"}
+    display(styled(totals[kind], patterns, na_rep="–"))
+    of = totals[kind].set_index("sampler")["gained"].astype(float)
+    if (part := explained_by_slots(totals[kind])) is not None:
+        lines.append(
+            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the cases with Algorithm "
+            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of reconstructions. Of the "
+            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; the rest stays when "
+            "there are none."
+        )
+    if name := worst.get((kind, "gained")):
+        shares = measured.traits.set_index(["attribute", "sampler"]).loc[name, "gained"]
+        lines.append(
+            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: {shares['Algorithm 1']:.0%} with Algorithm "
+            f"1, {shares['slot by slot']:.0%} slot by slot."
+        )
+    rise, without = (measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
+                     for name in ("gained", "gained slot by slot"))  # fmt: skip
+    lines.append(
+        f"From the samples with the fewest such slots to those with the most, this share changes by {100 * rise:+.1f} "
+        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from which pairs these are."
+    )
+if lines:
+    display(Markdown("  \n".join(lines)))
+
+# %% [markdown]
+# **What to look at.** What stays slot by slot is not a matter of which codes are combined but of what they are: then a trait is not one code's, or one slot's, and half of each parent's codes can add up to what neither had. With drawn tokens a latent has no name in training, so there is no form to fill in, and slot by slot is only another way to draw half of the codes.
+#
+# ## The numbers, for the verdict
+#
 # Notebook 06 measures how good such samples are as a whole, and whether they are new. The next cell saves the numbers of this notebook for notebooks 06 and 08. Numbers of paths are saved as text, because many JSON readers cannot hold numbers of that size.
 
 # %%
-numbers = {
-    "pairs": [
-        {"a": heldout.ids[i], "b": heldout.ids[j], **count, "paths": str(count["paths"]), "apart": gap}
-        for (i, j), count, gap in zip(pairs[:2].tolist(), counts, apart, strict=True)
-    ],
-    "order_difference": by_order,
-    "smoothness": smoothness,
-    "composition": composition,
-}
-save_json(numbers | stamp(config, config.train.steps), "interpolation", config);
+numbers = {}
+for kind in runs:
+    numbers[kind] = {
+        "pairs": [
+            {"a": heldout.ids[i], "b": heldout.ids[j], **of}
+            for (i, j), of in zip(pairs[:2].tolist(), counts[kind], strict=True)
+        ],
+        "smoothness": smoothness[kind],
+        "composition": composition[kind],
+        "plausibility": plausibility[kind],
+        "spread": spread[kind],
+    }
+traits = {
+    kind: {"rows": as_records(measured.traits), "by_slots": as_records(measured.twice),
+           "totals": as_records(totals[kind]), "unread": measured.unread,
+           "beyond_controls": {error: beyond_controls(measured.traits, error) for error in ("gained", "lost")},
+           "explained_by_slots": {error: explained_by_slots(totals[kind], error) for error in ("gained", "lost")}}
+    for kind, measured in counted.items()
+}  # fmt: skip
+all_numbers = {"order_difference": by_order} | numbers.pop("learned") | numbers | ({"traits": traits} if traits else {})
+save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config);
 
 # %% [markdown]
 # ## Provenance
@@ -272,4 +519,4 @@ save_json(numbers | stamp(config, config.train.steps), "interpolation", config);
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, run=run.folder.name))
+display(stamp(config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}))

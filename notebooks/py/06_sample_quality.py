@@ -19,7 +19,7 @@
 #
 # | | |
 # |---|---|
-# | needs | both trained models (notebook 03); the smoothness that notebook 05 measured |
+# | needs | the trained models (notebook 03); the smoothness that notebook 05 measured |
 # | makes | `table1_capabilities`, `table1_measurements`, `table3_metrics`, `table3_reported`, `samples_and_neighbours`, `memorisation`, and the numbers `sample_quality.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -76,85 +76,95 @@ from pivq.inference import decode_levels
 from pivq.metrics.neighbours import nearest_real
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.runs.evaluation import compare, decoded_features, draw_samples, real_features
+from pivq.runs.evaluation import decoded_features, draw_samples, real_features
+from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.run import require_run
+from pivq.runs.quality import NAMES, fewest_lost, in_words, measure_quality, measure_real
 from pivq.runs.splits import load_split
+from pivq.runs.verdict import load_facts
 from pivq.sampling import SMOOTH_STEP, sample_pairs
 from pivq.usage import best_overlap, pack_codes, unpack_codes
-from pivq.verdict import load_facts
 
 config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
 seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads both runs, the images, and the network whose features describe an image in every metric below.
+# The next cell loads the runs, the images, and the network whose features describe an image in every metric below. *Learned* tokens are what the paper describes; *drawn* tokens are our variant (notebook 03). If both quantizers of learned tokens are one model, it is measured once.
 
 # %%
-runs = {quantizer: require_run(config, quantizer) for quantizer in ("matching", "nearest")}
-run, model = runs["matching"], runs["matching"].model(pick_device(device))
+runs = require_models(config)
+run, model = runs["learned, matching"], runs["learned, matching"].model(pick_device(device))
+names = dict(NAMES)
+if np.array_equal(run.codes("train"), runs["learned, nearest"].codes("train")):
+    del names["learned, nearest"]
+measured_runs = {names[label]: made for label, made in runs.items() if label in names}
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 network = load_feature_network(config.evaluation.features, pick_device(device))
 K, L = config.model.codebook_size, config.model.num_codes
-display(Markdown(f"{network.label}, {network.num_features} features. {escape(str(train))}, {escape(str(heldout))}."))
+display(Markdown(
+    f"{network.label}, {network.num_features} features. {escape(str(train))}, {escape(str(heldout))}. "
+    f"Models: {'; '.join(measured_runs)}."
+))
 
 # %% [markdown]
 # ## The samples
 #
-# Each sample comes from Algorithm 1 on a random pair of encoded training faces, as in the paper. The nearest model's codes may repeat; they are recombined as multisets.
+# Each sample comes from Algorithm 1 on a random pair of encoded training faces. (The paper says neither from which images pairs are drawn nor how.) A nearest model's codes may repeat; they are recombined as multisets. The picture has a row of samples for each model; their parents differ from row to row.
 
 # %%
 samples = draw_samples(run, config.evaluation.samples)
 fewer = min(len(heldout), config.evaluation.samples)
-nearest_samples = draw_samples(runs["nearest"], fewer)
-pictures = torch.cat(list(decode_levels(model, samples.codes[:48])))
-plot_images(pictures, columns=12);
+first = [
+    next(decode_levels(made.model(pick_device(device)), draw_samples(made, 12).codes)).cpu()
+    for made in measured_runs.values()
+]
+plot_images(torch.cat(first), columns=12, row_labels=list(measured_runs));
 
 # %% [markdown]
-# **What to look at.** Could they be faces of the set? Where they fail, look for two half traits in one place: codes that were exchanged without those that go with them.
+# **What to look at.** Could they be faces of the set? Where they fail, look for two half traits in one place: codes that were exchanged without those that go with them. Notebook 05 counts such traits.
 #
 # ## Five metrics (Table 3)
 #
-# All metrics compare with the training faces. The **Fréchet distance** compares mean and covariance of features: 0 is equal. **Precision** is the share of samples that lie among real images, **recall** the share of real images that lie among samples. **Density** and **coverage** are more robust variants of the two; density is about 1 when both distributions are equal. What "among" means depends on $k$ neighbours: $k = 3$ in the base code, $k = 5$ in the paper on density and coverage [35].
+# The **Fréchet distance** compares mean and covariance of features: 0 is equal. **Precision** is the share of samples that lie among real images, **recall** the share of real images that lie among samples. **Density** and **coverage** are more robust variants of the two; density is about 1 when both distributions are equal. What "among" means depends on $k$ neighbours: $k = 3$ in the base code, $k = 5$ in the paper on density and coverage [35]. Precision and recall are those of the base code, by nearest neighbours, although the paper cites another definition [42].
 #
-# Two rows are for comparison. *Held-out faces* are real: no generator can be expected to do better. *Reconstructions* of held-out faces show what decoding alone costs; what samples lose beyond that is the price of recombining. The metrics depend on the number of images, so compare these rows with the row of as many samples.
+# The protocol is the base code's: the Fréchet distance is measured against all reference images, the other four with equally many images on both sides, because coverage of the same samples falls as real images are added. The reference is a setting, `evaluation.reference`: all images in the paper's profiles, as in the base code, and the training images in the small ones, so that real held-out faces can be compared with them.
+#
+# Each model is measured against **two references**. Against *real images*, two rows are for comparison: *held-out images* are real, and no generator can be expected to do better; *reconstructions* of held-out images show what decoding alone costs. Against *reconstructions* of training images by the same model, the decoder's faults are on both sides and fall out: what is left is the price of recombining.
 
 # %%
-real = real_features(run, network)
-sets = {
-    "PI-VQ, matching: samples": decoded_features(run, network, samples.codes),
-    "PI-VQ, nearest: samples": decoded_features(runs["nearest"], network, nearest_samples.codes),
-    "PI-VQ, matching: reconstructions": decoded_features(run, network, torch.from_numpy(run.codes("heldout")[:fewer])),
-    "held-out images (real)": real_features(run, network, "heldout")[:fewer],
-}
-everything = sets["PI-VQ, matching: samples"]
-if len(everything) > fewer:
-    sets["PI-VQ, matching: as many samples as held-out images"] = everything[:fewer]
-scored = compare(real, sets, config.evaluation.prdc_k, network.device)
-measured = [{"method": name, "samples": len(sets[name])} | row for name, row in scored.items()]
+measured = measure_real(run, network)
+for name, made in measured_runs.items():
+    measured += measure_quality(made, network, name)
 
 # %% [markdown]
-# Our table has one line per method and $k$.
+# Our table has one line per method and reference, here with the first $k$; the file has all.
 
 # %%
-scores = ("precision", "recall", "density", "coverage")
+scores, ks = ("precision", "recall", "density", "coverage"), config.evaluation.prdc_k
 size = config.model.image_size
 ours = pd.DataFrame(
     [
-        {"data": f"{config.dataset} {size}×{size}", "method": row["method"], "source": "measured",
-         "features": network.label, "k": str(k), "samples": f"{row['samples']:,}",
+        {"data": f"{config.dataset} {size}×{size}", "method": row["method"], "compared with": row["reference"],
+         "source": "measured", "features": network.label, "k": str(k), "samples": f"{row['samples']:,}",
          f"{network.distance_name} ↓": row["distance"]}
         | {f"{name} ↑": row[f"{name} (k={k})"] for name in scores}
-        for k in config.evaluation.prdc_k
-        for row in measured
+        for k in ks
+        for row in sorted(measured, key=lambda row: row["reference"] != "real")
     ]
 )
-text = to_markdown(ours.drop(columns=["source", "data"]))
-display(Markdown(f"**Measured here**, against {len(train):,} training faces.\n\n{text}"))
+text = to_markdown(ours[ours["k"] == str(ks[0])].drop(columns=["source", "data", "features"]))
+reference = "all" if config.evaluation.reference == "all" else f"{len(train):,} training"
+display(Markdown(f"**Measured here**, in {network.label} features; real images: {reference}.\n\n{text}"))
 
 # %% [markdown]
-# **What to look at.** Compare rows with equally many images. The distance of reconstructions above that of real held-out faces is what decoding costs; the rest of the samples' distance comes from recombining. In the paper, recall is below precision on every data set: samples show less than the diversity of the data. If matching and nearest have equal rows, the two models are the same (notebook 03). With one seed, small differences mean nothing.
+# **What to look at.** Compare rows with equally many images and the same reference. The next cell says what the numbers bear. With one seed, small differences mean nothing.
+
+# %%
+lines = in_words(measured, list(measured_runs), ks[0], network.distance_name)
+if len(measured_runs) > 1:
+    lines.append(fewest_lost(measured, list(measured_runs), network.distance_name))
+display(Markdown("\n".join(f"- {line}" for line in lines)))
 
 # %% [markdown]
 # The paper's numbers are of its own data and in Inception features; only in these is the Fréchet distance called FID. **Rank them with ours only if ours have both**, as after a training at the paper's scale; then our table also has the paper's rows of that data set. The paper states neither its $k$ nor the number of samples behind the numbers that it quotes.
@@ -165,12 +175,12 @@ counts = {row: paper.SAMPLES[row.data] for row in paper.TABLE3 if row.method == 
 reported = pd.DataFrame(
     [
         {"data": row.data, "method": row.method, "source": "reported", "features": "Inception", "k": "",
-         "samples": counts.get(row, ""), "FID ↓": row.fid}
+         "compared with": "real", "samples": counts.get(row, ""), "FID ↓": row.fid}
         | {f"{name} ↑": getattr(row, name) for name in scores}
         for row in paper.TABLE3 + paper.TABLE3_AVERAGES
     ]
 ).astype({f"{name} ↑": float for name in scores})
-text = to_markdown(reported.drop(columns=["source"]))
+text = to_markdown(reported.drop(columns=["source", "compared with"]))
 display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n{text}"))
 table = pd.concat([ours, reported[reported["data"] == paper.DATA[config.dataset]]]) if comparable else ours
 note = f"{network.label} features" + ("" if comparable else ": not to be ranked with the paper's numbers")
@@ -180,11 +190,12 @@ save_table(reported, "table3_reported", config, f"{paper.SOURCE}, Table 3: nothi
 # %% [markdown]
 # ## Memorised? Samples and their nearest training faces
 #
-# Next to each sample, the figure shows the three training faces that are nearest to it in feature space. A sample that copies a training face would stand next to its copy. Its two parents are training faces and may be among the three.
+# Next to each sample, the figure shows the three training faces that are nearest to it in feature space; the model is the paper's, with learned tokens and matching. A sample that copies a training face would stand next to its copy. Its two parents are training faces and may be among the three.
 
 # %%
+real, everything = real_features(run, network), decoded_features(run, network, samples.codes)
 indices, distances = nearest_real(real, everything[:fewer], k=3)
-shown = 12
+shown, pictures = 12, next(decode_levels(model, samples.codes[:12]))
 figure = plot_nearest_neighbours(pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
 note = f"distances in {network.label} features"
 save_figure(figure, "samples_and_neighbours", config, caption(config, config.train.steps, note));
@@ -194,12 +205,13 @@ save_figure(figure, "samples_and_neighbours", config, caption(config, config.tra
 
 # %%
 parents = samples.pairs[:fewer].numpy()
+again = decoded_features(run, network, torch.from_numpy(run.codes("heldout")[:fewer]))
 apart = nearest_real(real, everything[:fewer], excluded=parents)[1][:, 0]
 groups = {
     "samples": distances[:, 0],
     "samples, parents left out": apart,
-    "held-out, reconstructed": nearest_real(real, sets["PI-VQ, matching: reconstructions"])[1][:, 0],
-    "held-out, real": nearest_real(real, sets["held-out images (real)"])[1][:, 0],
+    "held-out, reconstructed": nearest_real(real, again)[1][:, 0],
+    "held-out, real": nearest_real(real, real_features(run, network, "heldout")[:fewer])[1][:, 0],
 }
 figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
 save_figure(figure, "memorisation", config, caption(config, config.train.steps, f"{fewer:,} images in each group"));
@@ -315,6 +327,8 @@ numbers = {
     "features": network.label,
     "distance_name": network.distance_name,
     "reference_images": len(train),
+    "protocol": {"reference": config.evaluation.reference, "reference_images": measured[1]["reference_images"],
+                 "fakes": config.evaluation.samples, "prdc": "min(N, M) on both sides"},
     "rows": measured,
     "memorisation": memorisation,
     "properties": {"discrete": discrete, "one_pass_sampling": one_pass, "interpolation": interpolates,

@@ -15,11 +15,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/07_probing.ipynb)
 #
-# **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5).
+# **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5). What an *untrained* encoder's codes tell is measured beside it: only what goes beyond that was learned.
 #
 # | | |
 # |---|---|
-# | needs | the trained matching model (notebook 03) |
+# | needs | the trained matching models (notebook 03) |
 # | makes | `fig5_probing`, `probing`, `predictive_codes`, and the numbers `probing.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -66,10 +66,13 @@ from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
 from pivq.figures.tables import styled
+from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
+from pivq.runs.models import require_models
+from pivq.runs.probes import compare_probes, in_words
 from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
+from pivq.runs.untrained import untrained_model
 from pivq.usage import presence, slot_usage
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
@@ -77,10 +80,11 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to.
+# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to. *Learned* tokens are what the paper describes; *drawn* tokens are our variant, where they are trained (notebook 03).
 
 # %%
-run = require_run(config, "matching")
+runs = require_models(config)
+run, drawn = runs["learned, matching"], runs.get("drawn, matching")
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 K, L, folds = config.model.codebook_size, config.model.num_codes, config.evaluation.probe_folds
 heldout_codes = run.codes("heldout")
@@ -110,33 +114,51 @@ display(Markdown(f"codes {sorted(codes[0].tolist())}  \ninputs {''.join(map(str,
 # %% [markdown]
 # The probe is one logistic regression per attribute, cross-validated. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
 
+# %% [markdown]
+# **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at T_q. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
+
 # %%
-frame = probe(codes, attributes, K, folds=folds, seed=seed)
-top = top_attributes(frame, 15)
-note = f"{len(codes):,} faces, {folds}-fold cross-validation"
+images = torch.cat([train.images, heldout.images])
+probes = {"learned": probe(codes, attributes, K, folds=folds, seed=seed)}
+untrained_codes = encode_images(untrained_model(config, train.images), images)
+probes["untrained"] = probe(untrained_codes, attributes, K, folds=folds, seed=seed)
+if drawn:
+    of_drawn = np.concatenate([drawn.codes("train"), drawn.codes("heldout")])
+    probes["drawn"] = probe(of_drawn, attributes, drawn.config.model.codebook_size, folds=folds, seed=seed)
+frame = compare_probes(probes)
+top = top_attributes(frame, len(frame))
+note = f"{len(codes):,} faces, {folds}-fold cross-validation; learned tokens, matching"
 figure = plot_probing(top)
-gained = f"{note}; the 15 attributes with most accuracy gained over the baseline"
-save_figure(figure, "fig5_probing", config, caption(config, config.train.steps, gained));
+line = caption(config, config.train.steps, f"{note}; all attributes that have a score")
+save_figure(figure, "fig5_probing", config, line);
 
 # %% [markdown]
-# **What to look at.** Look at the distance between mark and dot, not at the height of the dot: a machine that knows nothing "predicts" an attribute that 95% of faces lack with 95% accuracy. The table has all attributes, those with the greatest gain first. Its `note` says why an attribute has no score.
+# **What to look at.** The paper shows "the top 15 most predictable" attributes; here are all, those with most accuracy gained over the baseline first. Look at the distance between mark and dot, not at the height of the dot: a machine that knows nothing "predicts" an attribute that 95% of faces lack with 95% accuracy. Then compare the dot with the square, the untrained encoder: where they are equal, training taught the codes nothing about the attribute, and where the dot is lower, training *lost* it. The table has the same in numbers. Its `note` says why an attribute has no score.
 
 # %%
-table = top_attributes(frame, len(frame))
-table = pd.concat([table, frame[frame["accuracy"].isna()]], ignore_index=True)
+table = pd.concat([top, frame[frame["accuracy"].isna()]], ignore_index=True)
 table.insert(4, "gain", table["accuracy"] - table["baseline"])
 save_table(table, "probing", config, caption(config, config.train.steps, note))
-display(styled(table.drop(columns="baseline_std"), {"positives": "{:,}", "used": "{:,}"}, precision=3))
+shown = table.drop(columns=[name for name in table if name.endswith("_std")])
+display(styled(shown, {"positives": "{:,}", "used": "{:,}"}, precision=3))
 
 # %% [markdown]
-# The next table counts them. The paper finds attributes that are significantly above the baseline, and others that are not.
+# In words:
+
+# %%
+display(Markdown("\n".join(f"- {line}" for line in in_words(frame))))
+
+# %% [markdown]
+# The next table counts them. The paper finds attributes that are significantly above the baseline, and others that are not. Whether the *training* put them into the codes, the control decides: the row "above the untrained encoder, too".
 
 # %%
 scored = frame.dropna(subset="accuracy")
 above = scored[scored["significant"]]
 below = scored[~scored["significant"]]
 skipped = frame[frame["accuracy"].isna()]
-groups = {"significantly above the baseline": above, "not above it": below, "not scored": skipped}
+beyond = above[above["beyond_untrained"]]
+groups = {"significantly above the baseline": above, "above the untrained encoder, too": beyond,
+          "not above the baseline": below, "not scored": skipped}
 rows = [[name, len(part), ", ".join(part["attribute"]).replace("_", " ")] for name, part in groups.items()]
 display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
@@ -167,7 +189,7 @@ table = strongest.rename(columns=titles).rename_axis("code")
 display(styled(table, dict.fromkeys(table, "{:.1%}") | {"correlation": "{:.2f}"}, index=True))
 
 # %% [markdown]
-# The figure shows held-out faces that have the first of these codes, and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. (Notebook 04 shows whether tokens keep to their codes.)
+# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. (Notebook 04 shows whether tokens keep to their codes.)
 
 # %%
 code = int(strongest.index[0])
@@ -210,7 +232,11 @@ numbers = {
     "not_significant": below["attribute"].tolist(),
     "not_scored": skipped["attribute"].tolist(),
     "significant_heldout": int(unseen["significant"].sum()),
-    "top": top[["attribute", "accuracy", "std", "baseline"]].to_dict("records"),
+    "top": top[["attribute", "accuracy", "std", "baseline"]].head(15).to_dict("records"),
+    "attributes": scored.drop(columns="note").to_dict("records"),
+    "above_untrained": beyond["attribute"].tolist(),
+    "untrained_significant": int(scored["untrained_significant"].sum()),
+    "lost_by_training": scored.loc[scored["below_untrained"], "attribute"].tolist(),
     "predictive_code": {
         "attribute": name,
         "code": code,
@@ -228,4 +254,5 @@ save_json(numbers | stamp(config, config.train.steps), "probing", config);
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, run=run.folder.name))
+folders = {label: made.folder.name for label, made in runs.items() if label.endswith("matching")}
+display(stamp(config, steps=config.train.steps, runs=folders))

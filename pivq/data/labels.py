@@ -45,7 +45,7 @@ def _hair(face: dict[str, Any], colour: str) -> bool | None:
 
 
 # The 15 binary attributes of Fig. 5 from the fields of FFHQ's attribute files: name → (what a 1 means, rule). The paper
-# names five of them and no rule: the thresholds are assumptions. The label is missing if the rule returns None, does
+# names seven of them and no rule: the thresholds are assumptions. The label is missing if the rule returns None, does
 # not find its field, or finds something else than such a field holds, such as null or NaN. `smile` is not used because
 # it is the same number as `emotion.happiness`.
 RULES: dict[str, tuple[str, Callable[[dict[str, Any]], bool | None]]] = {

@@ -26,13 +26,18 @@ _MADE_BY = {
     "02_matching_quantization": ["fig3_matching", "matching_example", "matching_totals"],
     "03_train": ["training", "training_curves", "at_tq", "reconstructions", "ablations", "ablation_samples"],
     "04_capacity": ["fig4_capacity", "table2_capacity", "codebook_use", "slots", "capacity"],
-    "05_interpolation": ["fig1_interpolation", "samples_with_parents", "smoothness", "interpolation"],
+    "05_interpolation": [
+        "fig1_interpolation", "samples_with_parents", "smoothness", "traits", "traits_from_nowhere", "interpolation",
+    ],
     "06_sample_quality": [
         "table1_capabilities", "table1_measurements", "table3_metrics", "table3_reported", "samples_and_neighbours",
         "memorisation", "sample_quality",
     ],
     "07_probing": ["fig5_probing", "probing", "predictive_codes"],
     "08_verdict": ["results", "verdict"],
+    "09_when_codes_compete": [
+        "competition", "competition_samples", "competing_tokens", "codes_over_steps", "codes_by_length",
+    ],
 }  # fmt: skip
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}
 
@@ -71,7 +76,9 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
     return paths
 
 
-def save_table(frame: pd.DataFrame, name: str, config: Config, caption: str) -> tuple[Path, Path]:
+def save_table(
+    frame: pd.DataFrame, name: str, config: Config, caption: str, introduction: str = ""
+) -> tuple[Path, Path]:
     """Write a table to `figures/<profile>/<name>.csv` (plain numbers) and `.md` (formatted, with caption and origin).
 
     Args:
@@ -79,6 +86,7 @@ def save_table(frame: pd.DataFrame, name: str, config: Config, caption: str) -> 
         name: one of `ARTEFACTS`.
         config: its profile and seed name the folder.
         caption: see `pivq.runs.provenance.caption`.
+        introduction: Markdown that stands before the table.
 
     Returns:
         The paths of the CSV and the Markdown file.
@@ -92,7 +100,8 @@ def save_table(frame: pd.DataFrame, name: str, config: Config, caption: str) -> 
     paths = stem.with_suffix(".csv"), stem.with_suffix(".md")
     with atomic_write(paths[0]) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    write_text(paths[1], f"{table}\n*{escape(caption)}*\n\n<!-- {origin_text(config)} -->\n")
+    before = f"{introduction}\n\n" if introduction else ""
+    write_text(paths[1], f"{before}{table}\n*{escape(caption)}*\n\n<!-- {origin_text(config)} -->\n")
     return paths
 
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pivq.figures.style import (
     BLUE,
     COLOURS,
+    GREEN,
     GREY,
     INK,
     LEGEND_ABOVE,
@@ -44,6 +45,8 @@ TITLES = {
     "mean_codes_per_image": "distinct codes an image ↑",
 }
 ACROSS = 3  # panels in a row
+# What is drawn in Fig. 5 beside the paper's model.
+PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
 
 
@@ -150,22 +153,31 @@ def plot_probing(frame: pd.DataFrame) -> Figure:
     Args:
         frame: one row per attribute, drawn in this order: `attribute`, `accuracy`, `std` (over the folds), `baseline`.
             A filled dot is `significant`; without such a column, more than one standard deviation above the baseline.
+            Where it has them, `untrained` (the control) and `drawn` (tokens) with their `_std` are drawn as well.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.28 * len(frame)))
+    others = {name: style for name, style in PROBED.items() if name in frame}
+    row = 0.28 + 0.07 * len(others)
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + row * len(frame)))
     y = np.arange(len(frame))
     accuracy, std, baseline = (frame[name].to_numpy(float) for name in ("accuracy", "std", "baseline"))
     clear = frame["significant"].to_numpy(bool) if "significant" in frame else accuracy - std > baseline
     axes.hlines(y, np.minimum(baseline, accuracy), np.maximum(baseline, accuracy), color=PALE, linewidth=5, zorder=1)
     axes.scatter(baseline, y, marker="|", s=170, linewidth=2.5, color=INK, zorder=2, label="always the majority class")
     axes.errorbar(accuracy, y, xerr=std, fmt="none", ecolor=BLUE, elinewidth=1.6, capsize=3.5, zorder=3)
-    kinds = (clear, BLUE, "probe, ± 1 s.d. over folds"), (~clear, "white", "probe, not clear of it")
+    trained = "learned tokens" if others else "probe"
+    kinds = (clear, BLUE, f"{trained}, ± 1 s.d. over folds"), (~clear, "white", f"{trained}, not clear of it")
     for chosen, face, label in kinds:
         if chosen.any():
             axes.scatter(accuracy[chosen], y[chosen], s=52, facecolor=face, edgecolor=BLUE, linewidth=1.6, zorder=4,
                          label=label)  # fmt: skip
+    lowest = [baseline.min(), np.nanmin(accuracy - std)]
+    for position, (name, (label, colour, marker)) in enumerate(others.items()):
+        values, spread = frame[name].to_numpy(float), frame[f"{name}_std"].to_numpy(float)
+        place = {"markersize": 5, "elinewidth": 1.2, "capsize": 2, "zorder": 3, "label": label}
+        axes.errorbar(values, y + 0.26 + 0.2 * position, xerr=spread, fmt=marker, color=colour, **place)
+        lowest.append(np.nanmin(values - spread))
     axes.set_yticks(y, [words(str(name)) for name in frame["attribute"]])
-    lowest = min(baseline.min(), (accuracy - std).min())
-    axes.set(ylim=(len(frame) - 0.4, -0.6), xlim=(np.floor(lowest * 20) / 20 - 0.01, 1.012), xlabel="accuracy")
+    axes.set(ylim=(len(frame) - 0.4, -0.6), xlim=(np.floor(min(lowest) * 20) / 20 - 0.01, 1.012), xlabel="accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", length=0)
     axes.legend(**LEGEND_ABOVE, ncols=3, handletextpad=0.3)
@@ -173,28 +185,32 @@ def plot_probing(frame: pd.DataFrame) -> Figure:
 
 
 def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
-    """Draw short runs that differ in one setting: one row per run, one panel per measurement.
+    """Draw short runs that differ in one setting: one row per kind of run, one panel per measurement.
 
     Args:
-        frame: its first column names the runs; the others are numbers, whose names are the titles.
+        frame: its first column names the runs; the others are numbers, whose names are the titles. Rows of one name
+            are runs with several seeds: each is a dot, and the number beside them is their mean.
         highlight: the run that the others differ from.
     """
-    names, measures = frame.iloc[:, 0].astype(str).tolist(), list(frame.columns[1:])
-    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 0.9 + 0.34 * len(frame)), sharey=True, squeeze=False)
-    y = np.arange(len(frame))
+    names = frame.iloc[:, 0].astype(str)
+    kinds, measures = names.unique().tolist(), list(frame.columns[1:])
+    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 0.9 + 0.34 * len(kinds)), sharey=True, squeeze=False)
+    y = names.map(kinds.index).to_numpy()
     colours = [BLUE if name == highlight else GREY for name in names]
     for axes, measure in zip(grid[0], measures, strict=True):
         values = frame[measure].to_numpy(float)
+        means = frame[measure].groupby(y).mean()
+        if pd.api.types.is_integer_dtype(frame[measure]):
+            means = means.round().astype(int)
         span = np.nanmax(values) - np.nanmin(values) or abs(np.nanmax(values)) or 1.0
-        texts = format_column(frame[measure])
-        axes.scatter(values, y, color=colours, s=48, zorder=3)
-        for position, value in enumerate(values):
-            if np.isfinite(value):
+        axes.scatter(values, y, color=colours, s=48, zorder=3, alpha=0.7, linewidths=0)
+        for position, text in enumerate(format_column(means)):
+            if np.isfinite(means[position]):
                 place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-                axes.annotate(texts[position], (value, position), **place)
+                axes.annotate(text, (np.nanmax(values[y == position]), position), **place)
         axes.set_title(measure, fontsize=10, loc="left")
-        axes.set(ylim=(len(frame) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
-        axes.set_yticks(y, names)
+        axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
+        axes.set_yticks(range(len(kinds)), kinds)
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.tick_params(axis="y", length=0)
     return figure
@@ -220,7 +236,13 @@ def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure
     return figure
 
 
-def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np.ndarray, np.ndarray]) -> Figure:
+def plot_smoothness(
+    walks: np.ndarray,
+    crossfade: np.ndarray,
+    contrast: tuple[np.ndarray, np.ndarray],
+    panels: Sequence[Axes] | None = None,
+    title: str = "",
+) -> Figure:
     """Draw how an image moves along smooth paths, and along cross-fades between the same ends.
 
     Args:
@@ -228,20 +250,25 @@ def plot_smoothness(walks: np.ndarray, crossfade: np.ndarray, contrast: tuple[np
             at T shares of exchanged codes from 0 to 1.
         crossfade: the same for cross-fades.
         contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends.
+        panels: the two panels to draw in.
+        title: above the left one, such as the model.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)
+    left, right = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)[1] if panels is None else panels
     t = np.linspace(0, 1, walks.shape[1])
     pairs = ((left, (walks, crossfade), "distance from image b"), (right, contrast, "detail, as a share of the ends'"))
     for axes, rows, label in pairs:
         for values, colour, name in zip(rows, (BLUE, ORANGE), ("codes exchanged", "pixels cross-faded"), strict=True):
-            axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
-            axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
+            if len(values):
+                axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
+                axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
         axes.set(xlabel="share of the way from b to a", ylabel=label, xlim=(0, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.set_ylim(0, None)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
-    return figure
+    left.set_title(title, loc="left", fontsize=10)
+    left.figure.legends.clear()  # one for all rows of panels
+    left.figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return left.figure
 
 
 def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:

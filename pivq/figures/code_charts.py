@@ -1,4 +1,4 @@
-"""Charts about codes: capacity (Fig. 4), how a codebook is used, which learned token uses which code.
+"""Charts about codes: capacity (Fig. 4), use of the codebook and of its codes by tokens, traits of recombined images.
 
 A function that draws one panel takes the `axes` to draw in, or makes a figure.
 """
@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pivq.figures.style import GREY, LEGEND_ABOVE, PALE, WIDTH, colour_of
+from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, WIDTH, colour_of, words
 
 
 def plot_capacity(
@@ -21,15 +22,18 @@ def plot_capacity(
     measured: Sequence[tuple[str, int, float]] = (),
     title: str = "",
     axes: Axes | None = None,
+    small: Sequence[tuple[str, Sequence[int], Sequence[float]]] = (),
 ) -> Figure:
     """Draw information capacity in bits against representation length L (Fig. 4).
 
     Args:
         lengths: values of L.
-        curves: bits at each length, by label; written at the end of its line, in the colour of what it names.
-        measured: points (label, L, bits).
+        curves: bits at each length, by label; written at the end of its line, in the colour of what it names. Those
+            that are "counted once" are dashed.
+        measured: points (label, L, bits); those of "drawn" tokens are hollow.
         title: above the panel.
         axes: to draw in.
+        small: sets of points (label, values of L, bits), drawn smaller; the same.
     """
     if axes is None:
         _, axes = plt.subplots(figsize=(WIDTH, 4.2))
@@ -39,19 +43,24 @@ def plot_capacity(
     if 0 < longest < 0.2 * max(lengths):
         panels.append(_zoom(axes, 2 * longest, lengths, curves))
     for panel in panels:
-        for bits, colour in zip(curves.values(), colours, strict=True):
-            panel.plot(lengths, bits, color=colour, linewidth=2.2)
+        for (label, bits), colour in zip(curves.items(), colours, strict=True):
+            panel.plot(lengths, bits, color=colour, linewidth=2.2, linestyle="--" if "counted once" in label else "-")
     top = max([max(bits) for bits in curves.values()] + [bits for _, _, bits in measured])
     ends = [(bits[-1], label, colour) for (label, bits), colour in zip(curves.items(), colours, strict=True)]
     _end_labels(axes, ends, top)
-    for position, (label, length, bits) in enumerate(measured):
-        style = {"color": colour_of(label, position), "edgecolor": "white", "linewidth": 1.2, "zorder": 4, "s": 80}
-        for panel in panels:
-            panel.scatter([length], [bits], marker="Do^s"[position % 4], label=f"{label}: {bits:,.0f} bits", **style)
+    points = [(f"{label}: {bits:,.0f} bits", [length], [bits], 80) for label, length, bits in measured]
+    for position, (label, at, bits, size) in enumerate(points + [(*some, 26) for some in small]):
+        colour, hollow = colour_of(label, position), "drawn" in label
+        style = {"facecolor": "white" if hollow else colour, "edgecolor": colour if hollow else "white"}
+        style |= {"marker": "Do"["nearest" in label], "linewidth": 1.6 if hollow else 1.0, "zorder": 4, "s": size}
+        axes.scatter(at, bits, label=label, clip_on=False, **style)
+        for inset in panels[1:]:  # without marks that its edge would cut
+            inside = np.asarray(at) < 0.97 * inset.get_xlim()[1]
+            inset.scatter(np.asarray(at)[inside], np.asarray(bits)[inside], **style)
     axes.set(xlabel="representation length L", ylabel="capacity (bits)", xlim=(0, max(lengths)), ylim=(0, 1.05 * top))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(title, loc="left")
-    if measured:
+    if points or small:
         axes.legend(**LEGEND_ABOVE, ncols=2, handletextpad=0.2)
     return axes.figure
 
@@ -86,14 +95,17 @@ def _zoom(axes: Axes, longest: int, lengths: Sequence[int], curves: Mapping[str,
     return inset
 
 
-def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Figure:
+def plot_codebook_use(
+    codes: Mapping[str, np.ndarray], codebook_size: int, panels: Sequence[Axes] | None = None
+) -> Figure:
     """Draw how each model uses its codebook: codes by frequency, and distinct codes per image.
 
     Args:
         codes: `(N, L)` whole numbers in 0 … K − 1, by name of the model.
         codebook_size: K.
+        panels: the two panels to draw in.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    left, right = plt.subplots(1, 2, figsize=(WIDTH, 3.4))[1] if panels is None else panels
     width = 0.8 / len(codes)
     for position, (name, rows) in enumerate(codes.items()):
         rows, colour = np.asarray(rows), colour_of(name, position)
@@ -105,7 +117,7 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Fi
         values, times = np.unique(distinct, return_counts=True)
         offset = (position - (len(codes) - 1) / 2) * width
         label = f"{name}: {distinct.mean():.2f} on average"
-        right.bar(values + offset, times / len(rows), width, color=colour, label=label)
+        right.bar(values + offset, times / len(rows), width, color=colour, edgecolor=colour, linewidth=0.8, label=label)
     left.set(xlabel="codes, most used first", ylabel="uses an image", xlim=(0, codebook_size), ylim=(0, None))
     right.set(xlabel="distinct codes an image", ylabel="share of images", ylim=(0, None))
     low, high = right.get_xlim()
@@ -115,11 +127,11 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_size: int) -> Fi
     right.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (left, right):
         axes.legend(**LEGEND_ABOVE)
-    return figure
+    return left.figure
 
 
 def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) -> Figure:
-    """Draw which learned token (slot) uses which code: a column per code in use, sorted by the slot that uses it most.
+    """Draw which token (slot) uses which code: a column per code in use, sorted by the slot that uses it most.
 
     Args:
         counts: `(L, K)`, how often slot l takes code k.
@@ -136,7 +148,7 @@ def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) ->
     main = used.max(axis=0).sum() / used.sum()
     heading = f"{title}: " if title else ""
     axes.set_title(f"{heading}{main:.1%} of all uses fall to their code's main token", loc="left")
-    axes.set(xlabel=f"the {used.shape[1]:,} codes in use", ylabel="learned token")
+    axes.set(xlabel=f"the {used.shape[1]:,} codes in use", ylabel="token")
     axes.grid(False)
     axes.set_facecolor(PALE)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -144,3 +156,53 @@ def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) ->
     bar.set_label("share of the code's uses")
     bar.outline.set_visible(False)
     return axes.figure
+
+
+# How samples are made, and what they are compared with, in the order of the legend.
+TRAIT_MARKS = {
+    "reconstructions": {"marker": "|", "s": 90, "linewidth": 2.2, "color": INK},
+    "cross-fade": {"marker": "x", "s": 34, "linewidth": 1.4, "color": GREY},
+    "slot by slot": {"marker": "s", "s": 34, "linewidth": 1.5, "facecolor": "white", "edgecolor": ORANGE},
+    "Algorithm 1": {"marker": "o", "s": 48, "color": BLUE},
+}
+FEWEST = 10  # samples behind a mark
+
+
+def plot_traits(frames: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw which traits recombination adds and loses: a row of panels per model, a line per attribute.
+
+    Args:
+        frames: `pivq.runs.recombination.Recombination.traits` by the name of the model. Marks that rest on fewer than
+            `FEWEST` samples are left out; the lines at Algorithm 1's are their intervals.
+    """
+    totals = pd.concat(frames.values()).groupby("attribute")["gained"].max()
+    names = list(totals.sort_values(ascending=False).index)
+    size = (WIDTH, len(frames) * (0.75 + 0.22 * len(names)) + 0.5)
+    figure, grid = plt.subplots(len(frames), 2, figsize=size, sharex="col", sharey=True, squeeze=False)
+    for row, (model, frame) in zip(grid, frames.items(), strict=True):
+        control = frame[frame["sampler"] == frame["sampler"].iloc[0]]
+        control = control.assign(sampler="reconstructions", gained=control["false_alarms"], lost=control["misses"])
+        for axes, (share, of) in zip(row, (("gained", "neither"), ("lost", "both")), strict=True):
+            _draw_traits(axes, pd.concat([control, frame]), share, of, names)
+        row[0].set_title(model, loc="left", fontsize=10, fontweight="bold")
+    grid[-1, 0].set_xlabel("has it, though neither parent has")
+    grid[-1, 1].set_xlabel("lacks it, though both parents have it")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4, handletextpad=0.2)
+    return figure
+
+
+def _draw_traits(axes: Axes, frame: pd.DataFrame, share: str, of: str, names: Sequence[str]) -> None:
+    """Draw a mark for each attribute and sampler, and the interval of Algorithm 1's."""
+    for sampler, style in TRAIT_MARKS.items():
+        rows = frame[(frame["sampler"] == sampler) & (frame[of] >= FEWEST)]
+        y = [names.index(name) for name in rows["attribute"]]
+        label = {"reconstructions": "their reconstructions", "cross-fade": "cross-fades of them"}.get(sampler, sampler)
+        axes.scatter(rows[share], y, label=label, zorder=4, **style)
+        if sampler == "Algorithm 1":
+            axes.hlines(y, rows[f"{share}_low"], rows[f"{share}_high"], color=BLUE, linewidth=1.6)
+    for name in set(names) - set(frame["attribute"]):
+        axes.text(0.0, names.index(name), "not counted: read too badly", fontsize=8, color=GREY, va="center")
+    axes.set_yticks(range(len(names)), [words(name) for name in names])
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(-0.02, 1.0 if share == "lost" else None))
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -163,13 +163,16 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     return page.figure
 
 
-def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Images) -> Figure:
+def plot_samples_with_parents(
+    parents_a: Images, samples: Images, parents_b: Images, titles: Sequence[str] = ()
+) -> Figure:
     """Draw samples of Algorithm 1 between their parents, the two images whose codes they recombine.
 
     Args:
         parents_a: `(N, 3, H, W)`.
         samples: `(N, 3, H, W)`, or `(N, S, 3, H, W)` for several of each pair.
         parents_b: `(N, 3, H, W)`.
+        titles: a line above each pair that stands side by side with others in the first row, such as its model.
     """
     parents = as_pixels(parents_a), as_pixels(parents_b)
     if samples.ndim == 4:
@@ -182,10 +185,12 @@ def plot_samples_with_parents(parents_a: Images, samples: Images, parents_b: Ima
     between = 0.35
     size = _cell_size((WIDTH - between * (groups - 1)) / groups - 2 * apart, each + 2, 1.1)
     width = (each + 2) * size + (each - 1) * GAP + 2 * apart
-    rows, head = -(-len(made) // groups), LINE + 0.1
+    rows, head = -(-len(made) // groups), LINE + 0.1 + (LINE + 0.06 if titles else 0)
     page = _Page(groups * width + (groups - 1) * between, head + rows * (size + 0.12) - 0.12)
     for index, row in enumerate(made):
         x, y = index % groups * (width + between), head + index // groups * (size + 0.12)
+        if index < min(groups, len(titles)):
+            page.text(x, LINE, titles[index], ha="left", fontweight="bold")
         page.image(parents[0][index], x, y, size)
         page.image(parents[1][index], x + width - size, y, size)
         for j, sample in enumerate(row):

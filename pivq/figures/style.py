@@ -14,6 +14,7 @@ LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}  # above the pa
 
 # The colour that a thing has in every figure.
 COLOURS = {"matching": BLUE, "nearest": VERMILLION, "positional": GREEN, "multiset": PURPLE, "baseline": GREY}
+COLOURS["one model"] = ORANGE  # of both quantizers, where they never part
 
 
 def colour_of(name: str, position: int = 0) -> str:

@@ -129,7 +129,8 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
         if source := last_stage(config):
             check_images(source, splits)
             if main:
-                copytree(source, folder, ignore=ignore_patterns("checkpoint.*", ".*"), dirs_exist_ok=True)
+                of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*")
+                copytree(source, folder, ignore=of_source, dirs_exist_ok=True)
                 state = newest_checkpoint(source)
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}
                 save_checkpoint(checkpoint, state | own)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,6 +36,12 @@ def real_features(run: Run, network: FeatureNet, split: str = "train") -> NDArra
     return image_features(load_split(run.config, split), network, run.config.profile)
 
 
+def reference_features(run: Run, network: FeatureNet) -> NDArray:
+    """Return the features `(N, F)` of the images that samples are compared with, the setting `evaluation.reference`."""
+    splits = ("train", "heldout") if run.config.evaluation.reference == "all" else ("train",)
+    return np.concatenate([real_features(run, network, split) for split in splits])
+
+
 def image_features(images: ImageDataset, network: FeatureNet, profile: str) -> NDArray:
     """Return the features `(N, F)` of images, from the profile's cache if it has them."""
     folder = results_dir(profile) / "features"
@@ -54,13 +61,21 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """Return the five metrics of sets of features `(M, F)` against `real` `(N, F)`, by the name of the set.
 
+    As in the base code, the Fréchet distance is of all N images, the other four of the first min(N, M) on both sides:
+    with more real images than samples, coverage would be lower for any generator, and with fewer higher.
+
     The keys are `distance` (the Fréchet distance in the network's features; lower is better), then `precision`,
     `recall`, `density` and `coverage` with ` (k=…)` for each of `ks` (higher is better). `device` computes the matrix
     products of PRDC; it changes no number.
     """
+    counts = {name: min(len(real), len(fake)) for name, fake in fakes.items()}
+    scores = {}
+    for count in dict.fromkeys(counts.values()):
+        alike = {name: fake[:count] for name, fake in fakes.items() if counts[name] == count}
+        scores |= prdc_for_all(real=real[:count], fakes=alike, ks=ks, device=device)
     rows = {}
-    for name, scores in prdc_for_all(real=real, fakes=fakes, ks=ks, device=device).items():
-        rows[name] = {"distance": frechet_distance(real=real, fake=fakes[name])}
-        for k, values in scores.items():
+    for name, fake in fakes.items():
+        rows[name] = {"distance": frechet_distance(real=real, fake=fake)}
+        for k, values in scores[name].items():
             rows[name] |= {f"{metric} (k={k})": value for metric, value in values._asdict().items()}
     return rows

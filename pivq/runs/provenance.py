@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Return 16 hex digits that change with the source of the modules that decide numbers."""
     place = Path(pivq.__file__).parent
-    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "verdict", "inference", "__main__")]
+    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "inference", "__main__")]
     files += [path for room in ("solvers", "data", "metrics", "pretrained") for path in (place / room).glob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(files):

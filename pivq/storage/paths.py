@@ -42,9 +42,15 @@ def _suffix(seed: int) -> str:
 
 
 def ablations_file(profile: str, seed: int = 0) -> Path:
-    """Return the file with the ablations of a profile; if it has none, the file that comes with the project.
+    """Return the file with the ablations of a profile; if it has none, the file that comes with the project."""
+    return stored_file("ablations", profile, seed)
 
-    Ablations take longer than the default run, and days with the settings of the paper.
+
+def stored_file(name: str, profile: str, seed: int = 0) -> Path:
+    """Return a profile's own file of numbers (`name.json`); if it has none, the file that comes with the project.
+
+    So are stored the ablations and the study of competition: they take longer than the default run, and days with the
+    settings of the paper.
     """
-    own = figures_dir(profile, seed) / "ablations.json"
-    return own if own.exists() else CHECKOUT / "figures" / "quick" / "ablations.json"
+    own = figures_dir(profile, seed) / f"{name}.json"
+    return own if own.exists() else CHECKOUT / "figures" / "quick" / f"{name}.json"

@@ -21,7 +21,7 @@ def test_fifty_steps_give_the_losses_of_the_plain_step(tiny_config, quantizer, a
     config = tiny_config(
         train__steps=60, train__quantize_from_step=10, train__codebook_initialisations=0,
         train__discriminator_from_step=20, train__adversarial_from_step=30, train__ema_every=3,
-        train__discriminator_augmentation=augmentation,
+        train__discriminator_augmentation=augmentation, train__muon_learning_rate=0.0,
         train__learning_rate=1e-5, train__discriminator_learning_rate=1e-5,  # Adam blows rounding up at larger ones
     )  # fmt: skip
     perceptual = FeatureDistance(Stages()).double()

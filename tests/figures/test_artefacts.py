@@ -133,6 +133,11 @@ def test_failure_leaves_the_old_file_and_nothing_else(root, monkeypatch):
     assert json.loads(path.read_bytes())["a"] == 1 and len(list(path.parent.iterdir())) == 1
 
 
+def test_what_stands_before_a_table_is_markdown(root):
+    text = save_table(pd.DataFrame({"a": [1]}), "verdict", SMOKE, "caption", "**1 of 2** hold")[1].read_text()
+    assert text.startswith("**1 of 2** hold\n\n| a |\n|---:|\n| 1 |\n\n*caption*\n")
+
+
 def test_table_is_written_plain_and_formatted(root):
     frame = pd.DataFrame({"method": ["nearest", "matching"], "bits": [611.2836, 2220.7104], "codes": [49, 512]}, [7, 8])
     csv, md = save_table(frame, "table2_capacity", SMOKE, "the caption")

@@ -65,6 +65,18 @@ def test_probing_shows_which_bars_are_clear_of_the_baseline():
     }
 
 
+def test_probing_shows_the_control_and_the_variant_below_each_dot():
+    frame = pd.DataFrame({"attribute": ["hat", "bald"], "accuracy": [0.99, 0.91], "std": [0.01, 0.02],
+                          "baseline": [0.6, 0.9], "significant": [True, False], "untrained": [0.9, 0.95],
+                          "untrained_std": [0.01, 0.01], "drawn": [0.8, 0.4], "drawn_std": [0.01, 0.01]})  # fmt: skip
+    axes = plot_probing(frame).axes[0]
+    lines = {c.get_label(): c.lines[0].get_xydata().tolist() for c in axes.containers if c.get_label()[0] != "_"}
+    assert lines == {"untrained encoder (control)": [[0.9, 0.26], [0.95, 1.26]],
+                     "drawn tokens (our variant)": [[0.8, 0.46], [0.4, 1.46]]}  # fmt: skip
+    assert "learned tokens, ± 1 s.d. over folds" in legend_texts(axes)
+    assert axes.get_xlim()[0] < 0.39, "all of it can be seen"
+
+
 def test_ablations_write_each_value_beside_its_dot():
     frame = pd.DataFrame({"run": ["full", "no delay"], "perceptual": [0.036, 0.11], "codes in use": [254, np.nan]})
     first, second = plot_ablations(frame, highlight="full").axes
@@ -73,6 +85,16 @@ def test_ablations_write_each_value_beside_its_dot():
     titles = [axes.get_title(loc="left") for axes in (first, second)]
     assert titles == ["perceptual", "codes in use"], "not those of training curves"
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "no delay"]
+
+
+def test_ablations_draw_every_seed_and_write_their_mean():
+    frame = pd.DataFrame({"run": ["full", "full", "L1", "full"], "dB": [1.0, 3, 7, 2], "codes": [4, 5, 9, 5]})
+    first, second = plot_ablations(frame, highlight="full").axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["full", "L1"]
+    assert first.collections[0].get_offsets().tolist() == [[1, 0], [3, 0], [7, 1], [2, 0]]
+    assert [text.get_text() for text in first.texts] == ["2", "7"]
+    assert [text.xy for text in first.texts] == [(3, 0), (7, 1)], "right of the last dot"
+    assert [text.get_text() for text in second.texts] == ["5", "9"], "whole, as they are"
 
 
 def test_ablations_draw_a_measure_that_never_changes():

@@ -2,10 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from pivq.figures.code_charts import plot_capacity, plot_codebook_use, plot_slots
+from pivq.figures.code_charts import plot_capacity, plot_codebook_use, plot_slots, plot_traits
 from pivq.figures.style import COLOURS, use_style
 
 
@@ -45,6 +46,51 @@ def test_capacity_enlarges_the_corner_of_a_small_model():
     (inset,) = figure.axes[0].child_axes
     assert inset.get_xlim() == (0, 64) and 470 < inset.get_ylim()[1] < 600
     assert inset.collections[0].get_offsets().tolist() == [[32, 135]]
+
+
+def test_capacity_tells_drawn_from_learned_and_what_is_counted_once():
+    curves = {"nearest": [0, 200], "nearest, counted once": [0, 150]}
+    points = [("learned, nearest", 32, 20.0), ("drawn, nearest", 64, 30.0)]
+    study = [("study: drawn, matching", [128, 256], [50.0, 90.0])]
+    (axes,) = plot_capacity([0, 256], curves, points, small=study).axes
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    learned, drawn, some = axes.collections
+    assert to_hex(learned.get_facecolor()[0]) == to_hex(drawn.get_edgecolor()[0]) == COLOURS["nearest"].lower()
+    assert to_hex(drawn.get_facecolor()[0]) == to_hex(some.get_facecolor()[0]) == "#ffffff"
+    assert some.get_offsets().tolist() == [[128, 50], [256, 90]] and some.get_sizes() < learned.get_sizes()
+    assert legend_texts(axes)[2] == "study: drawn, matching"
+
+
+def traits(attribute, gained, lost=0.5, both=40, sampler="Algorithm 1"):
+    return {"sampler": sampler, "attribute": attribute, "gained": gained, "neither": 100, "lost": lost, "both": both,
+            "false_alarms": 0.01, "misses": 0.02, "gained_low": gained - 0.1, "gained_high": gained + 0.2,
+            "lost_low": lost, "lost_high": lost}  # fmt: skip
+
+
+def test_traits_draw_every_sampler_beside_its_controls():
+    rows = [traits("hat", 0.1), traits("beard", 0.6), traits("beard", 0.4, sampler="slot by slot")]
+    other = [traits("beard", 0.2), traits("rare", 0.3, both=3)]
+    figure = plot_traits({"learned": pd.DataFrame(rows), "drawn": pd.DataFrame(other)})
+    first, lost, second, lost_drawn = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["beard", "rare", "hat"]
+    named = {marks.get_label(): marks.get_offsets().tolist() for marks in first.collections if len(marks.get_offsets())}
+    assert named["their reconstructions"] == [[0.01, 2], [0.01, 0]], "control and samples are on one line"
+    assert named["slot by slot"] == [[0.4, 0]] and named["Algorithm 1"] == [[0.1, 2], [0.6, 0]]
+    (interval,) = [lines for lines in first.collections if type(lines).__name__ == "LineCollection"]
+    (low, y), (high, _) = interval.get_segments()[1]
+    assert y == 0 and (low, high) == pytest.approx((0.5, 0.8))
+    drawn = next(marks for marks in lost_drawn.collections if marks.get_label() == "Algorithm 1")
+    assert drawn.get_offsets().tolist() == [[0.5, 0]], "too few samples make no mark"
+    assert [text.get_position()[1] for text in first.texts] == [1], "rare is not counted with learned tokens"
+    assert first.get_title(loc="left") == "learned" and second.get_title(loc="left") == "drawn"
+    assert "neither parent" in second.get_xlabel() and "both parents" in lost_drawn.get_xlabel()
+
+
+def test_codebook_use_draws_in_panels_of_others():
+    figure, grid = plt.subplots(2, 2)
+    codes = {"matching": np.array([[0, 1]])}
+    assert plot_codebook_use(codes, 4, grid[1]) is figure
+    assert not grid[0][0].lines and len(grid[1][0].lines) == 1
 
 
 def test_codebook_use_counts_codes_and_repeats():

@@ -76,7 +76,7 @@ def test_no_trunk_when_quantizing_from_the_first_step(tiny_config, monkeypatch, 
 # --- Steps that are the same for both quantizers ----------------------------------------------------------------------
 
 
-COMPETING = {"seed": 35, "train__learning_rate": 0.1}  # so violent that latents of an image meet after some steps
+COMPETING = {"seed": 35, "train__learning_rate": 0.1, "train__muon_learning_rate": 0.0}  # so violent that latents meet
 
 
 def first_step_with_a_repeat(config) -> int:

@@ -1,24 +1,46 @@
 """The protocol of Table 3: samples of a run, and the five metrics of each set of features, for each k."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pivq.metrics import frechet_distance, prdc
-from pivq.runs.evaluation import compare, draw_samples
+from pivq.runs import evaluation
+from pivq.runs.evaluation import compare, draw_samples, reference_features
 
 
 @pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
 def test_compare_is_the_five_metrics_for_each_k():
+    """As in the base code: the Fréchet distance of all real images, the others of as many on both sides."""
     rng = np.random.default_rng(0)
     real, fakes = rng.normal(size=(40, 3)), {"a": rng.normal(0.5, 1, size=(30, 3)), "b": rng.normal(size=(20, 3))}
+    fakes |= {"c": rng.normal(size=(20, 3)), "more than real": rng.normal(size=(60, 3))}
     rows = compare(real, fakes, ks=(3, 5))
-    assert list(rows) == ["a", "b"]
+    assert list(rows) == list(fakes)
     for name, fake in fakes.items():
         assert rows[name]["distance"] == frechet_distance(real=real, fake=fake)
+        count = min(40, len(fake))
         for k in (3, 5):
-            for metric, value in prdc(real=real, fake=fake, k=k)._asdict().items():
+            for metric, value in prdc(real=real[:count], fake=fake[:count], k=k)._asdict().items():
                 assert rows[name][f"{metric} (k={k})"] == value
+
+
+def test_more_real_images_do_not_lower_the_coverage_of_the_same_samples():
+    points = np.random.default_rng(1).normal(size=(400, 2))
+    few, many = (compare(points[:count], {"same": points[300:]}, ks=(3,))["same"] for count in (100, 300))
+    assert few["coverage (k=3)"] == many["coverage (k=3)"]
+
+
+def test_the_reference_is_a_setting(finished, monkeypatch):
+    run = finished[0]["matching"]
+    parts = {"train": np.ones((3, 2)), "heldout": np.zeros((2, 2))}
+    monkeypatch.setattr(evaluation, "real_features", lambda run, network, split: parts[split])
+    assert run.config.evaluation.reference == "train"
+    assert reference_features(run, None).tolist() == parts["train"].tolist()
+    everything = replace(run.config, evaluation=replace(run.config.evaluation, reference="all"))
+    assert reference_features(replace(run, config=everything), None).tolist() == [*3 * [[1, 1]], *2 * [[0, 0]]]
 
 
 def test_samples_of_a_run_are_the_same_however_many_are_drawn(finished):

@@ -67,8 +67,8 @@ def test_a_stamp_does_not_import_torch():
 
 
 @pytest.mark.parametrize("file, decides", [("model.py", True), ("losses.py", True), ("solvers/augmenting.py", True),
-                                           ("metrics/new.py", True), ("verdict.py", False), ("runs/run.py", False),
-                                           ("commands/cli.py", False)])  # fmt: skip
+                                           ("metrics/new.py", True), ("runs/verdict/judging.py", False),
+                                           ("runs/run.py", False), ("commands/cli.py", False)])  # fmt: skip
 def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypatch, file, decides):
     place = tmp_path / "pivq"
     shutil.copytree(Path(pivq.__file__).parent, place, ignore=shutil.ignore_patterns("__pycache__"))

@@ -27,6 +27,7 @@ def test_ablations_are_those_of_the_project_until_there_are_others(checkout, mon
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     come_with_it = checkout / "figures" / "quick" / "ablations.json"
     assert paths.ablations_file("quick") == paths.ablations_file("celeba64") == come_with_it
+    assert paths.stored_file("competition", "celeba64") == come_with_it.with_name("competition.json")
     assert come_with_it.exists()
     own = tmp_path / "figures" / "celeba64" / "ablations.json"
     own.parent.mkdir(parents=True)

@@ -23,8 +23,8 @@ from pivq.runs.evaluation import image_features
 from pivq.runs.parallel import train_ahead
 from pivq.runs.run import Run, open_run, run_dir
 from pivq.runs.training import train
+from pivq.runs.verdict import SOURCES, load_facts
 from pivq.storage.paths import results_dir
-from pivq.verdict import SOURCES, load_facts
 
 MODULE = "from pivq.solvers.compiled import compiled\n\n@compiled\ndef double(x):\n    return 2 * x\n"
 

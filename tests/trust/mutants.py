@@ -65,8 +65,8 @@ MUTANTS = [
      'return labels.iloc[: len(ids)].set_axis(pd.Index(ids, name="id"))', "data/test_labels.py data/test_layouts.py"),
     ("images in [−1, 1] given as [0, 1] levels", "data/dataset.py", "images.float() / 255", "images.float() / 127.5",
      "data/test_dataset.py"),
-    ("verdict: every claim is reproduced", "verdict.py", "return REPRODUCED if condition else DIFFERS",
-     "return REPRODUCED", "test_verdict.py"),
+    ("verdict: every claim is reproduced", "runs/verdict/judging.py", "return REPRODUCED if condition else DIFFERS",
+     "return REPRODUCED", "runs/verdict"),
 ]  # fmt: skip
 
 

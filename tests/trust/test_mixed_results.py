@@ -20,7 +20,7 @@ def run(write_notebook, tmp_path, monkeypatch, capsys):
     for name in MADE:
         save = f"from pivq.figures.artefacts import save_json\nsave_json({{'number': seed}}, {name[3:]!r}, config)"
         folder = write_notebook(name, SETTINGS, save, parameters=PARAMETERS)
-    judge = "from pivq.verdict import load_facts\nfacts = load_facts(config)"
+    judge = "from pivq.runs.verdict import load_facts\nfacts = load_facts(config)"
     judge += f"\nassert all(facts[name[3:]]['number'] == seed for name in {MADE})"
     write_notebook("08_verdict", SETTINGS, judge, parameters=PARAMETERS)
 

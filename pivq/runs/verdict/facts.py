@@ -1,0 +1,80 @@
+"""The numbers that the notebooks leave in `figures/<profile>/*.json`; none is typed in.
+
+Those of another seed, profile, data set or run are refused; only ablations may be of another profile.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pivq.config import Config
+from pivq.storage.origin import other_origin
+from pivq.storage.paths import ablations_file, figures_dir
+from pivq.storage.writing import read_sealed
+
+Facts = dict[str, Any]
+
+# Files of numbers, each with the notebook that makes it.
+SOURCES = {
+    "ablations": "03_train",
+    "capacity": "04_capacity",
+    "interpolation": "05_interpolation",
+    "sample_quality": "06_sample_quality",
+    "probing": "07_probing",
+}
+
+
+class Undecided(Exception):
+    """A claim cannot be judged by this run; the message says why."""
+
+
+def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> Facts:
+    """Return the numbers that the notebooks left, by file name, and `config`.
+
+    Args:
+        config: the numbers must be of this configuration.
+        names: which of `SOURCES`; all by default.
+
+    Raises:
+        FileNotFoundError: a file is missing; names the notebook that makes it.
+        ValueError: a file is damaged, was made from something else, or does not say from what; the same.
+    """
+    facts: Facts = {"config": config}
+    place = (config.profile, config.seed)
+    for name in names:
+        own, notebook = figures_dir(*place) / f"{name}.json", SOURCES[name]
+        path = ablations_file(*place) if name == "ablations" else own
+        command = f"./run_all.sh {config.options} --only {notebook[:2]}"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: run notebook {notebook} first ({command})")
+        facts[name] = read_sealed(path)
+        if name == "ablations" and "rows" not in facts[name]:
+            raise ValueError(f"{path} is damaged: it has no rows. Run notebook {notebook} with --rerun-ablations")
+        if name != "ablations" and (other := other_origin(facts[name], config)):
+            raise ValueError(f"{path} was made from {other}: run notebook {notebook} first ({command})")
+    return facts
+
+
+def need(facts: Facts, *path: str) -> Any:
+    """Return the fact at a path of names.
+
+    Raises:
+        Undecided: this run did not measure it.
+
+    Example:
+        >>> need({"capacity": {"L": 32}}, "capacity", "L")
+        32
+    """
+    value: Any = facts
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        raise Undecided(f"Not measured by this run (no {'.'.join(path)}).")
+    return value
+
+
+def find(facts: Facts, *path: str) -> Any:
+    """Return the fact at a path of names, or None if this run did not measure it."""
+    try:
+        return need(facts, *path)
+    except Undecided:
+        return None

@@ -1,0 +1,141 @@
+"""The settings of the three parts of an experiment: model, training, evaluation. Standard library only."""
+
+import difflib
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pivq.profiles import RANGES
+
+MOST_WEIGHTS = 2_000_000_000  # of a model: 8 GB; the paper's have about 100 million
+
+
+def check_ranges(settings: Any, prefix: str) -> None:
+    """Raise ValueError for the first field whose value is out of its range, naming it, its range and the value."""
+    for field in fields(settings):
+        name, value = prefix + field.name, getattr(settings, field.name)
+        allowed = RANGES.get(name)
+        if allowed is None or allowed.holds(value):
+            continue
+        if isinstance(value, str) and allowed.names:
+            raise ValueError(f"unknown {name} {value!r}{suggestion(value, list(allowed.names))}")
+        shown = repr(value)
+        raise ValueError(f"{name} must be {allowed}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return "; did you mean …?" for a misspelt name, or the list of known ones when none is close."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the autoencoder (Section 3.2, Section 4.1)."""
+
+    image_size: int  # pixels per side
+    patch_size: int  # pixel-unshuffle factor before the first convolution and after the last; 1 is none
+    width: int  # channels of the first convolutional level
+    channel_multipliers: tuple[int, ...]  # level widths, multiples of `width`; each level but the last halves the size
+    residual_blocks: int  # per level
+    attention_sizes: tuple[int, ...]  # feature-map sizes with self-attention after each residual block
+    dim: int  # d
+    feedforward: int  # hidden width of the transformers
+    transformer_layers: int  # in the encoder, and again in the decoder
+    heads: int
+    query_key_gain: float  # factor on the initial query and key weights
+    codebook_size: int  # K
+    num_codes: int  # L
+    tokens: str = "learned"  # as in the paper; "drawn" anew for every image in training; "noisy": learned plus drawn
+    token_spread: float = 1.0  # standard deviation of new tokens and positions, and of drawn tokens
+
+    def __post_init__(self):
+        check_ranges(self, "model.")
+        if self.dim % self.heads:
+            raise ValueError(f"heads must divide dim, got {self.heads} heads for dim {self.dim}")
+        shrink = self.patch_size * 2 ** (len(self.channel_multipliers) - 1)
+        if self.image_size % shrink or self.image_size < shrink:
+            raise ValueError(
+                f"image_size must be a multiple of {shrink}, the factor by which patch_size and channel_multipliers "
+                f"shrink it, got {self.image_size}"
+            )
+        sizes = [self.image_size // self.patch_size // 2**level for level in range(len(self.channel_multipliers))]
+        if not {*self.attention_sizes} <= {*sizes}:
+            raise ValueError(f"attention_sizes must be among the feature-map sizes {sizes}, got {self.attention_sizes}")
+        if self.weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"a model of these sizes has about {self.weights:,} weights, more than {MOST_WEIGHTS:,}: lower width, "
+                "channel_multipliers, residual_blocks, dim, feedforward, transformer_layers or codebook_size"
+            )
+
+    @property
+    def weights(self) -> int:
+        """About how many weights a model of these sizes has."""
+        channels = sum((self.width * multiplier) ** 2 for multiplier in self.channel_multipliers)
+        convolutions = 36 * (self.residual_blocks + 1) * channels  # two of 3 × 3 a block, in encoder and decoder
+        transformers = 2 * self.transformer_layers * (4 * self.dim**2 + 2 * self.dim * self.feedforward)
+        return convolutions + transformers + self.dim * (self.codebook_size + self.num_codes + 2 * self.grid_size**2)
+
+    @property
+    def grid_size(self) -> int:
+        """Cells per side of the latent grid."""
+        return self.image_size // self.patch_size // 2 ** (len(self.channel_multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation (Sections 3.6 and 3.7); steps are generator updates."""
+
+    train_images: int  # how many, from the start of the set; 0 is all
+    heldout_images: int  # likewise
+    steps: int
+    batch_size: int
+    learning_rate: float  # peak
+    adam_betas: tuple[float, float]
+    weight_decay: float  # on matrices of the autoencoder other than embeddings
+    gradient_clip: float  # norm; 0 is none
+    warmup_steps: int  # learning rate rises linearly from 0
+    decay_from: float  # fraction of `steps` after which the learning rate falls to 0 by a cosine; 1 is never
+    ema_decay: float
+    ema_every: int  # steps
+    reconstruction_weight: float  # L1
+    perceptual_network: str
+    perceptual_weight: float
+    codebook_weight: float
+    commitment_weight: float
+    quantize_from_step: int  # T_q; 0 quantizes from the first step with a random codebook
+    history_steps: int  # W
+    codebook_initialisations: int  # at T_q, T_q + W, T_q + 2W, …
+    discriminator_from_step: int
+    adversarial_from_step: int  # first step whose generator loss has the adversarial term
+    adversarial_limit: float  # greatest adaptive weight
+    discriminator_width: int
+    discriminator_layers: int  # of stride 2
+    discriminator_augmentation: bool  # DiffAug on its input
+    discriminator_learning_rate: float
+    discriminator_betas: tuple[float, float]  # of its Adam
+    nonfinite_limit: int  # steps in a row without a finite gradient before the run stops
+    muon_learning_rate: float = 0.0  # peak, of Muon on the transformers' matrices; 0: Adam trains these too
+
+    def __post_init__(self):
+        check_ranges(self, "train.")
+        if 0 < self.train_images < self.batch_size:
+            raise ValueError(f"batch_size {self.batch_size} must be at most train_images {self.train_images}")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The protocol of validation, Table 3 and Fig. 5."""
+
+    # When to validate and save changes no network, so it stands in this part, which `Config.digest` leaves out.
+    validate_every: int  # steps
+    checkpoint_every: int  # steps
+    samples: int
+    features: str
+    prdc_k: tuple[int, ...]
+    probe_folds: int
+    reference: str = "train"  # real images of Table 3: "all", or the training split
+
+    def __post_init__(self):
+        check_ranges(self, "evaluation.")
+        if max(self.prdc_k) >= self.samples:
+            raise ValueError(f"prdc_k {max(self.prdc_k)} must be less than samples {self.samples}")
