@@ -121,7 +121,7 @@ def test_the_step_uses_its_learning_rate(make_trainer):
 
 
 def test_weight_decay_is_on_weight_matrices_alone(make_trainer):
-    trainer = make_trainer()
+    trainer = make_trainer(muon_learning_rate=0.0)
     names = {parameter: name for name, parameter in trainer.model.named_parameters()}
     decayed, free = ({names[p] for p in group["params"]} for group in trainer.optimizers.adam.param_groups)
     assert [group["weight_decay"] for group in trainer.optimizers.adam.param_groups] == [0.01, 0.0]

@@ -1,4 +1,9 @@
-"""How the time of both quantizers grows with their size (Section 3.4: O(n³) against O(n²), n = max(L, K))."""
+"""How the time of both quantizers grows with their size (Section 3.4: O(n³) against O(n²), n = max(L, K)).
+
+Times differ from run to run, so the verdict reads stored ones: equal runs have equal verdicts. This measures them anew:
+
+    python -m pivq.runs.verdict.cost
+"""
 
 import time
 from collections.abc import Callable
@@ -9,9 +14,22 @@ import torch
 from torch import Tensor
 
 from pivq.matching import match
+from pivq.storage.origin import computed_on
+from pivq.storage.paths import CHECKOUT
+from pivq.storage.writing import read_sealed, seal, write_json
 
+STORED = CHECKOUT / "figures" / "quick" / "matching_cost.json"
 SIZES = (512, 1024, 2048, 4096)  # K, with L = K / 8 as the paper has it for 256×256 images
 CROWDED = 49  # codes that all latents are near to: K_img of the paper's nearest model, at its L
+
+
+def stored_growth() -> list[dict[str, Any]] | None:
+    """Return the stored rows of `growth`; None where the package is installed without its checkout.
+
+    Raises:
+        ValueError: the file is damaged; names it.
+    """
+    return read_sealed(STORED)["rows"] if STORED.exists() else None
 
 
 def growth(sizes: tuple[int, ...] = SIZES, repeats: int = 5, dim: int = 32) -> list[dict[str, Any]]:
@@ -67,3 +85,7 @@ def _seconds(
             choose(torch.cdist(latents, codebook))
             times[name].append(time.process_time() - start)
     return {name: max(min(values[1:]), 1e-9) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    write_json(STORED, seal({"rows": growth(), "sizes": SIZES} | computed_on()))

@@ -23,3 +23,11 @@ def test_the_crowded_case_is_crowded():
         codebook, latents = cost._example(512, share, dim=32)
         assert codebook.shape == (512, 32) and latents.shape == (1, 64, 32)
         assert len(torch.cdist(latents, codebook).argmin(dim=2).unique()) == most
+
+
+def test_stored_times_are_of_both_cases_and_the_same_each_time(monkeypatch, tmp_path):
+    rows = cost.stored_growth()
+    assert [row["latents"] for row in rows] == ["near codes of their own", "crowded on few codes"]
+    assert rows == cost.stored_growth()
+    monkeypatch.setattr(cost, "STORED", tmp_path / "none.json")
+    assert cost.stored_growth() is None
