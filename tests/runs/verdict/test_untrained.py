@@ -24,7 +24,7 @@ from pivq.runs.quality import measure_quality, measure_real
 from pivq.runs.recombination import measure_recombination
 from pivq.runs.untrained import untrained_model
 from pivq.runs.verdict import judge
-from pivq.runs.verdict.cost import growth
+from pivq.runs.verdict.cost import stored_growth
 from pivq.runs.verdict.judging import CONSTRUCTION, DIFFERS, MEASURED, RECOMPUTED, REPRODUCED
 from pivq.sampling import SMOOTH_STEP, smooth_path
 from pivq.usage import best_overlap, code_usage, slot_usage
@@ -175,7 +175,7 @@ def untrained(tiny_config, tmp_path_factory):
             "ablations": {"steps": 0, "profile": "smoke", "rows": [
                 {"variation": name, "seed": 1, "PSNR (dB)": psnr[0], "codes in use": used} for name in variations
             ]},
-            "cost": growth(sizes=(512, 1024, 2048), repeats=2),
+            "cost": stored_growth(),
         }  # fmt: skip
 
 
