@@ -72,6 +72,7 @@ from pivq.figures.tables import to_markdown
 from pivq.inference import encode_images
 from pivq.pretrained.features import load_feature_network
 from pivq.runs.ablations import half_as_long, over_seeds, run_ablations, said
+from pivq.runs.callbacks import best_and_last
 from pivq.runs.cost import measure_cost
 from pivq.runs.departures import departures
 from pivq.runs.models import models
@@ -80,7 +81,7 @@ from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.ready import check_ready
 from pivq.runs.run import discard, run_dir
 from pivq.runs.splits import load_split
-from pivq.storage.paths import ablations_file, figures_dir
+from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 
 config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
@@ -175,7 +176,14 @@ save_figure(figure, "training_curves", config, caption(config));
 
 # %% [markdown]
 # **What to look at.** Up to T_q there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of L vectors. At T_q each vector is replaced by one of K codes: does the loss jump? After T_q, latents and codes move towards each other through the straight-through gradient and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight is the ratio of two gradient norms at the decoder's last convolution: it should fall when the discriminator's gradient grows, so that neither side takes over. The codes in use are those of a few held-out images, so there are fewer than in the whole set.
-#
+
+# %% [markdown]
+# Does more training always help? The table has the best of these measurements after T_q, and the last. Where they differ, look for what else changes from there on, such as the codes in use.
+
+# %%
+display(best_and_last({label: run.log() for label, run in shown.items()}))
+
+# %% [markdown]
 # ## What happens at T_q, in pictures
 #
 # The figure shows reconstructions of the same held-out faces by the averaged model with learned tokens: just before T_q, one step after each fit of the codebook, and at the end.
@@ -213,7 +221,7 @@ save_figure(figure, "reconstructions", config, caption(config, note="held-out im
 # %% [markdown]
 # ## What each part is worth
 #
-# The matching model with learned tokens is trained again with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, with T_q as early as the first fit allows, and quantized from the first step, which also means from a random codebook. What the verdict speaks of is trained with three seeds. All of them, *as trained* too, are half as long as the models above, with T_q half as late. Together they still take much longer than the models themselves, so the default run shows stored results. `--rerun-ablations` trains them here; if interrupted, the same command resumes. The first table says where the results come from, the second has means and standard deviations over the seeds.
+# The matching model with learned tokens is trained again with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, with T_q as early as the first fit allows, and quantized from the first step, which also means from a random codebook. All of them, *as trained* too, are half as long as the models above, with T_q half as late. Together they still take much longer than the models themselves, so the default run shows stored results. `--rerun-ablations` trains them here, with three seeds what the verdict speaks of; if interrupted, the same command resumes. The first table says where the results come from. The second says of how many seeds they are, and has means and standard deviations over them.
 
 # %%
 stored = figures_dir(profile, seed) / "ablations.json"
@@ -231,7 +239,7 @@ if trained_here:
     save_figure(figure, "ablation_samples", config, line + " · a column has the same parents")
     facts = stamp(config, steps, "matching", protocol=note)
     save_json({"rows": measured.to_dict("records")} | facts, "ablations", config)
-stored = ablations_file(profile, seed)
+stored = stored_file("ablations", profile, seed)
 ablations = read_sealed(stored)
 origin = {name: ablations[name] for name in ("profile", "dataset", "steps", "seed", "protocol")}
 origin["trained in this run"] = trained_here

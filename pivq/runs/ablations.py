@@ -151,9 +151,10 @@ def said(rows: list[dict]) -> list[str]:
     if (once := "one initialisation") in means.index:
         all_codes = table["codes in use"]
         more = all_codes.min()[usual] > all_codes.max()[once]
+        clear = ": more with every seed." if all_codes.count()[usual] > 1 else ": more, of one seed."
         sentences.append(
             f"Fitted once, the codebook has {codes[once]:.0f} codes in use, fitted several times {codes[usual]:.0f}"
-            + (": more with every seed." if more else ": no clear difference.")
+            + (clear if more else ": no clear difference.")
         )
     for name in [name for name in ("L1 only", "base code's weights") if name in means.index]:
         before, after = means.loc[usual], means.loc[name]

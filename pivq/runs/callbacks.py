@@ -5,9 +5,11 @@ import operator
 import time
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torchvision.utils import save_image
@@ -114,6 +116,24 @@ def read_log(path: Path, until: int = 0) -> list[dict]:
         lost = f"the rows after step {last:,} up to step {until:,} are missing"
         warnings.warn(f"{path}: {lost}; the training is whole", stacklevel=2)
     return rows
+
+
+def best_and_last(logs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the best held-out PSNR in dB since T_q, its step, and the last one; a row per log, by name.
+
+    Args:
+        logs: frames of the rows of a log, of runs that have quantized.
+    """
+    rows = []
+    for name, log in logs.items():
+        measured = log.dropna(subset=["heldout_psnr", "codes_in_use"])  # codes are counted from T_q on
+        best, last = measured.loc[measured["heldout_psnr"].idxmax()], measured.iloc[-1]
+        rows.append({
+            "model": name, "best PSNR (dB)": f"{best['heldout_psnr']:.2f}", "at step": f"{best['step']:,.0f}",
+            "last PSNR (dB)": f"{last['heldout_psnr']:.2f}", "codes in use then": f"{best['codes_in_use']:,.0f}",
+            "and last": f"{last['codes_in_use']:,.0f}",
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 class Validation:

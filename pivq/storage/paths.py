@@ -41,11 +41,6 @@ def _suffix(seed: int) -> str:
     return f"-seed{seed}" if seed else ""
 
 
-def ablations_file(profile: str, seed: int = 0) -> Path:
-    """Return the file with the ablations of a profile; if it has none, the file that comes with the project."""
-    return stored_file("ablations", profile, seed)
-
-
 def stored_file(name: str, profile: str, seed: int = 0) -> Path:
     """Return a profile's own file of numbers (`name.json`); if it has none, the file that comes with the project.
 

@@ -85,6 +85,8 @@ def test_words_tell_the_delay_from_the_codebook(early, start, found):
     first, *others = said(rows_of(usual=24.0, early=early, start=start, once=23.0, l1=24.0))
     assert found in first and f"reaches {start + 0.05:.1f} dB instead of" in first
     assert others[0].endswith("300 codes in use, fitted several times 500: more with every seed.")
+    one_seed = [row for row in rows_of(usual=24.0, early=early, start=start, once=23.0) if not row["seed"]]
+    assert said(one_seed)[1].endswith("fitted several times 500: more, of one seed.")
     assert "held-out L1 0.0300 instead of 0.0300, FD (Colours) of the samples 1,000 instead of 1,000" in others[1]
 
 

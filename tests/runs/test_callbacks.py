@@ -4,12 +4,13 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from pivq.runs import callbacks
-from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation, read_log, validate
+from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation, best_and_last, read_log, validate
 from pivq.storage.checkpoint import load_checkpoint
 from pivq.trainer import Trainer
 
@@ -252,3 +253,14 @@ def test_log_is_json(make_trainer, tmp_path, log_every_three):
     trainer.fit(3)
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
     assert set(json.loads(line)) == {"step", "l1", "perceptual", "skipped", "seconds", "check"}
+
+
+def test_best_and_last_are_of_quantized_steps_alone():
+    log = pd.DataFrame([
+        {"step": 2, "heldout_psnr": 30.0},  # before T_q
+        {"step": 4, "heldout_psnr": 21.0, "codes_in_use": 9.0},
+        {"step": 5, "l1": 0.1},
+        {"step": 6, "heldout_psnr": 20.0, "codes_in_use": 7.0},
+    ])  # fmt: skip
+    (row,) = best_and_last({"a": log}).to_dict("records")
+    assert list(row.values()) == ["a", "21.00", "4", "20.00", "9", "7"]

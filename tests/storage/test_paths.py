@@ -26,11 +26,11 @@ def test_root_is_the_working_directory_for_a_package_without_checkout(monkeypatc
 def test_ablations_are_those_of_the_project_until_there_are_others(checkout, monkeypatch, tmp_path):
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     come_with_it = checkout / "figures" / "quick" / "ablations.json"
-    assert paths.ablations_file("quick") == paths.ablations_file("celeba64") == come_with_it
+    assert paths.stored_file("ablations", "quick") == paths.stored_file("ablations", "celeba64") == come_with_it
     assert paths.stored_file("competition", "celeba64") == come_with_it.with_name("competition.json")
     assert come_with_it.exists()
     own = tmp_path / "figures" / "celeba64" / "ablations.json"
     own.parent.mkdir(parents=True)
     own.touch()
-    assert paths.ablations_file("celeba64") == own
-    assert paths.ablations_file("celeba64", 1) == come_with_it, "another seed's are not taken"
+    assert paths.stored_file("ablations", "celeba64") == own
+    assert paths.stored_file("ablations", "celeba64", 1) == come_with_it, "another seed's are not taken"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pivq.config import Config
 from pivq.storage.origin import other_origin
-from pivq.storage.paths import ablations_file, figures_dir
+from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 
 Facts = dict[str, Any]
@@ -42,7 +42,7 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> Facts:
     place = (config.profile, config.seed)
     for name in names:
         own, notebook = figures_dir(*place) / f"{name}.json", SOURCES[name]
-        path = ablations_file(*place) if name == "ablations" else own
+        path = stored_file(name, *place) if name == "ablations" else own
         command = f"./run_all.sh {config.options} --only {notebook[:2]}"
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run notebook {notebook} first ({command})")
