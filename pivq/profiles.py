@@ -171,9 +171,10 @@ _FOLDER = _QUICK | {
     "train.heldout_images": (0, ASSUMPTION),
 }
 # Our variant of a profile: tokens drawn anew for every image in training. Without names for the latents, an image needs
-# more of them. No discriminator: it cost time and changed no finding. All of it: assumption.
+# more of them. No discriminator: these trainings are the longest already. All of it: assumption.
+NEVER = 10**9  # steps
 DRAWN_TOKENS: dict[str, Any] = {"model.tokens": "drawn", "model.token_spread": 0.3}
-_WITHOUT_DISCRIMINATOR = {"train.discriminator_from_step": 10**9, "train.adversarial_from_step": 10**9 + 1}
+_WITHOUT_DISCRIMINATOR = {"train.discriminator_from_step": NEVER, "train.adversarial_from_step": NEVER + 1}
 _DRAWN_QUICK = DRAWN_TOKENS | _WITHOUT_DISCRIMINATOR | {
     "model.num_codes": 64, "train.steps": 3400, "train.quantize_from_step": 1360,
 }  # fmt: skip

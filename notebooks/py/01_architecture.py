@@ -19,7 +19,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the faces (notebook 00). The claim is about the architecture, so an untrained model will do if notebook 03 has not trained one |
+# | needs | the faces (notebook 00). Until notebook 03 has trained a model, the one that comes with the project is shown; the claim is about the architecture, so an untrained one will do |
 # | makes | `fig2_architecture`, `parameters` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -66,11 +66,10 @@ from pivq.figures.artefacts import save_figure, save_table
 from pivq.figures.diagrams import draw_architecture
 from pivq.figures.pictures import as_pixels, plot_images
 from pivq.figures.style import use_style
-from pivq.inference import latents_in_batches
-from pivq.model import PIVQ
 from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.run import find_run
+from pivq.runs.shipped import find_shown, which
 from pivq.runs.splits import load_split
+from pivq.runs.untrained import untrained_model
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
@@ -102,16 +101,12 @@ save_figure(figure, "fig2_architecture", config, caption(config));
 # What goes in is an image, and what comes out is an image. In between there is only a set.
 
 # %% [markdown]
-# The next cell loads the trained model of notebook 03. If there is none, it makes a model with random weights, whose codebook holds latents of some held-out faces.
+# The next cell loads the trained model of notebook 03. Until there is one, it takes the model that comes with the project; for other settings than its own, a model with random weights, whose codebook is fitted to their latents.
 
 # %%
-run = find_run(config, "matching")
-model = run.model() if run else PIVQ(config.model, "matching").eval()
-if not run:
-    latents = torch.cat(list(latents_in_batches(model, heldout.images[8:108]))).flatten(0, 1)
-    with torch.no_grad():
-        model.quantizer.codebook.copy_(latents[torch.randperm(len(latents))[: config.model.codebook_size]])
-display(Markdown("The trained matching model." if run else "An untrained model: its images are no faces."))
+run = find_shown(config)
+model = run.model() if run else untrained_model(config, heldout.images)
+display(Markdown(which(run)))
 
 # %% [markdown]
 # ## Where the parameters are

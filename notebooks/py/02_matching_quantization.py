@@ -76,6 +76,7 @@ from pivq.runs.competition import describe
 from pivq.runs.models import models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.run import find_run
+from pivq.runs.shipped import shipped_run
 from pivq.runs.splits import load_split
 from pivq.runs.untrained import untrained_model
 
@@ -301,7 +302,7 @@ display(Markdown(
 # %% [markdown]
 # ## The latents of PI-VQ itself
 #
-# Patches repeat where an image has plain regions. Do the latents of PI-VQ repeat? Each comes from a token of its own. In the paper these are *learned*; in our variant they are *drawn* anew for every image (notebook 09). The next cell quantizes the latents of 200 faces to the nearest codes: by untrained encoders, with codebooks fitted to their latents, and by the trained models, if there are any. Drawn tokens are other ones for every image when codes are counted.
+# Patches repeat where an image has plain regions. Do the latents of PI-VQ repeat? Each comes from a token of its own. In the paper these are *learned*; in our variant they are *drawn* anew for every image (notebook 09). The next cell quantizes the latents of 200 faces to the nearest codes: by untrained encoders, with codebooks fitted to their latents, and by the trained models that are there (until notebook 03 has trained them, the one that comes with the project). Drawn tokens are other ones for every image when codes are counted.
 #
 # It also asks where the variance of the latents comes from: from the token (what all images have in common at its place), from the image (what all its latents have in common), or from both together. For this, all images get the same draw.
 
@@ -311,7 +312,7 @@ for label, job in models(config).items():
     kind, quantizer = label.split(", ")
     if quantizer == "nearest":
         encoders = {"untrained": untrained_model(job.config, train.images, "nearest")}
-        if run := find_run(*job):
+        if run := find_run(*job) or (kind == "learned" and shipped_run(config)):
             encoders["trained"], found[label] = run.model(), run.folder.name
         for state, model in encoders.items():
             told, length = describe(model, train.images[:200]), job.config.model.num_codes

@@ -80,6 +80,7 @@ from pivq.runs.parallel import train_together
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.ready import check_ready
 from pivq.runs.run import discard, run_dir
+from pivq.runs.shipped import LABEL, MOST_BYTES, ship
 from pivq.runs.splits import load_split
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
@@ -260,6 +261,15 @@ display(Image(stored.with_name("ablation_samples.png")), Image(stored.with_name(
 
 # %%
 display(Markdown("\n".join(f"- {line}" for line in said(ablations["rows"]))))
+
+# %% [markdown]
+# ## The model, to show
+#
+# The next cell keeps the model of learned tokens with matching next to the figures: its weights in half precision, and its codes of the held-out faces. Notebooks that need one model to show take it where there is no run of these settings.
+
+# %%
+kept = ship(runs[LABEL])
+display(Markdown(f"Kept in `{kept.parent.name}/{kept.name}`." if kept else f"Not kept: over {MOST_BYTES / 1e6:g} MB."))
 
 # %% [markdown]
 # ## Provenance

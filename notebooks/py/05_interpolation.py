@@ -21,7 +21,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the trained matching models (notebook 03): learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
+# | needs | the trained matching models (notebook 03), or the model that comes with the project: learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
 # | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -76,7 +76,6 @@ from pivq.figures.tables import escape, styled
 from pivq.inference import decode_in_batches, encode_images, order_difference
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.runs.models import models
 from pivq.runs.paths import measure_plausibility, measure_spread, measure_walks, paths_apart
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import (
@@ -88,7 +87,7 @@ from pivq.runs.recombination import (
     measure_recombination,
     total_errors,
 )
-from pivq.runs.run import require_run
+from pivq.runs.shipped import ShippedRun, runs_to_show, which
 from pivq.runs.splits import load_split
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
@@ -102,8 +101,10 @@ use_style()
 
 # %%
 device = pick_device(device)
-jobs = {label.removesuffix(", matching"): job for label, job in models(config).items() if label.endswith("matching")}
-runs = {kind: require_run(*job) for kind, job in jobs.items()}
+runs = {
+    label.removesuffix(", matching"): run for label, run in runs_to_show(config).items() if label.endswith("matching")
+}
+display(Markdown("  \n".join(which(run) for run in runs.values())))
 trained = {kind: run.model(device) for kind, run in runs.items()}
 codes = {kind: torch.from_numpy(run.codes("heldout")) for kind, run in runs.items()}
 titles = {"learned": "learned tokens (the paper's)", "drawn": "drawn tokens (our variant)"}
@@ -511,7 +512,8 @@ traits = {
     for kind, measured in counted.items()
 }  # fmt: skip
 all_numbers = {"order_difference": by_order} | numbers.pop("learned") | numbers | ({"traits": traits} if traits else {})
-save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config);
+if not isinstance(runs["learned"], ShippedRun):  # the verdict is on runs of one's own
+    save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config)
 
 # %% [markdown]
 # ## Provenance

@@ -9,11 +9,11 @@ from pivq.config import Config, load_config
 from pivq.inference import decode_levels
 from pivq.metrics import frechet_distance
 from pivq.pretrained.features import FeatureNet
+from pivq.profiles import NEVER
 from pivq.runs.evaluation import decoded_features, draw_samples, real_features
 from pivq.runs.parallel import train_together
 from pivq.runs.splits import load_split
 
-NEVER = 10**9  # steps
 SEEDS = 3  # of what the verdict speaks of
 
 

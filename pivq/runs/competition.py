@@ -21,7 +21,7 @@ from pivq.model import PIVQ
 from pivq.pretrained.features import FeatureNet
 from pivq.probing import probe
 from pivq.profiles import DRAWN as DRAWN_PROFILES
-from pivq.runs.ablations import NEVER
+from pivq.profiles import NEVER
 from pivq.runs.evaluation import compare, decoded_features, draw_samples, real_features
 from pivq.runs.recombination import countable_attributes, measure_recombination
 from pivq.runs.run import Run

@@ -1,0 +1,89 @@
+"""The shipped model is the run's, in half precision, with its own codes; it is shown only for exactly its settings."""
+
+import numpy as np
+import pytest
+import torch
+from stand_ins import make_split
+
+from pivq.inference import encode_images
+from pivq.runs import shipped
+from pivq.runs.run import MissingRun
+from pivq.runs.shipped import ShippedRun, find_shown, model_to_show, runs_to_show, ship, shipped_run, which
+from pivq.storage.paths import figures_dir
+
+
+@pytest.fixture(autouse=True)
+def made_up_images(monkeypatch):
+    monkeypatch.setattr(shipped, "load_split", make_split)
+    monkeypatch.setattr(shipped, "signature", lambda split: " ".join(split.ids))
+    shipped._codes.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def folder(finished):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "load_split", make_split)
+        patch.setattr(shipped, "signature", lambda split: " ".join(split.ids))
+        return ship(finished[0]["matching"])
+
+
+def test_weights_are_those_of_the_run_in_half_precision(finished, folder, tiny_config):
+    run = finished[0]["matching"]
+    assert folder == figures_dir("smoke") / "model"
+    made = shipped_run(tiny_config()).model()
+    for name, value in run.model().state_dict().items():
+        assert torch.equal(made.state_dict()[name], value.half().float()), name
+    assert (folder / "model.safetensors").stat().st_size < 0.6 * sum(4 * v.numel() for v in made.state_dict().values())
+
+
+def test_codes_are_those_of_the_shipped_model_not_of_the_run(folder, tiny_config):
+    config, run = tiny_config(), shipped_run(tiny_config())
+    for split in ("heldout", "train"):
+        images = make_split(config, split)
+        assert np.array_equal(run.codes(split), encode_images(run.model(), images.images)), split
+        assert run.ids(split).tolist() == images.ids
+    assert run.codes("heldout").dtype == np.int64
+
+
+def test_stored_codes_are_used_only_for_the_images_they_are_of(folder, tiny_config, monkeypatch):
+    run = shipped_run(tiny_config())
+    monkeypatch.setattr(shipped, "encode_images", lambda *_: np.array([[7]]))
+    assert run.codes("heldout").shape == (10, 4), "stored"
+    shipped._codes.cache_clear()
+    monkeypatch.setattr(shipped, "signature", lambda split: "other images")
+    assert run.codes("heldout").tolist() == [[7]], "encoded"
+
+
+def test_damaged_codes_are_refused(folder, tiny_config):
+    path, whole = folder / "codes.npz", (folder / "codes.npz").read_bytes()
+    path.write_bytes(whole[:-30])
+    try:
+        with pytest.raises(ValueError, match="codes.npz is damaged"):
+            shipped_run(tiny_config()).codes("heldout")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_no_other_settings_get_the_model(folder, tiny_config):
+    for other in ({"seed": 1}, {"train__steps": 9}, {"model__num_codes": 3}):
+        assert shipped_run(tiny_config(**other)) is None, other
+        assert find_shown(tiny_config(**other)) is None
+    with pytest.raises(MissingRun, match="03_train"):
+        model_to_show(tiny_config(seed=1))
+
+
+def test_a_run_of_ones_own_comes_first(finished, folder, tiny_config, monkeypatch):
+    config, run = tiny_config(), finished[0]["matching"]
+    assert find_shown(config) == run and run.folder.name in which(run)
+    monkeypatch.setattr(shipped, "find_run", lambda *_: None)
+    made = find_shown(config)
+    assert isinstance(made, ShippedRun) and "comes with the project" in which(made) and "8 steps" in which(made)
+    assert [*runs_to_show(config)] == ["learned, matching"]
+    model, codes, sentence = model_to_show(config)
+    assert np.array_equal(codes, made.codes("heldout")) and sentence == which(made) and not model.training
+    assert "untrained" in which(None)
+
+
+def test_a_large_model_is_not_kept(finished, monkeypatch):
+    monkeypatch.setattr(shipped, "MOST_BYTES", 1000)
+    assert ship(finished[0]["matching"]) is None
