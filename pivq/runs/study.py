@@ -84,6 +84,29 @@ def _run_missing(missing: dict[Path, tuple[Variation, str]], usual: dict[str, An
         show()
 
 
+def keep_rows(
+    rows: Sequence[dict[str, Any]], config: Config, variations: Sequence[Variation] = tuple(VARIATIONS)
+) -> int:
+    """Write rows, such as stored ones, to where `run_study` looks for finished ones; return how many were written.
+
+    A row belongs to a variation if it has its name, quantizer, tokens, sizes, steps and seed. Files that are there stay.
+    """
+    usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
+    usual["features"], kept = config.evaluation.features, 0
+    for path, (variation, quantizer) in row_files(variations, usual).items():
+        of = settings_of(variation, **usual)
+        wanted = {
+            "variation": variation.name, "quantizer": quantizer, "tokens": of.model.tokens,
+            "token_spread": of.model.token_spread, "L": of.model.num_codes, "K": of.model.codebook_size,
+            "steps": of.train.steps, "seed": of.seed,
+        }  # fmt: skip
+        found = [row for row in rows if wanted.items() <= row.items()]
+        if len(found) == 1 and not path.exists():
+            write_json(path, seal(found[0]))
+            kept += 1
+    return kept
+
+
 def study_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
     """Return the stamp of the rows' file. What each row was computed on stands in the row (`device`, `torch`)."""
     protocol = "FD and PRDC: up to 2,000 samples against as many reconstructions, k = 3; traits: 4,000 samples"

@@ -13,7 +13,7 @@ from stand_ins import Colours, stand_in
 from pivq.runs import competition, study
 from pivq.runs.competition import Variation, settings_of
 from pivq.runs.run import STAGES, run_dir
-from pivq.runs.study import row_files, run_group, run_study, study_facts, study_hours
+from pivq.runs.study import keep_rows, row_files, run_group, run_study, study_facts, study_hours
 
 SIZES = {"train__steps": 8, "train__quantize_from_step": 3, "model__num_codes": 4, "model__codebook_size": 12}
 DRAWN = SIZES | {"model__tokens": "drawn"}
@@ -131,3 +131,17 @@ def test_a_group_s_process_is_this_module(checkout, tmp_path):
     done = subprocess.run(command, env=environment, input="", capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr  # 1: its input had ended before the work had
     assert "Error" not in done.stderr
+
+
+def test_stored_rows_are_kept_for_their_own_variation_alone(measured, tiny_config):
+    def row(variation, quantizer, **more):
+        of = settings_of(variation, profile="smoke").model
+        sizes = {"tokens": of.tokens, "token_spread": of.token_spread, "L": of.num_codes, "K": of.codebook_size}
+        return {"variation": variation.name, "quantizer": quantizer, "steps": 8, "seed": variation.seed} | sizes | more
+
+    stored = [row(SMALL[0], "matching", psnr=1.0), row(SMALL[2], "nearest", seed=2), row(SMALL[1], "matching", steps=9)]
+    assert keep_rows(stored, tiny_config(), SMALL) == 1, "of the others, seed or steps differ"
+    assert keep_rows(stored, tiny_config(), SMALL) == 0, "what is there stays"
+    rows = run_study(tiny_config(), "cpu", at_once=1, variations=SMALL)
+    assert len(rows) == 4 and [row["psnr"] for row in rows if "psnr" in row] == [1.0]
+    assert "drawn matching" not in measured, "the stored row is not measured again"
