@@ -1,7 +1,7 @@
 """Build the explorer as one page that runs without Python, from a trained model: decoder, codebook, faces, runtime.
 
-    python docs/explorer/build.py                        # results/quick/explorer.html
-    python docs/explorer/build.py --out docs/explorer.html --faces 120
+    python docs/explorer/make_page.py                        # results/quick/explorer.html
+    python docs/explorer/make_page.py --out docs/explorer.html --faces 120
 
 The page opens from disk or from any server, and loads nothing. It is put together from `page.html`, `page.css` and
 `page.js` in this folder; the decoder as ONNX; and onnxruntime-web, which is not part of this repository: npm downloads
