@@ -1,7 +1,7 @@
 """The explorer's widgets: pictures, a slider along a path, one button per code; the moves are `pivq.runs.explorer`."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,13 @@ class ExplorerPanel:
         self.explorer, self.images, self.folder, self.seed = explorer, images, folder, seed
         self.ends, self.history, self.place, self.newborn = {}, [], 0, None
         self.picture, self.words = _picture(BIG), widgets.HTML()
-        self.slider = widgets.IntSlider(description="a to b", readout_format="d", layout=widgets.Layout(width="100%"))
+        self.slider = widgets.IntSlider(description="a to b", layout=widgets.Layout(width="auto"))
         self.chips = [widgets.Button(layout=widgets.Layout(width="3.2em", padding="0", margin="1px"))
                       for _ in explorer.codes[0]]  # fmt: skip
         self.picks = {name: self._end(name, row) for name, row in zip("ab", pair, strict=True)}
         self.about, self.offers, self.sharers = widgets.HTML(), _choices(OFFERED), _picture(SMALL, SHOWN)
         self.children, self.attribute = _choices(CHILDREN), widgets.Dropdown(options=explorer.attributes)
-        self.count = widgets.IntSlider(4, 1, 12, description="codes", layout=widgets.Layout(width="14em"))
+        self.count = widgets.BoundedIntText(4, 1, 12, description="codes", layout=widgets.Layout(width="10em"))
         self.probe = widgets.HTML()
         self.view = widgets.VBox([self._walk(), self._code(), self._more()])
         for index, chip in enumerate(self.chips):
@@ -77,14 +77,14 @@ class ExplorerPanel:
         return {"picture": _picture(128), "number": number, "upload": upload, "path": path}
 
     def _walk(self) -> widgets.Widget:
-        ends = {name: widgets.VBox(list(pick.values())) for name, pick in self.picks.items()}
+        ends = {name: _column(pick.values()) for name, pick in self.picks.items()}
         buttons = [
             _button("another order", self.reorder, "exchange the same codes in another order"),
             _button("random pair", self.surprise, "two other faces"),
             _button("undo", self.undo, "take back the last change of the set"),
             _button("save PNG", self.save, f"write this picture to {self.folder}"),
         ]
-        middle = widgets.VBox([self.picture, self.slider, _row(buttons)], layout=widgets.Layout(max_width="340px"))
+        middle = _column([self.picture, self.slider, _row(buttons)])
         return widgets.VBox([_row([ends["a"], middle, ends["b"]]), self.words])
 
     def _code(self) -> widgets.Widget:
@@ -257,6 +257,10 @@ def _button(text: str, action: Callable[[], None], tooltip: str) -> widgets.Butt
     button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
     button.on_click(lambda _: action())
     return button
+
+
+def _column(children: Iterable[widgets.Widget]) -> widgets.Box:
+    return widgets.VBox(list(children), layout=widgets.Layout(max_width="400px", overflow="hidden"))
 
 
 def _row(children: Sequence[widgets.Widget], gap: str = "6px") -> widgets.Box:

@@ -1,6 +1,6 @@
 """The moves of the explorer on an image's set of codes: walk, exchange, breed, edit; no widget and no picture here.
 
-`notebooks/explore.ipynb` shows them with widgets (`pivq.figures.explorer_panel`), and `docs/explorer/make_page.py` writes
+`notebooks/explore.ipynb` shows them with widgets (`pivq.figures.explorer_panel`); `docs/explorer/make_page.py` writes
 what they need into a page that runs without Python.
 """
 
