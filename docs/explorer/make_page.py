@@ -12,8 +12,10 @@ import argparse
 import base64
 import gzip
 import hashlib
+import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -39,6 +41,7 @@ RUNTIME_FILES = {
     "runtime": ("ort.wasm.bundle.min.mjs", "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"),
     "wasm": ("ort-wasm-simd-threaded.wasm", "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"),
 }
+EXPORTER = ("onnx", "onnxscript")  # what torch.onnx.export needs
 COLUMNS = 20  # faces in a row of the sprite
 OFFERED = 12  # exchanges, and faces that share a code, shown at once
 
@@ -117,24 +120,31 @@ def find_runtime(package: Path | None) -> dict[str, bytes]:
     archive = root() / "results" / (RUNTIME.replace("@", "-") + ".tgz")
     if package is None and not archive.is_file():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "pack", RUNTIME, "--pack-destination", str(archive.parent), "--silent"]
+        command = [shutil.which("npm") or "npm", "pack", RUNTIME, "--pack-destination", str(archive.parent), "--silent"]
         try:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        except FileNotFoundError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             raise FileNotFoundError(
-                f"npm, which downloads {RUNTIME}, is not installed: install Node.js, or unpack that package elsewhere "
-                "and pass its folder as --runtime"
+                f"npm did not download {RUNTIME} ({error}): install Node.js and check the network, or unpack that "
+                "package elsewhere and pass its folder as --runtime"
             ) from error
     found = {}
     for place, (name, expected) in RUNTIME_FILES.items():
-        if package is None:
-            with tarfile.open(archive) as files:
-                found[place] = files.extractfile(f"package/dist/{name}").read()
-        else:
-            found[place] = (package / "dist" / name).read_bytes()
+        found[place] = _from_package(archive if package is None else package, f"dist/{name}")
         if hashlib.sha256(found[place]).hexdigest() != expected:
             raise ValueError(f"{name} in {package or archive} is not that of {RUNTIME}: delete it, and build again")
     return found
+
+
+def _from_package(package: Path, name: str) -> bytes:
+    """Return a file of an npm package, a folder or an archive; b"" of an archive that is damaged."""
+    if package.is_dir():
+        return (package / name).read_bytes()
+    try:
+        with tarfile.open(package) as files:
+            return files.extractfile(f"package/{name}").read()
+    except (tarfile.TarError, EOFError, KeyError):
+        return b""
 
 
 def assemble(payloads: dict[str, bytes]) -> str:
@@ -169,14 +179,19 @@ def main() -> None:
     parser.add_argument("--runtime", type=Path, help=f"folder of the unpacked {RUNTIME} (default: npm gets it)")
     parser.add_argument("--out", type=Path, help="the page to write (default: results/<profile>/explorer.html)")
     arguments = parser.parse_args()
-    config = load_config(arguments.profile, arguments.seed, arguments.data)
-    model, codes, sentence = model_to_show(config)
-    heldout = load_split(config, "heldout")
-    explorer = Explorer(model, codes, labels_to_edit(heldout))
-    page = build(explorer, heldout.images, heldout.ids, sentence, arguments.faces, arguments.runtime)
-    target = arguments.out or results_dir(config.profile) / "explorer.html"
-    with atomic_write(target) as path:
-        path.write_text(page, encoding="utf-8")
+    if missing := [name for name in EXPORTER if importlib.util.find_spec(name) is None]:
+        parser.error(f"{' and '.join(missing)} not installed: pip install -e '.[explorer]'")
+    target = arguments.out or results_dir(arguments.profile) / "explorer.html"
+    try:
+        config = load_config(arguments.profile, arguments.seed, arguments.data)
+        model, codes, sentence = model_to_show(config)
+        heldout = load_split(config, "heldout")
+        explorer = Explorer(model, codes, labels_to_edit(heldout))
+        page = build(explorer, heldout.images, heldout.ids, sentence, arguments.faces, arguments.runtime)
+        with atomic_write(target) as path:
+            path.write_text(page, encoding="utf-8")
+    except (OSError, ValueError) as error:  # their messages say what to do
+        parser.exit(1, f"{error}\n")
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 

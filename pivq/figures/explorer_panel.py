@@ -55,7 +55,7 @@ class ExplorerPanel:
             button.on_click(lambda _, index=index: self.exchange(index))
         for index, (_, button) in enumerate(self.children):
             button.on_click(lambda _, index=index: self.change(self.newborn[index]))
-        self.slider.observe(lambda change: self.show(self.path[change["new"]]), "value")
+        self.slider.observe(lambda change: self.show(self.path[min(change["new"], len(self.path) - 1)]), "value")
         self.attribute.observe(lambda _: self._say_probe(), "value")
         for name, row in zip("ab", pair, strict=True):
             self.ends[name] = images[row], explorer.codes[row]
@@ -141,8 +141,10 @@ class ExplorerPanel:
         self.path = self.explorer.path(a, b, self.seed)
         for name, pick in self.picks.items():
             pick["picture"].value = _png(self.ends[name][0])
-        self.slider.max = len(self.path) - 1  # a slider beyond moves
-        self.slider.value = min(step, self.slider.max)
+        last = len(self.path) - 1
+        self.slider.disabled = last == 0  # equal sets
+        self.slider.max = max(1, last)  # a slider needs two ends; one that is beyond its new end moves, and shows
+        self.slider.value = min(step, last)
         self.history.clear()
         self.show(self.path[self.slider.value])
 

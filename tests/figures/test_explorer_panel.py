@@ -93,6 +93,14 @@ def test_another_face_and_an_own_picture_begin_a_new_path(panel, tmp_path):
     assert "&lt;gone&gt;.png: give the path of a picture" in panel.words.value and panel.codes.tolist() == before
 
 
+def test_two_equal_faces_have_no_path(panel):
+    panel.slider.value = 3
+    panel.picks["b"]["number"].value = 0
+    assert panel.slider.disabled and panel.slider.value == 0 and shows(panel, [0, 3, 6, 9])
+    panel.picks["b"]["number"].value = 1
+    assert not panel.slider.disabled and panel.slider.max == 3
+
+
 def test_saved_pictures_are_numbered_and_those_that_are_shown(panel):
     panel.save()
     panel.slider.value = 2
