@@ -1,7 +1,7 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const state = { ends: { a: 0, b: 1 }, path: [], set: [], place: null, history: [], newborn: [], choosing: "a" };
+const state = { ends: { a: 0, b: 1 }, path: [], set: [], place: null, floats: null, history: [], newborn: [], choosing: "a" };
 let data, session, ort, sprite; // what the page holds: faces and tables, the decoder, its runtime, the faces' pictures
 
 // --- Sets of codes: the moves of pivq.runs.explorer -----------------------------------------------------------------
@@ -124,12 +124,13 @@ async function show(set) {
   sayProbe();
   const floats = await decode(set, () => mine !== wanted);
   if (!floats) return;
+  state.floats = floats;
   draw(byId("picture"), floats);
   const counts = ["both", "a", "b", "neither"].map((name) => origins.filter((other) => other === name).length);
   explorer.milliseconds = performance.now() - began;
-  const exchangedOnes = counts[3] ? `, ${counts[3]} in neither` : "";
+  const neither = counts[3] ? `, in neither: ${counts[3]}` : "";
   byId("status").textContent =
-    `${counts[0]} codes are in both faces, ${counts[1]} in a only, ${counts[2]} in b only${exchangedOnes}. ` +
+    `Codes in both faces: ${counts[0]}, in a only: ${counts[1]}, in b only: ${counts[2]}${neither}. ` +
     `The picture took ${Math.round(explorer.milliseconds)} ms.`;
 }
 
@@ -150,11 +151,11 @@ function walk(step = 0) {
   return show(state.path[Number(byId("slider").value)]);
 }
 
-function tile(parent, label, action) {
+function tile(parent, title, label, action) {
   const button = document.createElement("button"), canvas = document.createElement("canvas");
   canvas.width = canvas.height = data.size;
   button.append(canvas, label);
-  button.setAttribute("aria-label", label || "face");
+  button.title = title;
   if (action) button.addEventListener("click", action);
   else button.disabled = true;
   parent.append(button);
@@ -179,11 +180,12 @@ async function lookAt(place) {
   byId("chips").children[place].setAttribute("aria-pressed", true);
   const whose = data.owners ? `of slot ${data.owners[code]}` : "of no slot";
   const kind = data.owners ? "the other codes of its slot" : "codes that seldom share a face with it";
-  byId("about").textContent = `Code ${code}, ${whose}. In exchange for it, ${kind}${offered.length ? "" : ": there are none"}.`;
+  const none = offered.length ? " (and how much a pixel changes on average)" : ": there are none";
+  byId("about").textContent = `Code ${code}, ${whose}. In exchange for it, ${kind}${none}:`;
   byId("sharing").textContent = `${data.uses[code].toLocaleString("en")} of ${data.faces.toLocaleString("en")} held-out faces have code ${code}:`;
   const sharing = data.codes.flatMap((codes, face) => (codes.includes(code) ? [face] : [])).slice(0, data.offered);
-  sharing.forEach((face) => drawFace(tile(byId("sharers"), data.ids[face]), face));
-  const canvases = offered.map((other) => tile(byId("offers"), String(other), async () => {
+  sharing.forEach((face) => drawFace(tile(byId("sharers"), data.ids[face], ""), face));
+  const canvases = offered.map((other) => tile(byId("offers"), `code ${other}`, String(other), async () => {
     await change(exchanged(state.set, place, other));
     lookAt(place);
   }));
@@ -191,6 +193,12 @@ async function lookAt(place) {
     const floats = await decode(exchanged(set, place, other), () => mine !== asked);
     if (!floats) return;
     draw(canvases[index], floats);
+    const change = floats.reduce((sum, value, i) => sum + Math.abs(value - state.floats[i]), 0) / floats.length;
+    const button = canvases[index].parentElement;
+    button.lastChild.textContent = `${other} · ${(100 * change).toFixed(1)}%`;
+    button.title = `code ${other}; a pixel changes by ${(100 * change).toFixed(1)}% on average`;
+    button.addEventListener("mouseenter", () => draw(byId("picture"), floats)); // a look before the click
+    button.addEventListener("mouseleave", () => draw(byId("picture"), state.floats));
   }
 }
 
@@ -198,7 +206,7 @@ async function showChildren() {
   byId("children").replaceChildren();
   const [a, b] = [data.codes[state.ends.a], data.codes[state.ends.b]];
   state.newborn = Array.from({ length: 6 }, () => breed(a, b));
-  for (const set of state.newborn) draw(tile(byId("children"), "take", () => change(set)), await decode(set));
+  for (const set of state.newborn) draw(tile(byId("children"), "show this set", "take", () => change(set)), await decode(set));
 }
 
 const weights = () => data.attributes[byId("attribute").value].weights;
@@ -219,7 +227,7 @@ function choose(face) {
 function openGallery(name) {
   state.choosing = name;
   if (!byId("faces").children.length)
-    data.codes.forEach((_, face) => drawFace(tile(byId("faces"), data.ids[face], () => choose(face)), face));
+    data.codes.forEach((_, face) => drawFace(tile(byId("faces"), data.ids[face], "", () => choose(face)), face));
   byId("gallery").showModal();
 }
 

@@ -15,9 +15,9 @@ from pivq.figures.style import BLUE, GREEN, INK, ORANGE, PALE
 from pivq.storage.writing import atomic_write
 
 COLOURS = {"both": (PALE, INK), "a": (BLUE, "white"), "b": (ORANGE, INK), "neither": (GREEN, "white")}
-MEANINGS = {"both": "a and b have it", "a": "only a", "b": "only b", "neither": "neither: exchanged"}
+MEANINGS = {"both": "a and b have it", "a": "only a", "b": "only b", "neither": "neither (exchanged)"}
 OFFERED, CHILDREN, SHOWN = 12, 6, 12  # exchanges, recombinations, and faces that share a code
-BIG, SMALL = 256, 72  # pixels on the screen
+BIG, SMALL = 256, 80  # pixels on the screen
 
 
 class ExplorerPanel:
@@ -157,11 +157,14 @@ class ExplorerPanel:
         kind = "other codes of its slot" if self.explorer.has_slots else "codes that seldom share a face with it"
         self.about.value = _plain(
             f"Code {code}, {whose}: {len(rows):,} of {len(self.explorer.codes):,} faces have it. "
-            f"The image with {kind}, and faces that share code {code}:"
+            f"The image with {kind}, and how much a pixel changes on average; then faces that share code {code}:"
         )
-        changed = np.tile(self.codes, (len(offered), 1))
-        changed[:, place] = offered
-        _fill(self.offers, self.explorer.decode(changed) if len(offered) else [], [str(code) for code in offered])
+        changed = np.tile(self.codes, (len(offered) + 1, 1))  # the last one stays, to compare with
+        changed[:-1, place] = offered
+        images = self.explorer.decode(changed).float() / 255
+        changes = (images[:-1] - images[-1]).abs().mean(dim=(1, 2, 3)).tolist()
+        labels = [f"{code} · {change:.1%}" for code, change in zip(offered, changes, strict=True)]
+        _fill(self.offers, images[:-1], labels)
         if len(rows):
             self.sharers.value, self.sharers.layout.display = _png(self.images[rows[:SHOWN]]), None
 
@@ -208,8 +211,8 @@ class ExplorerPanel:
         for chip, code, origin in zip(self.chips, self.codes, origins, strict=True):
             chip.description, chip.tooltip = str(code), f"code {code}: {MEANINGS[origin]}"
             chip.style.button_color, chip.style.text_color = COLOURS[origin]
-        self.words.value = _plain(
-            ", ".join(f"{origins.count(name)} codes: {text}" for name, text in MEANINGS.items() if name in origins)
+        self.words.value = "Codes: " + _plain(
+            ", ".join(f"{text}: {origins.count(name)}" for name, text in MEANINGS.items() if name in origins)
         )
         self._say_probe()
 
@@ -241,7 +244,8 @@ def _picture(size: int, images: int = 1) -> widgets.Image:
 
 def _choices(count: int) -> list[tuple[widgets.Image, widgets.Button]]:
     """Return pictures with a button below each, not shown before `_fill`."""
-    made = [(_picture(SMALL), widgets.Button(layout=widgets.Layout(width=f"{SMALL}px"))) for _ in range(count)]
+    layout = {"width": f"{SMALL}px", "padding": "0"}
+    made = [(_picture(SMALL), widgets.Button(layout=layout)) for _ in range(count)]
     _fill(made, [], [])
     return made
 

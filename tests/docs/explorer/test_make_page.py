@@ -189,7 +189,8 @@ def test_the_page_s_moves_are_those_of_the_package(page, explorer):
     page.execute_async_script(CHANGED, "slider", 0)
     place = sets[0].index(0)
     page.execute_script("document.getElementById('chips').children[arguments[0]].click()", place)
-    offered = page.execute_script("return [...document.querySelectorAll('#offers button')].map((x) => x.innerText)")
+    tiles = page.execute_script("return [...document.querySelectorAll('#offers button')].map((tile) => tile.innerText)")
+    offered = [text.partition(" · ")[0] for text in tiles]  # then, once the image is there, how much it changes
     assert [int(text) for text in offered] == explorer.exchanges(np.array(a), 0).tolist()
     page.execute_script("document.querySelector('#offers button').setAttribute('id', 'offer')")
     assert sorted(page.execute_async_script(CHANGED, "offer", None)) == sorted([int(offered[0]), 3, 6, 9])
