@@ -83,7 +83,8 @@ heldout = load_split(config, "heldout")
 explorer = Explorer(model, codes, labels_to_edit(heldout))
 L, K = model.config.num_codes, model.config.codebook_size
 a, b = np.random.default_rng(seed).choice(len(heldout), 2, replace=False).tolist()
-slots = "each code belongs to one slot, a learned token" if explorer.has_slots else "codes belong to no slot"
+slots = "each code belongs to one slot, a learned token"
+slots = slots if explorer.has_slots else "codes belong to no slot"
 display(Markdown(f"{escape(sentence)} It makes {L} codes of {K} for each face; {slots}."))
 
 # %% [markdown]
@@ -93,17 +94,19 @@ display(Markdown(f"{escape(sentence)} It makes {L} codes of {K} for each face; {
 # - Click a code: below it are the images with the codes that can take its place, and faces that share it. Where codes belong to slots, these are the other codes of its slot; elsewhere codes that seldom share a face with it.
 # - *Breed* draws new sets from the codes of both faces; *take* shows one in full.
 # - *Add* and *remove* exchange the codes that change the probe's sum most. The probe's probability says what the probe makes of the new set; whether one can see it in the picture is another question.
-# - An own picture is cropped to a square and encoded. The model knows aligned faces of its data set only, so expect it to make one of those of it.
+# - A picture of your own is cropped to a square and encoded. The model knows only aligned faces of its data set, so it turns any other picture into something like one of these.
 
 # %%
 if is_interactive():
     from pivq.figures.explorer_panel import ExplorerPanel
 
-    display(ExplorerPanel(explorer, heldout.images, results_dir(profile) / "explorer", (a, b), seed).view)
+    folder = results_dir(profile) / "explorer"
+    display(ExplorerPanel(explorer, heldout.images, folder, (a, b), seed).view)
 else:
     display(Markdown(
-        "**Nothing can be clicked here.** For that, open `notebooks/explore.ipynb` in JupyterLab, in an environment "
-        "that has `ipywidgets`, and run all cells. The still pictures below show the same moves."
+        "**Nothing can be clicked here.** For that, open `notebooks/explore.ipynb` in "
+        "JupyterLab, in an environment that has `ipywidgets`, and run all cells. "
+        "The still pictures below show the same moves."
     ))
 
 # %% [markdown]
@@ -145,19 +148,20 @@ children = explorer.decode(explorer.breed(codes[a], codes[b], 10, seed))
 plot_samples_with_parents(heldout.images[[a]], children[None], heldout.images[[b]]);
 
 # %% [markdown]
-# **Edit.** In these faces, up to four codes are exchanged against, and for, the attribute whose coefficients reach furthest.
+# **Edit.** In the first row, up to four codes of each face are exchanged so that the probe's sum falls; in the last row, so that it rises. The attribute is the one whose coefficients reach furthest.
 
 # %%
 if explorer.attributes:
     attribute = max(explorer.attributes, key=lambda name: explorer.coefficients(name)[0].max())
     faces = np.random.default_rng(seed).choice(len(codes), 10, replace=False)
-    sets = [[explorer.edit(codes[face], attribute, count) for face in faces] for count in (-4, 0, 4)]
-    chances = [np.mean([explorer.chance(edited, attribute) for edited in row]) for row in sets]
-    kinds = ("removed", "as it is", "added")
-    labels = [f"{word}\nprobe: {chance:.0%}" for word, chance in zip(kinds, chances, strict=True)]
+    pictures, labels = [], []
+    for word, count in (("removed", -4), ("as it is", 0), ("added", 4)):
+        sets = [explorer.edit(codes[face], attribute, count) for face in faces]
+        chance = np.mean([explorer.chance(edited, attribute) for edited in sets])
+        pictures.append(explorer.decode(sets))
+        labels.append(f"{word}\nprobe: {chance:.0%}")
     display(Markdown(f"The attribute: **{escape(attribute.replace('_', ' '))}**"))
-    pictures = torch.cat([explorer.decode(row) for row in sets])
-    plot_images(pictures, columns=len(faces), row_labels=labels)
+    plot_images(torch.cat(pictures), columns=len(faces), row_labels=labels)
 else:
     display(Markdown("No attribute has enough labels of both kinds to edit by."))
 

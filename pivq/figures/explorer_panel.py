@@ -73,7 +73,7 @@ class ExplorerPanel:
         number.style.description_width = "4em"
         number.observe(lambda change: self.choose(name, change["new"]), "value")
         path.observe(lambda change: change["new"] and self.take(name, Path(change["new"])), "value")
-        upload.observe(lambda change: change["new"] and self.take(name, bytes(change["new"][0].content)), "value")
+        upload.observe(lambda change: change["new"] and self.take(name, bytes(change["new"][0]["content"])), "value")
         return {"picture": _picture(128), "number": number, "upload": upload, "path": path}
 
     def _walk(self) -> widgets.Widget:

@@ -1,6 +1,7 @@
 """The explorer's widgets, clicked without a browser: what is shown is what the moves make."""
 
 import io
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,11 @@ def test_another_face_and_an_own_picture_begin_a_new_path(panel, tmp_path):
     panel.picks["a"]["path"].value = str(tmp_path / "own.png")
     assert (pixels(panel.picks["a"]["picture"].value) == 200).all()
     assert set(panel.path[0]) == set(panel.explorer.encode(tmp_path / "own.png")[1])
+    content = (tmp_path / "own.png").read_bytes()
+    uploaded = {"name": "own.png", "type": "image/png", "size": len(content), "content": memoryview(content),
+                "last_modified": datetime.now(UTC)}  # fmt: skip
+    panel.picks["b"]["upload"].value = (uploaded,)
+    assert set(panel.path[-1]) == set(panel.path[0])
     before = panel.codes.tolist()
     panel.picks["a"]["path"].value = str(tmp_path / "<gone>.png")
     assert "&lt;gone&gt;.png: give the path of a picture" in panel.words.value and panel.codes.tolist() == before
