@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from pivq.config import load_config
 from pivq.model import PIVQ
-from pivq.runs.explorer import Explorer, labels_to_edit, model_to_show
+from pivq.runs.explorer import Explorer, labels_to_edit
+from pivq.runs.shipped import model_to_show
 from pivq.runs.splits import load_split
 from pivq.storage.paths import results_dir, root
 from pivq.storage.writing import atomic_write
@@ -172,7 +173,7 @@ def _text(content: bytes) -> str:
 def main() -> None:
     """Build the page and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="quick", help="of the run whose model is shown (default: quick)")
+    parser.add_argument("--profile", default="quick", help="its run, or the model that comes with it (default: quick)")
     parser.add_argument("--seed", type=int, default=0, help="of that run (default: 0)")
     parser.add_argument("--data", default="", help="where its images are, if the profile needs that")
     parser.add_argument("--faces", type=int, default=200, help="held-out faces in the page (default: 200)")

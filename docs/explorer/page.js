@@ -162,6 +162,8 @@ function tile(parent, title, label, action) {
   return canvas;
 }
 
+const breath = () => new Promise((resolve) => setTimeout(resolve)); // lets the browser draw, and take a click
+
 let asked = 0; // number of the code that was clicked last: the tiles of earlier ones are not drawn
 
 // Forget the code that was clicked: what it was offered for belongs to another set.
@@ -190,6 +192,7 @@ async function lookAt(place) {
     lookAt(place);
   }));
   for (const [index, other] of offered.entries()) {
+    await breath();
     const floats = await decode(exchanged(set, place, other), () => mine !== asked);
     if (!floats) return;
     draw(canvases[index], floats);
@@ -202,11 +205,19 @@ async function lookAt(place) {
   }
 }
 
+let litter = 0; // number of the latest: earlier ones are not drawn to their end
+
 async function showChildren() {
+  const mine = ++litter;
   byId("children").replaceChildren();
   const [a, b] = [data.codes[state.ends.a], data.codes[state.ends.b]];
   state.newborn = Array.from({ length: 6 }, () => breed(a, b));
-  for (const set of state.newborn) draw(tile(byId("children"), "show this set", "take", () => change(set)), await decode(set));
+  for (const set of state.newborn) {
+    await breath();
+    const floats = await decode(set, () => mine !== litter);
+    if (!floats) return;
+    draw(tile(byId("children"), "show this set", "take", () => change(set)), floats);
+  }
 }
 
 const weights = () => data.attributes[byId("attribute").value].weights;

@@ -21,7 +21,7 @@
 #
 # | | |
 # |---|---|
-# | needs | a trained matching model (notebook 03); `ipywidgets`, for anything to click |
+# | needs | a trained model: that of a run (notebook 03), or the one that comes with the project; `ipywidgets`, for anything to click |
 # | makes | no figure; pictures that you save go to `results/<profile>/explorer/` |
 
 # %% [markdown]
@@ -65,8 +65,9 @@ from pivq.config import load_config
 from pivq.figures.pictures import plot_images, plot_samples_with_parents
 from pivq.figures.style import use_style
 from pivq.figures.tables import escape
-from pivq.runs.explorer import Explorer, is_interactive, labels_to_edit, model_to_show
+from pivq.runs.explorer import Explorer, is_interactive, labels_to_edit
 from pivq.runs.provenance import seed_everything
+from pivq.runs.shipped import model_to_show
 from pivq.runs.splits import load_split
 from pivq.storage.paths import results_dir
 

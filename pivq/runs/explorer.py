@@ -16,32 +16,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
-from pivq.config import Config
 from pivq.data import ImageDataset, to_uint8
 from pivq.data.decoding import decode
 from pivq.data.files import Files
 from pivq.inference import encode_images
 from pivq.model import PIVQ
 from pivq.probing import INVERSE_REGULARISATION, MAX_ITERATIONS, SOLVER, pixel_statistics
-from pivq.runs.run import require_run
 from pivq.sampling import interpolate, smooth_path
 from pivq.usage import presence, slot_usage
 
-# From this dominant share on (`pivq.usage.SlotUsage`), a code is said to belong to one slot. Source: assumption; it is
-# above 0.99 for learned tokens, and below 0.5 for drawn ones.
+# From this dominant share on (`pivq.usage.SlotUsage`), a code is said to belong to one slot. Source: assumption; with
+# learned tokens it is 1.0 in `figures/quick/capacity.json`, with drawn ones and matching 0.33.
 SLOT_SHARE = 0.9
 ALTERNATIVES = 24  # codes offered in exchange for a code, where codes have no slots
 FEWEST_LABELS = 5  # of each class, for an attribute to edit by
-
-
-def model_to_show(config: Config) -> tuple[PIVQ, NDArray[np.int64], str]:
-    """Return a trained model, the codes `(N, L)` of the held-out faces, and a sentence that says which model it is.
-
-    Raises:
-        MissingRun: there is none.
-    """
-    run = require_run(config, "matching")
-    return run.model(), run.codes("heldout"), f"This is your own run {run.folder.name}."
 
 
 def is_interactive() -> bool:

@@ -13,7 +13,6 @@ from pivq.data.decoding import UnreadableImage
 from pivq.model import PIVQ
 from pivq.runs import explorer as module
 from pivq.runs.explorer import Explorer, is_interactive, labels_to_edit, read_picture
-from pivq.runs.run import MissingRun
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +157,3 @@ def test_images_without_labels_are_edited_by_properties_of_their_pixels():
     assert labels["bright"].tolist() == (brightness > brightness.median()).int().tolist()
     dataset.attributes = pd.DataFrame({"smiles": [1] * 9})
     assert labels_to_edit(dataset) is dataset.attributes
-
-
-def test_without_a_model_the_notebook_that_trains_one_is_named(tmp_path, monkeypatch, tiny_config):
-    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
-    with pytest.raises(MissingRun, match="03_train"):
-        module.model_to_show(tiny_config())
