@@ -58,6 +58,21 @@ def test_notebooks_are_kept_executed_and_as_pages(root):
     assert sorted(json.loads((folder / "timings.json").read_text())) == names
 
 
+def test_the_explorer_is_still_pictures_where_nobody_can_click(root):
+    """`explore` is not in the sequence: papermill alone runs it, on the model of the whole run."""
+    target = root / "explore.ipynb"
+    source = CHECKOUT / "notebooks" / "explore.ipynb"
+    command = [sys.executable, "-m", "papermill", source, target, "-p", "profile", "smoke"]
+    environment = os.environ | {"PIVQ_ROOT": str(root), "PYTHONPATH": str(CHECKOUT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    cells = json.loads(target.read_text())["cells"]
+    kinds = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in kind for kind in kinds) == 5
+    assert any("Nothing can be clicked here" in "".join(kind.get("text/markdown", "")) for kind in kinds)
+    assert not any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds)
+
+
 @pytest.mark.parametrize("quantizer", ["matching", "nearest"])
 def test_run_folder_is_complete(root, quantizer):
     assert any(

@@ -25,6 +25,7 @@ from pivq.figures.artefacts import ARTEFACTS
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete"]  # fmt: skip
+INTERACTIVE = ["explore"]  # not in the sequence that run_all.sh runs
 # Who may import whom: rooms (folders) and single files; "paper" are the files at the top.
 MAY_IMPORT = {
     "solvers": [],
@@ -197,10 +198,11 @@ def test_every_import_is_a_declared_dependency():
     owners = packages_distributions()
     sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *(CHECKOUT / "tests").rglob("*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
-    folders = ("tests", "tests/trust", "benchmarks")
+    folders = ("tests", "tests/trust", "benchmarks", "docs/explorer")
     ours = {"pivq", *(path.stem for folder in folders for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
-        extras = ["notebooks"] if path.suffix == ".ipynb" or path == modules()["commands.run_all"] else []
+        widgets = [modules()["commands.run_all"], modules()["figures.explorer_panel"]]
+        extras = ["notebooks"] if path.suffix == ".ipynb" or path in widgets else []
         extras = ["notebooks", "test"] if CHECKOUT / "tests" in path.parents else extras
         allowed = {canonicalize_name(need.name) for need in needs(*extras)}
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
@@ -283,7 +285,7 @@ def test_notebooks_are_in_step_with_their_sources():
     assert result.returncode == 0, f"{result.stderr}Run python notebooks/sync.py, or bring an edit to the source first."
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", [*NOTEBOOKS, *INTERACTIVE])
 def test_notebook_keeps_the_rules(name):
     content = json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())
     cells = content["cells"]
@@ -321,7 +323,8 @@ def test_notebook_keeps_the_rules(name):
 
 def test_notebooks_begin_alike_and_their_badges_open_themselves():
     """The cell that finds or fetches the project has to stand in each notebook; it must not differ between them."""
-    cells = {name: json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())["cells"] for name in NOTEBOOKS}
+    cells = {name: json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+             for name in [*NOTEBOOKS, *INTERACTIVE]}  # fmt: skip
     first, address = cells[NOTEBOOKS[0]], project()["urls"]["Repository"]
     assert f'"{address}"' in "".join(first[2]["source"])
     linked = re.search(rf"{re.escape(address)}/blob/main/(docs/colab\.md)", "".join(first[1]["source"]))
@@ -343,7 +346,7 @@ def test_the_repository_s_address_stands_in_one_place():
             continue  # a picture
         if address in text:
             holders.append(file)
-    assert sorted(holders) == [*(f"notebooks/{name}.ipynb" for name in NOTEBOOKS), "pyproject.toml"]
+    assert sorted(holders) == [*(f"notebooks/{name}.ipynb" for name in [*NOTEBOOKS, *INTERACTIVE]), "pyproject.toml"]
 
 
 def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
