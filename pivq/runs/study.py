@@ -89,7 +89,7 @@ def keep_rows(
 ) -> int:
     """Write rows, such as stored ones, to where `run_study` looks for finished ones; return how many were written.
 
-    A row belongs to a variation if it has its name, quantizer, tokens, sizes, steps and seed. Files that are there stay.
+    A row is of a variation if it has its name, quantizer, tokens, sizes, steps and seed. Files that are there stay.
     """
     usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
     usual["features"], kept = config.evaluation.features, 0
