@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "pretrained": ["losses", "config", "profiles", "data", "storage"],
     "figures": ["config", "data", "storage"],
     "runs": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
-    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
+    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage", "figures"],
     "__main__": ["commands"],
 }
 MORE = {"storage.bounds": ["config"], "model": ["storage"], "inference": ["data"]}
@@ -198,10 +198,11 @@ def test_every_import_is_a_declared_dependency():
     sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *(CHECKOUT / "tests").rglob("*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
     folders = ("tests", "tests/trust", "benchmarks")
+    pages = [modules()[f"commands.{name}"] for name in ("run_all", "pages", "results")]
     ours = {"pivq", *(path.stem for folder in folders for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
-        extras = ["notebooks"] if path.suffix == ".ipynb" or path == modules()["commands.run_all"] else []
-        extras = ["notebooks", "test"] if CHECKOUT / "tests" in path.parents else extras
+        extras = ["notebooks"] if path.suffix == ".ipynb" or path in pages else []
+        extras = ["notebooks", "test", "browser"] if CHECKOUT / "tests" in path.parents else extras
         allowed = {canonicalize_name(need.name) for need in needs(*extras)}
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
             owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}

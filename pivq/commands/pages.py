@@ -21,7 +21,6 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image, UnidentifiedImageError
 
-from pivq.storage.paths import results_page
 from pivq.storage.writing import write_text
 
 TEMPLATES = Path(__file__).with_name("templates")

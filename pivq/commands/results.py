@@ -17,7 +17,6 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from pivq import paper
 from pivq.commands.pages import TEMPLATES, link_pages, render
 from pivq.commands.run_all_arguments import requested_config
 from pivq.config import Config
@@ -90,9 +89,9 @@ def write_results(config: Config, notebooks: Path) -> Path:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["thousands"] = "{:,}".format
     html = environment.get_template("results.html.j2").render(
-        config=config, paper=paper, chapters=chapters, problems=problems, claims=claims, figures=figures,
-        tables=tables, counts=verdict.get("counts", ""), summary=Markup(render(verdict.get("summary", ""))[0]),
-        judgements=ORDER, kinds=list(KINDS), stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
+        config=config, chapters=chapters, problems=problems, claims=claims, figures=figures, tables=tables,
+        counts=verdict.get("counts", ""), summary=_summary(verdict), judgements=ORDER, kinds=list(KINDS),
+        stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
         total=sum(chapter.minutes or 0 for chapter in chapters),
     )  # fmt: skip
     write_text(path, html)
@@ -128,10 +127,11 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             took / 60 if isinstance(took, int | float) else None,
             failed.relative_to(start).as_posix() if failed.exists() else "",
         ))  # fmt: skip
-    if missing:
+    if missing and len(missing) == len(chapters):
+        problems.append(f"No notebook has been run here (./run_all.sh {config.options}).")
+    elif missing:
         only = ",".join(name[:2] for name in missing)
-        command = f"./run_all.sh {config.options}" + ("" if len(missing) == len(chapters) else f" --only {only}")
-        problems.append(f"Not run here: {', '.join(missing)} ({command}).")
+        problems.append(f"Not run here: {', '.join(missing)} (./run_all.sh {config.options} --only {only}).")
     return chapters
 
 
@@ -165,11 +165,20 @@ def _verdict(config: Config, problems: list[str]) -> dict[str, Any]:
     if other := other_origin(verdict, config):
         problems.append(f"The verdict was made from {other}. It is not shown ({_command(config, '08_verdict')}).")
         return {}
-    older = [name for name in ARTEFACTS if name not in STORED and _code(folder / f"{name}.json") != verdict.get("code")]
-    older = [name for name in older if _code(folder / f"{name}.json")]
-    if older:
+    rows = verdict.get("judgements", [])
+    if not rows or any(row.get("judgement") not in ORDER or row.get("kind") not in KINDS for row in rows):
+        problems.append(f"The verdict was made by another version of the code ({_command(config, '08_verdict')}).")
+        return {}
+    codes = {name: _code(folder / f"{name}.json") for name in ARTEFACTS if name not in STORED}
+    if older := [name for name, code in codes.items() if code not in (None, verdict.get("code"))]:
         problems.append(f"The verdict and {', '.join(older)} were made with different code: run the notebooks again.")
     return verdict
+
+
+def _summary(verdict: dict[str, Any]) -> str:
+    """Return the verdict's summary as HTML, what contradicts the paper first."""
+    lines = sorted(verdict.get("summary", "").splitlines(), key=lambda line: not line.startswith("- **Not seen**"))
+    return Markup(render("\n".join(lines))[0])
 
 
 def _code(path: Path) -> str | None:

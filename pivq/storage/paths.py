@@ -38,7 +38,7 @@ def notebooks_dir(profile: str, seed: int = 0) -> Path:
 
 
 def results_page(profile: str, seed: int = 0) -> Path:
-    """Return the page of all results: `results/<profile>/index.html`, of another seed `notebooks-seed<k>/index.html`."""
+    """Return the page of all results: `results/<profile>/index.html`, or `index.html` in another seed's notebooks."""
     return (notebooks_dir(profile, seed) if seed else results_dir(profile)) / "index.html"
 
 
