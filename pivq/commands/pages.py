@@ -65,7 +65,8 @@ class Renderer(IPythonRenderer):
 
     def block_math(self, body: str) -> str:
         """Return a displayed formula as MathML."""
-        return to_mathml(body, displayed=True)
+        tagged = "\\tag" in body  # allowed in MathJax, and by TeX in an equation only
+        return to_mathml(f"\\begin{{equation}}{body}\\end{{equation}}" if tagged else body, displayed=True)
 
     def latex_environment(self, name: str, body: str) -> str:
         """Return an environment such as `align*` as MathML."""

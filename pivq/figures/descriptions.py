@@ -60,8 +60,10 @@ def _listed(labels: list[str]) -> str:
 
 def _plain(text: str) -> str:
     """Return the words of a text that may have formulas and several lines."""
-    words = " ".join(text.split())
-    return strip_math(re.sub(r"\\[a-z]+(?={)", "", words)).replace("\\$", "$") if "$" in words else words
+    def spell(formula: re.Match) -> str:
+        return strip_math(re.sub(r"\\[a-z]+(?={)", "", formula[0]))
+
+    return re.sub(r"(?<!\\)\$.*?\$", spell, " ".join(text.split())).replace("\\$", "$")
 
 
 def show_described() -> None:
