@@ -17,7 +17,6 @@ from markupsafe import Markup
 from math_core import LatexError, LatexToMathML
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image, UnidentifiedImageError
 
@@ -25,7 +24,8 @@ from pivq.storage.writing import write_text
 
 TEMPLATES = Path(__file__).with_name("templates")
 IMAGES = ("image/png", "image/jpeg")
-CONTROLS = re.compile(r"\x1b\[[0-9;]*[A-LSTf]")  # move the cursor, as nested bars do, or erase
+# What a terminal is told: the cursor up a line, anything else by an escape, back to the line's start, down a line; text.
+WRITTEN = re.compile(r"\x1b\[A|\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
 BAR = re.compile("<!--bar-->.*?<!--/bar-->", re.DOTALL)
 _latex = LatexToMathML(fancy_error=False)
 
@@ -157,19 +157,54 @@ def _title(html: str, otherwise: str) -> str:
 
 def tidy(notebook: NotebookNode) -> None:
     """Keep the last line of each progress bar, and give each picture without a description one."""
-    CoalesceStreamsPreprocessor(enabled=True).preprocess(notebook, {})
+    join_streams(notebook)
     before = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             before = cell.source
         for output in cell.get("outputs", []):
             if output.output_type == "stream" and output.name == "stderr":  # where progress is shown
-                lines = [line.rstrip() for line in CONTROLS.sub("", output.text).splitlines()]
-                output.text = "".join(f"{line}\n" for line in lines if line)
+                output.text = as_shown(output.text)
             for kind in IMAGES:
                 if kind in output.get("data", {}):
                     described = output.metadata.setdefault(kind, NotebookNode())
                     described.setdefault("alt", _description(output.data[kind]) or _announced(before))
+
+
+def join_streams(notebook: NotebookNode) -> None:
+    """Join what a cell wrote to one stream piece by piece, as nbconvert does, but keep every control character."""
+    for cell in notebook.cells:
+        joined: list[NotebookNode] = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        if joined:
+            cell.outputs = joined
+
+
+def as_shown(text: str) -> str:
+    """Return what a terminal shows in the end of a text with progress bars, also of two that share it; no empty lines.
+
+    Example:
+        >>> as_shown("\\r 0%\\n\\rb 0%\\x1b[A\\r50%\\n\\rb 9%\\x1b[A")
+        '50%\\nb 9%\\n'
+    """
+    lines, row, column = [""], 0, 0
+    for part in WRITTEN.findall(text):
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row == len(lines))
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[A":
+            row = max(0, row - 1)
+        elif not part.startswith("\x1b"):
+            line = lines[row].ljust(column)
+            lines[row] = line[:column] + part + line[column + len(part) :]
+            column += len(part)
+    return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
 
 def _description(encoded: str) -> str:

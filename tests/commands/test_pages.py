@@ -119,7 +119,8 @@ def test_set_up_is_folded_and_all_other_code_is_not(tmp_path):
 
 def test_a_bar_ends_as_its_last_line_in_page_and_notebook(tmp_path):
     bar = [new_output("stream", name="stderr", text=f"\r{text}") for text in ("fit: 0%", "fit: 50%", "fit: 100%")]
-    nested = [new_output("stream", name="stderr", text=text) for text in ("\n", "\rinner", "\x1b[A", "\r     \r")]
+    below = "\n", "\rinner", "\x1b[A", "\n", "\r     \r", "\x1b[A"  # a bar under it, which is removed in the end
+    nested = [new_output("stream", name="stderr", text=text) for text in below]
     out = [new_output("stream", name="stdout", text="first\n\n"), new_output("stream", name="stdout", text="last")]
     tags = page(tmp_path, new_code_cell("train()", outputs=[*bar, *nested, *out]))
     kept = json.loads((tmp_path / "02_second.ipynb").read_text())["cells"][0]["outputs"]
