@@ -129,7 +129,8 @@ def browser():
 
     def asked() -> list[str]:
         events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-        found = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        found = [event["request"]["url"] for event in sent]
         return [address for address in found if address != page.current_url and address[:5] != "data:"]
 
     def open_page(path: Path, width: int):

@@ -24,7 +24,7 @@ from pivq.storage.writing import write_text
 
 TEMPLATES = Path(__file__).with_name("templates")
 IMAGES = ("image/png", "image/jpeg")
-# What a terminal is told: the cursor up a line, anything else by an escape, back to the line's start, down a line; text.
+# What a terminal is told: a line up, other things by an escape, to the line's start, a line down; and text.
 WRITTEN = re.compile(r"\x1b\[A|\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
 BAR = re.compile("<!--bar-->.*?<!--/bar-->", re.DOTALL)
 _latex = LatexToMathML(fancy_error=False)
@@ -122,12 +122,12 @@ def write_page(executed: Path, target: Path) -> None:
     """
     notebook = nbformat.read(executed, as_version=4)
     tidy(notebook)
-    write_text(executed, nbformat.writes(notebook) + "\n")
     headings = [part for cell in notebook.cells if cell.cell_type == "markdown" for part in render(cell.source)[1]]
     title = next((plain_text(part.html) for part in headings if part.level == 1), target.stem)
     page = {"title": title, "contents": [part for part in headings if part.level == 2]}
     html, _ = _Exporter().from_notebook_node(notebook, {"metadata": {"name": target.stem}, "page": page})
     write_text(target.with_suffix(".html"), html)
+    write_text(executed, nbformat.writes(notebook) + "\n")
 
 
 def link_pages(folder: Path, results: Path, name: str) -> None:

@@ -215,7 +215,7 @@ def _parts(config: Config, claims: list[dict], problems: list[str]) -> tuple[lis
             parts.append(Part(name, title, notebook, content, alt or f"{title}, from notebook {notebook}"))
             parts[-1].claims = _claims_about(name, claims)
     for parts in (figures, tables):
-        parts.sort(key=lambda part: not part.of_the_paper)
+        parts.sort(key=lambda part: (0, part.name) if part.of_the_paper else (1, ""))  # the others in order of notebooks
     return figures, tables
 
 

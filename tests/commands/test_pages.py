@@ -112,9 +112,14 @@ def test_title_and_contents_come_from_the_headings(tmp_path):
 
 def test_set_up_is_folded_and_all_other_code_is_not(tmp_path):
     hidden = {"jupyter": {"source_hidden": True}}
-    tags = page(tmp_path, new_code_cell("plumbing = 1\n2", metadata=hidden), new_code_cell("method = 2"))
+    answer = new_code_cell("solution", metadata=hidden | {"tags": ["answer"]})
+    set_up, other = new_code_cell("import plumbing\n2", metadata=hidden), new_code_cell("3", metadata=hidden)
+    tags = page(tmp_path, set_up, new_code_cell("method = 2"), answer, other)
     assert "details" in tags.inside("plumbing") and "details" not in tags.inside("method")
-    assert tags.inside("Set-up, 2 lines of code")[-1] == "summary" and "open" not in tags.all("details")[0]
+    assert [text for text, inside in tags.texts if inside[-1:] == ("summary",)] == [
+        "Set-up, 2 lines", "Answer, 1 lines", "Code, 1 lines",
+    ]  # fmt: skip
+    assert not [details for details in tags.all("details") if "open" in details]
 
 
 def test_a_bar_ends_as_its_last_line_in_page_and_notebook(tmp_path):
