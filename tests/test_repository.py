@@ -301,6 +301,8 @@ def test_notebook_keeps_the_rules(name):
             assert source.strip(), "an empty cell"
             assert cell["outputs"] == [] and cell["execution_count"] is None, "outputs are not committed"
             assert before["cell_type"] == "markdown", f"no sentence announces the cell: {source}"
+            set_up, folded = source.startswith(("import ", "from ")), cell["metadata"].get("jupyter", {})
+            assert not set_up or folded.get("source_hidden"), f"plumbing in plain view: {source}"
             tree = ast.parse(source)  # no magics either
             for node in ast.walk(tree):
                 assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), "belongs in pivq"

@@ -7,6 +7,7 @@ descriptions, and the code of the set-up is folded.
 import base64
 import io
 import re
+from collections.abc import Callable, Iterator
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +95,10 @@ class _Exporter(HTMLExporter):
 
     def markdown2html(self, source: str) -> str:
         return render(source)[0]
+
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
+        yield from super().default_filters()
+        yield "address", lambda encoded, kind: _address(encoded) or f"data:{kind};base64,{encoded}"
 
 
 def render(source: str) -> tuple[str, list[Heading]]:
@@ -213,6 +218,22 @@ def _description(encoded: str) -> str:
         return Image.open(io.BytesIO(base64.b64decode(encoded))).info.get("Comment", "")
     except (UnidentifiedImageError, ValueError, OSError):
         return ""
+
+
+def _address(encoded: str) -> str:
+    """Return a picture as an address that holds it, or "" for what is none."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+            return picture_address(image)
+    except (UnidentifiedImageError, ValueError, OSError):
+        return ""
+
+
+def picture_address(image: Image.Image) -> str:
+    """Return a picture as an address that holds it, as WebP: a fifth of a PNG's size."""
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _announced(markdown: str) -> str:

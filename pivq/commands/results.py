@@ -3,12 +3,10 @@
 Only parts that say they were made from these settings are shown; of the others the page says what they were made from.
 """
 
-import base64
-import io
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from pivq.commands.pages import TEMPLATES, link_pages, render
+from pivq.commands.pages import TEMPLATES, link_pages, picture_address, render
 from pivq.commands.run_all_arguments import requested_config
 from pivq.config import Config
 from pivq.figures.artefacts import ARTEFACTS
@@ -128,10 +126,9 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             failed.relative_to(start).as_posix() if failed.exists() else "",
         ))  # fmt: skip
     if missing and len(missing) == len(chapters):
-        problems.append(f"No notebook has been run here (./run_all.sh {config.options}).")
+        problems.append(f"No notebook has been run here ({_command(config)}).")
     elif missing:
-        only = ",".join(name[:2] for name in missing)
-        problems.append(f"Not run here: {', '.join(missing)} (./run_all.sh {config.options} --only {only}).")
+        problems.append(f"Not run here: {', '.join(missing)} ({_command(config, *missing)}).")
     return chapters
 
 
@@ -159,8 +156,8 @@ def _verdict(config: Config, problems: list[str]) -> dict[str, Any]:
     except FileNotFoundError:
         problems.append(f"There is no verdict yet: notebook 08 makes it ({_command(config, '08_verdict')}).")
         return {}
-    except ValueError as error:
-        problems.append(f"{error}. Run notebook 08 again ({_command(config, '08_verdict')}).")
+    except ValueError:
+        problems.append(f"verdict.json is damaged: run notebook 08 again ({_command(config, '08_verdict')}).")
         return {}
     if other := other_origin(verdict, config):
         problems.append(f"The verdict was made from {other}. It is not shown ({_command(config, '08_verdict')}).")
@@ -188,8 +185,11 @@ def _code(path: Path) -> str | None:
         return None
 
 
-def _command(config: Config, notebook: str) -> str:
-    return f"./run_all.sh {config.options} --only {notebook[:2]}"
+def _command(config: Config, *notebooks: str) -> str:
+    """Return the command that makes these results, or runs some notebooks; DIR stands for a folder of images, since the
+    page may be sent to others."""
+    only = f" --only {','.join(name[:2] for name in notebooks)}" if notebooks else ""
+    return f"./run_all.sh {replace(config, data='DIR' if config.data else '').options}{only}"
 
 
 def _parts(config: Config, claims: list[dict], problems: list[str]) -> tuple[list[Part], list[Part]]:
@@ -214,18 +214,15 @@ def _parts(config: Config, claims: list[dict], problems: list[str]) -> tuple[lis
             title = _words(name)
             parts.append(Part(name, title, notebook, content, alt or f"{title}, from notebook {notebook}"))
             parts[-1].claims = _claims_about(name, claims)
-    for parts in (figures, tables):
-        parts.sort(key=lambda part: (0, part.name) if part.of_the_paper else (1, ""))  # the others in order of notebooks
+    for parts in (figures, tables):  # those of the paper by number, then the others in the order of the notebooks
+        parts.sort(key=lambda part: (0, part.name) if part.of_the_paper else (1, ""))
     return figures, tables
 
 
 def _read_figure(path: Path) -> tuple[str, str, str]:
-    """Return what a figure was made from, itself as the address of a WebP picture, and what it shows."""
+    """Return what a figure was made from, itself as an address, and what it shows."""
     with Image.open(path) as image:
-        noted, alt = image.info.get("Description", ""), image.info.get("Comment", "")
-        small = io.BytesIO()
-        image.convert("RGB").save(small, "WEBP", quality=85)
-    return noted, f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}", alt
+        return image.info.get("Description", ""), picture_address(image), image.info.get("Comment", "")
 
 
 def _read_table(path: Path) -> tuple[str, str, str]:
@@ -261,7 +258,7 @@ def _stamp(config: Config, verdict: dict[str, Any]) -> dict[str, str]:
     named |= {f"run, {quantizer}": digest for quantizer, digest in origin(config)["runs"].items()}
     named |= {name: f"{facts[name]:,}" for name in ("steps",) if facts.get(name)}
     named |= {name: str(facts[name]) for name in ("device", "threads", "code") if facts.get(name) is not None}
-    named |= {"commit": commit() or "not known", "command": f"./run_all.sh {config.options}"}
+    named |= {"commit": commit() or "not known", "command": _command(config)}
     return named | {"versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items())}
 
 

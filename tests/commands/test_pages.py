@@ -146,8 +146,11 @@ def test_every_figure_is_described_by_itself_its_file_or_the_sentence_before_it(
     images = tags.all("img")
     assert [image["alt"] for image in images] == ['its "own"', "the file's", *2 * ["The two codes < L:"]]
     assert images[0]["width"] == "2" and "width" not in images[1]
+    shown = base64.b64decode(images[0]["src"].removeprefix("data:image/webp;base64,"))
+    assert Image.open(io.BytesIO(shown)).size == (4, 2), "smaller than the PNG, which the notebook keeps"
+    assert images[3]["src"] == "data:image/jpeg;base64,not a picture"
     kept = json.loads((tmp_path / "02_second.ipynb").read_text())["cells"][1]["outputs"][1]
-    assert kept["metadata"]["image/png"]["alt"] == "the file's"
+    assert kept["metadata"]["image/png"]["alt"] == "the file's" and list(kept["data"]) == ["image/png"]
 
 
 def test_foreign_words_are_text(tmp_path):
@@ -159,7 +162,7 @@ def test_foreign_words_are_text(tmp_path):
     ]  # fmt: skip
     tags = page(tmp_path, new_markdown_cell(f"# a {EVIL[1:]} `{EVIL}`"), new_code_cell(EVIL, outputs=outputs),
                 name=f"02_{'x' * 5}")  # fmt: skip
-    assert [image["src"][:15] for image in tags.all("img")] == ["data:image/png;"]
+    assert [image["src"][:16] for image in tags.all("img")] == ["data:image/webp;"]
     assert len([data for data, _ in tags.texts if EVIL in data]) >= 6
 
 

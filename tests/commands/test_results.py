@@ -180,6 +180,17 @@ def test_another_seed_has_a_page_of_its_own(notebooks, tmp_path):
     assert 'href="index.html"' in (done / "00_faces.html").read_text()
 
 
+def test_the_page_can_be_sent_it_names_no_folder_of_this_machine(notebooks, tmp_path):
+    images = tmp_path / "private"
+    images.mkdir()
+    config = load_config("folder", data=str(images))
+    save_parts(config)
+    (tmp_path / "figures" / "folder" / "verdict.json").write_text("{")
+    html = written(notebooks, config)
+    assert "--data DIR" in html and "verdict.json is damaged" in html
+    assert str(tmp_path) not in html and str(Path.home()) not in html
+
+
 def test_foreign_words_are_text(notebooks):
     save_verdict(SMOKE, row(EVIL, DIFFERS, paper=EVIL)._replace(where=f"Fig. 4 {EVIL}", why=EVIL))
     save_parts(SMOKE, EVIL)
