@@ -199,3 +199,27 @@ def test_pages_are_linked_in_order_and_again_when_one_is_added(tmp_path):
     before = (tmp_path / "00_a.html").stat().st_mtime_ns
     link_pages(tmp_path, tmp_path / "index.html", "smoke, seed 3")
     assert (tmp_path / "00_a.html").stat().st_mtime_ns == before, "nothing changed, so nothing is written"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_what_is_wide_scrolls_in_its_own_box(tmp_path, browser, width):
+    table = f"| {' | '.join(f'column {number}' for number in range(60))} |"
+    wide = new_output("display_data", {"text/html": f"<table><tr>{'<td>some words</td>' * 60}</tr></table>"})
+    page(
+        tmp_path,
+        new_markdown_cell(f"# A title\n\n![a badge](https://x.y/b.svg)\n\n{table}\n|{'---|' * 60}\n\n{'word' * 99}"),
+        new_markdown_cell("$$" + "+".join(["K_0"] * 200) + r"\tag{3}$$ and $\frac{K}{L}$"),
+        new_code_cell("a = " + "1 + " * 200 + "1", outputs=[wide, new_output("stream", text="out " * 200)]),
+        new_code_cell("import folded", metadata={"jupyter": {"source_hidden": True}}),
+    )
+    opened = browser(tmp_path / "02_second.html", width)
+    assert opened.execute_script("return document.documentElement.scrollWidth") == width
+    boxes = opened.find_elements("css selector", ".scroll, main > .highlight pre, pre.stream")
+    assert len(boxes) == 4
+    assert all(opened.execute_script("return arguments[0].scrollWidth > innerWidth", box) for box in boxes)
+    assert opened.find_element("css selector", "mfrac").size["height"] > 10, "typeset, not a line of text"
+    assert not opened.find_element("css selector", "details pre").is_displayed()
+    opened.find_element("css selector", "summary").click()
+    assert opened.find_element("css selector", "details pre").is_displayed()
+    assert opened.asked() == []
