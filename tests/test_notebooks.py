@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_notebooks_are_kept_executed_and_as_pages(root):
     assert sorted(path.stem for path in folder.glob("*.ipynb")) == names
     assert sorted(path.stem for path in folder.glob("*.html")) == names
     assert sorted(json.loads((folder / "timings.json").read_text())) == names
+
+
+def test_all_results_are_on_one_page_with_every_figure_described(root):
+    results = root / "results" / "smoke"
+    page = (results / "index.html").read_text()
+    assert "not complete" not in page and page.count("data:image/webp") >= 20
+    assert [name for name in re.findall('href="(notebooks/.*?)"', page) if not (results / name).exists()] == []
+    for notebook in (results / "notebooks").glob("*.html"):
+        html = notebook.read_text()
+        assert "A figure" not in re.findall('<img alt="(.*?)"', html) and "../index.html" in html, notebook.name
+        assert len(re.findall("it/s|img/s|step/s|s/step", html)) < 25, "every refresh of a progress bar is a line"
 
 
 @pytest.mark.parametrize("quantizer", ["matching", "nearest"])
