@@ -117,7 +117,7 @@ def test_set_up_is_folded_and_all_other_code_is_not(tmp_path):
     tags = page(tmp_path, set_up, new_code_cell("method = 2"), answer, other)
     assert "details" in tags.inside("plumbing") and "details" not in tags.inside("method")
     assert [text for text, inside in tags.texts if inside[-1:] == ("summary",)] == [
-        "Set-up, 2 lines", "Answer, 1 lines", "Code, 1 lines",
+        "Set-up, 2 lines", "Answer, 1 line", "Code, 1 line",
     ]  # fmt: skip
     assert not [details for details in tags.all("details") if "open" in details]
 
