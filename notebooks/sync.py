@@ -1,9 +1,10 @@
 """Write each notebook from its source: `notebooks/py/NN_name.py` → `notebooks/NN_name.ipynb`.
 
 Edit the percent-format source, then run `python notebooks/sync.py`. The same source always gives the same bytes,
-without outputs. A source says REPOSITORY where the notebook gets the project's `owner/name` on GitHub, which stands in
-`pyproject.toml` alone. With `--check` nothing is written: the notebooks that differ from their source are listed, and
-the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
+without outputs. Cells that begin with an import are the set-up: JupyterLab and the HTML pages show them folded, Colab
+without their code. A source says REPOSITORY where the notebook gets the project's `owner/name` on GitHub, which stands
+in `pyproject.toml` alone. With `--check` nothing is written: the notebooks that differ from their source are listed,
+and the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 """
 
@@ -20,6 +21,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 def repository() -> str:
@@ -35,6 +37,8 @@ def to_notebook(source: Path) -> str:
     notebook.metadata = nbformat.from_dict(METADATA)
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"  # not random, so that an unchanged source makes no difference
+        if cell.cell_type == "code" and cell.source.startswith(("import ", "from ")):
+            cell.metadata |= nbformat.from_dict(FOLDED)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return nbformat.writes(notebook) + "\n"

@@ -26,7 +26,7 @@ The files here are the paper, section by section; the folders make the companion
 | `figures/` | figures, tables and the list of them |
 | `runs/` | trained once, found again: runs, stages, costs, measurements; `runs/verdict/` judges every claim |
 | `storage/` | what is on disk: paths, whole files, locks, checkpoints, exported models |
-| `commands/` | `run_all.sh` and the command `pivq` |
+| `commands/` | `run_all.sh`, the pages that it writes, and the command `pivq` |
 
 Importing this package loads nothing else; `pivq.capacity`, `pivq.config`, `pivq.profiles` and `pivq.storage.paths` need
 the standard library alone. Imports go one way; `tests/test_repository.py` has who may import whom.

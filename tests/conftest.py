@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +110,36 @@ def solved(monkeypatch) -> list[tuple[int, int]]:
     for module in ("pivq.matching", "pivq.solvers.crowd"):
         monkeypatch.setattr(f"{module}.linear_sum_assignment", solve)
     return shapes
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return an opener of a page's file at a width in pixels: selenium's driver, with `asked()`: the addresses that the
+    page asked for beside itself. Skips where there is no Chromium with its driver, or no selenium."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason='no selenium: pip install -e ".[browser]"')
+    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no Chromium with chromedriver (on Debian: apt-get install chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    page = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+
+    def asked() -> list[str]:
+        events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        found = [event["request"]["url"] for event in sent]
+        return [address for address in found if address != page.current_url and address[:5] != "data:"]
+
+    def open_page(path: Path, width: int):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        page.get_log("performance")  # forget what an earlier page asked for
+        page.get(path.as_uri())
+        return page
+
+    page.asked = asked
+    yield open_page
+    page.quit()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,17 @@ def test_the_explorer_is_still_pictures_where_nobody_can_click(root):
     assert sum("image/png" in kind for kind in kinds) == 5
     assert any("Nothing can be clicked here" in "".join(kind.get("text/markdown", "")) for kind in kinds)
     assert not any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds)
+
+
+def test_all_results_are_on_one_page_with_every_figure_described(root):
+    results = root / "results" / "smoke"
+    page = (results / "index.html").read_text()
+    assert "not complete" not in page and page.count("data:image/webp") >= 20
+    assert [name for name in re.findall('href="(notebooks/.*?)"', page) if not (results / name).exists()] == []
+    for notebook in (results / "notebooks").glob("*.html"):
+        html = notebook.read_text()
+        assert "A figure" not in re.findall('<img alt="(.*?)"', html) and "../index.html" in html, notebook.name
+        assert len(re.findall("it/s|img/s|step/s|s/step", html)) < 25, "every refresh of a progress bar is a line"
 
 
 @pytest.mark.parametrize("quantizer", ["matching", "nearest"])

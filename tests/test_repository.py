@@ -24,8 +24,10 @@ from pivq.figures.artefacts import ARTEFACTS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
-             "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete"]  # fmt: skip
-INTERACTIVE = ["explore"]  # not in the sequence that run_all.sh runs
+             "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete",
+             "10_from_scratch"]  # fmt: skip
+INTERACTIVE = ["demo", "explore"]  # not in the sequence that run_all.sh runs
+PLAIN = "10_from_scratch"  # writes the method out, to compare it with the package
 # Who may import whom: rooms (folders) and single files; "paper" are the files at the top.
 MAY_IMPORT = {
     "solvers": [],
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     "pretrained": ["losses", "config", "profiles", "data", "storage"],
     "figures": ["config", "data", "storage"],
     "runs": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
-    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage"],
+    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage", "figures"],
     "__main__": ["commands"],
 }
 MORE = {"storage.bounds": ["config"], "model": ["storage"], "inference": ["data"]}
@@ -199,11 +201,12 @@ def test_every_import_is_a_declared_dependency():
     sources = {path: ast.parse(path.read_text()) for path in [*modules().values(), *(CHECKOUT / "tests").rglob("*.py")]}
     sources |= {path: ast.parse("\n".join(code_cells(path))) for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
     folders = ("tests", "tests/trust", "benchmarks", "docs/explorer")
+    names = ("commands.run_all", "commands.pages", "commands.results", "figures.explorer_panel")
+    of_notebooks = [modules()[name] for name in names]
     ours = {"pivq", *(path.stem for folder in folders for path in CHECKOUT.glob(f"{folder}/*.py"))}
     for path, tree in sources.items():
-        widgets = [modules()["commands.run_all"], modules()["figures.explorer_panel"]]
-        extras = ["notebooks"] if path.suffix == ".ipynb" or path in widgets else []
-        extras = ["notebooks", "test"] if CHECKOUT / "tests" in path.parents else extras
+        extras = ["notebooks"] if path.suffix == ".ipynb" or path in of_notebooks else []
+        extras = ["notebooks", "test", "browser"] if CHECKOUT / "tests" in path.parents else extras
         allowed = {canonicalize_name(need.name) for need in needs(*extras)}
         for name in {module.split(".")[0] for module in imports(tree)} - set(sys.stdlib_module_names) - ours:
             owner = {canonicalize_name(owner) for owner in owners.get(name, [name])}
@@ -302,9 +305,12 @@ def test_notebook_keeps_the_rules(name):
             assert source.strip(), "an empty cell"
             assert cell["outputs"] == [] and cell["execution_count"] is None, "outputs are not committed"
             assert before["cell_type"] == "markdown", f"no sentence announces the cell: {source}"
+            set_up, folded = source.startswith(("import ", "from ")), cell["metadata"].get("jupyter", {})
+            assert not set_up or folded.get("source_hidden"), f"plumbing in plain view: {source}"
             tree = ast.parse(source)  # no magics either
             for node in ast.walk(tree):
-                assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), "belongs in pivq"
+                defines = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                assert name == PLAIN or not defines, "belongs in pivq"
                 called = isinstance(node, ast.Call) and ast.unparse(node.func)
                 assert called not in ("exit", "quit", "sys.exit", "os._exit"), "a notebook runs to its end"
         before = cell

@@ -46,6 +46,10 @@ if importlib.util.find_spec("pivq") is None:
 # %% tags=["parameters"]
 profile = "quick"
 seed = 0
+force = False
+
+# %% [markdown]
+# The next cell imports what is needed. `force` changes nothing here.
 
 # %%
 import torch

@@ -22,11 +22,12 @@ from typing import Any
 
 from pivq.commands.download import download_weights
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
+from pivq.config import Config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
 from pivq.storage.origin import claim_figures
-from pivq.storage.writing import atomic_write, read_json, write_json, write_text
+from pivq.storage.writing import atomic_write, read_json, write_json
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
 FREE_BYTES = 500 * 10**6  # more than the runs and figures of a small profile need
@@ -116,6 +117,7 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
             print(f"{notebook.name} took {outcomes[-1].seconds / 60:.1f} min", flush=True)
     _print_summary(notebooks, outcomes)
     print(f"Executed notebooks: {_shown(folder)}", flush=True)
+    print(f"All results on one page: {_shown(_write_results(config, notebooks[0].path.parent))}", flush=True)
     if outcomes[-1].failure:
         print(f"The one that failed: {_shown(_failed_copy(folder / outcomes[-1].notebook.path.name))}")
         return 1
@@ -249,12 +251,15 @@ def _tags(cell: dict[str, Any]) -> set[str]:
 
 def _write_html(executed: Path, target: Path) -> None:
     """Write the HTML version of an executed notebook next to `target`, which names it."""
-    import nbformat
-    from nbconvert import HTMLExporter
+    from pivq.commands.pages import write_page  # needs what is installed, as the next function does
 
-    content = nbformat.read(executed, as_version=4)
-    html, _ = HTMLExporter().from_notebook_node(content, resources={"metadata": {"name": target.stem}})
-    write_text(target.with_suffix(".html"), html)
+    write_page(executed, target)
+
+
+def _write_results(config: Config, notebooks: Path) -> Path:
+    from pivq.commands.results import write_results
+
+    return write_results(config, notebooks)
 
 
 @contextmanager

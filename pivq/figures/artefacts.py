@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pivq.config import Config, suggestion
+from pivq.figures.descriptions import describe
 from pivq.figures.style import GREY
 from pivq.figures.tables import escape, to_markdown
 from pivq.storage.origin import claim_figures, computed_on, origin, origin_text
@@ -45,7 +46,8 @@ ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in 
 def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tuple[Path, Path]:
     """Write a figure to `figures/<profile>/<name>.png` and `.pdf`, with its caption in small grey type under it.
 
-    The same figure gives the same bytes: no dates are kept. The files' metadata say what they were made from.
+    The same figure gives the same bytes: no dates are kept. The files' metadata say what they were made from and
+    what they show.
 
     Args:
         figure: gets the caption too, so that a notebook shows what the file holds.
@@ -67,12 +69,16 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
     lines = textwrap.fill(caption, width=max(40, int(width / 0.062)))  # 0.062 inch: average letter at 8 points
     figure.text(0.01, -0.08 / height, lines, ha="left", va="top", fontsize=8, color=GREY, gid="caption",
                 parse_math=False)  # fmt: skip
+    figure.set_label(name)
     paths = stem.with_suffix(".png"), stem.with_suffix(".pdf")
+    made_from, shows = origin_text(config), describe(figure)
+    facts_of = {
+        ".png": {"Description": made_from, "Comment": shows},
+        ".pdf": {"CreationDate": None, "Keywords": made_from, "Subject": shows},
+    }
     for path in paths:
-        made_from = origin_text(config)
-        facts = {"CreationDate": None, "Keywords": made_from} if path.suffix == ".pdf" else {"Description": made_from}
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=facts)
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=facts_of[path.suffix])
     return paths
 
 

@@ -2,6 +2,8 @@
 
 import seaborn as sns
 
+from pivq.figures.descriptions import show_described
+
 WIDTH = 8.5  # inches; at 100 pixels per inch a figure is 850 pixels wide, and 10 points are about 14 pixels
 
 # The palette of Okabe and Ito: distinct for readers with any common colour blindness.
@@ -36,7 +38,11 @@ def words(name: str) -> str:
 
 
 def use_style() -> None:
-    """Set the style of all figures. The font comes with matplotlib, so figures are equal on every machine."""
+    """Set the style of all figures. The font comes with matplotlib, so figures are equal on every machine.
+
+    In a notebook they are shown sharp, and with a description.
+    """
+    show_described()
     sns.set_theme(
         style="ticks",
         palette=PALETTE,

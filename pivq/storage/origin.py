@@ -51,6 +51,18 @@ def other_origin(values: dict[str, Any], config: Any) -> str:
     return found and f"{found}, not from {', '.join(f'{fact} {wanted[fact]}' for fact in other)}"
 
 
+def other_line(noted: str, config: Any) -> str:
+    """Return which origin a line of `origin_text` notes, without device and threads; "" if it is the configuration's.
+
+    Example:
+        >>> from pivq.config import load_config
+        >>> other_line(origin_text(load_config("smoke")), load_config("smoke"))
+        ''
+    """
+    found, wanted = (text.partition("; device ")[0] for text in (noted, origin_text(config)))
+    return "" if found == wanted else found or "not noted"
+
+
 def claim_figures(folder: Path, config: Any) -> None:
     """Check that a folder of figures has none of other images than the configuration's; note a folder of images there.
 

@@ -37,6 +37,11 @@ def notebooks_dir(profile: str, seed: int = 0) -> Path:
     return results_dir(profile) / ("notebooks" + _suffix(seed))
 
 
+def results_page(profile: str, seed: int = 0) -> Path:
+    """Return the page of all results: `results/<profile>/index.html`, or `index.html` in another seed's notebooks."""
+    return (notebooks_dir(profile, seed) if seed else results_dir(profile)) / "index.html"
+
+
 def _suffix(seed: int) -> str:
     return f"-seed{seed}" if seed else ""
 

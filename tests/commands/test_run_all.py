@@ -67,11 +67,11 @@ def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp
     package = os.path.dirname(pivq.__file__)
     assert text.splitlines()[0] == f"smoke 7 False {sys.executable} {folder} {package}"
     assert "inline" in text.splitlines()[1]  # figures show in the notebook although these tests set Agg
-    assert "smoke 7 False" in page and "<title>00_first</title>" in page
+    assert "smoke 7 False" in page and "<title>00_first · PI-VQ</title>" in page
     assert str(tmp_path / "figures" / "smoke-seed7" / "verdict.md") in said
     results = tmp_path / "results" / "smoke" / "notebooks-seed7"
     assert sorted(path.name for path in results.iterdir()) == [
-        "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "timings.json",
+        "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "index.html", "timings.json",
     ]  # fmt: skip
     seconds = json.loads((results / "timings.json").read_text())
     assert list(seconds) == ["00_first", "08_verdict"] and min(seconds.values()) > 0
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_is_said(run, write_notebook, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     write_notebook("00_first")
-    monkeypatch.setattr(run_all, "write_text", full)
+    monkeypatch.setattr("pivq.commands.pages.write_text", full)
     status, said = run()
     assert status == 1
     assert "No space left on device" in said and "00_first.html" in said
