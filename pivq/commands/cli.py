@@ -59,7 +59,7 @@ def _train(arguments: argparse.Namespace) -> None:
         return print(settings_text(config))
     from pivq.runs.cost import measure_cost
     from pivq.runs.parallel import train_together
-    from pivq.runs.run import run_dir
+    from pivq.runs.planned import run_dir
     from pivq.runs.training import train
 
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints

@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from pivq.commands.download import download_weights
+from pivq.commands.progress import Pace, Progress
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
+from pivq.commands.schedule import TIMINGS, TRAINS, expected_seconds, record_seconds
+from pivq.config import Config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
 from pivq.storage.origin import claim_figures
-from pivq.storage.writing import atomic_write, read_json, write_json, write_text
+from pivq.storage.writing import atomic_write, write_text
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
 FREE_BYTES = 500 * 10**6  # more than the runs and figures of a small profile need
@@ -107,12 +110,12 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():
-        for notebook in notebooks:
-            print(f"{notebook.name} …", flush=True)
-            outcomes.append(execute(notebook, parameters, folder))
+        for notebook, progress in zip(notebooks, _progress(notebooks, config, parameters), strict=True):
+            with progress:
+                outcomes.append(execute(notebook, parameters, folder))
             if outcomes[-1].failure:
                 break
-            _record_seconds(folder / "timings.json", outcomes[-1])
+            record_seconds(folder / TIMINGS, notebook.name, outcomes[-1].seconds)
             print(f"{notebook.name} took {outcomes[-1].seconds / 60:.1f} min", flush=True)
     _print_summary(notebooks, outcomes)
     print(f"Executed notebooks: {_shown(folder)}", flush=True)
@@ -122,6 +125,17 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     if _time_of(verdict) != before:  # made by this run
         print(f"Verdict: {_shown(verdict)}")
     return 0
+
+
+def _progress(notebooks: list[Notebook], config: Config, parameters: dict[str, Any]) -> Iterator[Progress]:
+    """Yield what shows the state of each notebook, in order."""
+    seconds = expected_seconds(notebooks, config, parameters)
+    for number, notebook in enumerate(notebooks, 1):
+        later = [seconds[other.name] for other in notebooks[number:]]
+        rest = None if None in later else sum(later)
+        paced = notebook.name == TRAINS and not parameters.get("rerun_ablations")
+        place = f"{number}/{len(notebooks)} · {notebook.name}"
+        yield Progress(place, config.profile, seconds[notebook.name], rest, Pace(config) if paced else None)
 
 
 def _time_of(path: Path) -> int | None:
@@ -203,9 +217,7 @@ def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path) -
             language="python",
             cwd=str(notebook.path.parent),
             start_timeout=300,  # seconds; a busy machine may take a while
-            progress_bar={"desc": notebook.name, "disable": None, "leave": False},
-            # In a terminal, the standard error of the cells is shown too: the progress of the training.
-            stderr_file=sys.stderr if sys.stderr.isatty() else None,
+            progress_bar=False,  # pivq.commands.progress has the terminal's line
         )
     except PapermillExecutionError:
         pass  # the executed copy holds the error
@@ -301,16 +313,6 @@ def _kernel_environment() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(outside)
-
-
-def _record_seconds(path: Path, outcome: Outcome) -> None:
-    """Note how long a notebook took; a damaged file is begun again, and one that cannot be written is left."""
-    seconds = {}
-    with suppress(OSError, ValueError):
-        seconds = read_json(path)
-    seconds[outcome.notebook.name] = round(outcome.seconds, 1)
-    with suppress(OSError):
-        write_json(path, seconds, sort_keys=True)
 
 
 def _print_summary(notebooks: list[Notebook], outcomes: list[Outcome]) -> None:

@@ -28,7 +28,8 @@ from pivq.data import ImageDataset
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
-from pivq.runs.run import STAGES, check_images, fault, note_images, run_dir
+from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.run import check_images, fault, note_images, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
@@ -95,6 +96,8 @@ def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset
     if trainer.step == until and not trainer.pending:
         return
     if main:  # of several processes, only this one writes
+        if stage in STAGES:
+            write_config(config, stage)  # says how far it will go
         noted = {"images": note_images(folder, splits), "shared_steps": shared}
         log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, STAGES.get(stage, stage))
         validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)

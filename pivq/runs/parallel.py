@@ -20,7 +20,8 @@ from pivq.data.decoding import cpu_count
 from pivq.processes import pick_device
 from pivq.runs.branching import train_ahead
 from pivq.runs.callbacks import read_log
-from pivq.runs.run import STAGES, Run, find_run, read_config, run_dir, write_config
+from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.run import Run, find_run, read_config, write_config
 from pivq.runs.training import train
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked

@@ -13,9 +13,10 @@ from pivq.inference import encode_images
 from pivq.model import model_digest
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
+from pivq.runs.planned import run_dir
 from pivq.runs.provenance import code_digest, commit, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, run_dir, write_config
+from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import newest_checkpoint
 from pivq.storage.writing import atomic_write, read_json, seal, write_json
