@@ -1,4 +1,4 @@
-"""The command `pivq`: look at data, train, encode, sample, evaluate, reconstruct and download without a notebook.
+"""The command `pivq`: look at data, train, encode, decode, sample, evaluate and download without a notebook.
 
 The commands import what they need themselves, so that torch is loaded only after the arguments are checked.
 """
@@ -99,8 +99,38 @@ def _encode(arguments: argparse.Namespace) -> None:
     print(f"{size}: {'written to' if new else 'already there, in'} {arguments.out}")
 
 
+def _decode(arguments: argparse.Namespace) -> None:
+    from pivq.commands.codes import decode_codes, read_codes
+    from pivq.commands.pictures import write_grid
+    from pivq.model import model_digest
+
+    model = _load_model(arguments)
+    sets = read_codes(arguments.codes, model.config)
+    if sets.model not in (None, digest := model_digest(model)) and not arguments.any_model:
+        raise ValueError(
+            f"{arguments.codes} holds codes of another model ({sets.model}, this one is {digest}): name the one that "
+            "made them, or decode them all the same with --any-model"
+        )
+    made = decode_codes(model, sets, arguments.out)
+    kept = f", {len(sets.names) - made:,} were there" if made < len(sets.names) else ""
+    print(f"{made:,} pictures made{kept}: {arguments.out}")
+    if arguments.grid:
+        print(f"overview: {write_grid(arguments.out, sets.names)}")
+
+
+def _interpolate(arguments: argparse.Namespace) -> None:
+    from pivq.commands.walk import read_picture, walk, write_walk
+
+    model = _load_model(arguments)
+    ends = [read_picture(path, model.config.image_size) for path in (arguments.first, arguments.last)]
+    images = walk(model, *ends, arguments.seed, arguments.steps)
+    write_walk(images, arguments.out, arguments.duration, arguments.loop, arguments.scale)
+    print(f"{len(images)} pictures from {arguments.first.name} to {arguments.last.name}: {arguments.out}")
+
+
 def _sample(arguments: argparse.Namespace) -> None:
     from pivq.commands import jobs
+    from pivq.commands.pictures import NAME, write_grid
     from pivq.processes import pick_device
     from pivq.runs.run import open_run
 
@@ -110,7 +140,7 @@ def _sample(arguments: argparse.Namespace) -> None:
     kept = f", {arguments.count - made:,} were there" if made < arguments.count else ""
     print(f"{made:,} samples made{kept}: {arguments.out}")
     if arguments.grid:
-        print(f"overview: {jobs.write_grid(arguments.out, arguments.count)}")
+        print(f"overview: {write_grid(arguments.out, [NAME.format(i) for i in range(arguments.count)])}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -183,6 +213,7 @@ def _load_model(arguments: argparse.Namespace):
 
 
 COMMANDS = {
-    "train": _train, "data": _data, "encode": _encode, "sample": _sample, "evaluate": _evaluate,
-    "reconstruct": _reconstruct, "download": _download, "doctor": _doctor,
+    "train": _train, "data": _data, "encode": _encode, "decode": _decode, "sample": _sample,
+    "interpolate": _interpolate, "evaluate": _evaluate, "reconstruct": _reconstruct, "download": _download,
+    "doctor": _doctor,
 }  # fmt: skip

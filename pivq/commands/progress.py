@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
-from pivq.commands.schedule import LOADED, span
+from pivq.commands.run_all_arguments import Notebook
+from pivq.commands.schedule import LOADED, TRAINS, expected_seconds, span
 from pivq.config import Config
 from pivq.runs.planned import steps_left, under_way
 
@@ -20,6 +22,17 @@ REWRITTEN, LOGGED = 1.0, 30.0  # seconds between two states: in a terminal, in a
 WINDOW = 180.0  # seconds of training that tell its pace
 OVERDUE = 60.0  # seconds beyond what was expected before that is said
 LEAST = 20.0  # seconds of training before anything is said from its pace
+
+
+def progress_of_each(notebooks: list[Notebook], config: Config, parameters: dict[str, Any]) -> Iterator["Progress"]:
+    """Yield what shows the state of each notebook of a run, in order."""
+    seconds = expected_seconds(notebooks, config, parameters)
+    for number, notebook in enumerate(notebooks, 1):
+        later = [seconds[other.name] for other in notebooks[number:]]
+        rest = None if None in later else sum(later)
+        paced = notebook.name == TRAINS and not parameters.get("rerun_ablations")
+        place = f"{number}/{len(notebooks)} · {notebook.name}"
+        yield Progress(place, config.profile, seconds[notebook.name], rest, Pace(config) if paced else None)
 
 
 class Progress:

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from pivq.commands.download import download_weights
-from pivq.commands.progress import Pace, Progress
+from pivq.commands.preview import preview
+from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
-from pivq.commands.schedule import TIMINGS, TRAINS, expected_seconds, record_seconds
-from pivq.config import Config
+from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
     """
     print_anything()
     request = parse(argv, notebooks)
-    if request.check_only:
-        return 0
+    if request.instead:
+        return preview(request)
     try:
         with _ended_by_signals():
             return run(request.notebooks, request.parameters, request.download)
@@ -110,7 +110,7 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():
-        for notebook, progress in zip(notebooks, _progress(notebooks, config, parameters), strict=True):
+        for notebook, progress in zip(notebooks, progress_of_each(notebooks, config, parameters), strict=True):
             with progress:
                 outcomes.append(execute(notebook, parameters, folder))
             if outcomes[-1].failure:
@@ -125,17 +125,6 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     if _time_of(verdict) != before:  # made by this run
         print(f"Verdict: {_shown(verdict)}")
     return 0
-
-
-def _progress(notebooks: list[Notebook], config: Config, parameters: dict[str, Any]) -> Iterator[Progress]:
-    """Yield what shows the state of each notebook, in order."""
-    seconds = expected_seconds(notebooks, config, parameters)
-    for number, notebook in enumerate(notebooks, 1):
-        later = [seconds[other.name] for other in notebooks[number:]]
-        rest = None if None in later else sum(later)
-        paced = notebook.name == TRAINS and not parameters.get("rerun_ablations")
-        place = f"{number}/{len(notebooks)} · {notebook.name}"
-        yield Progress(place, config.profile, seconds[notebook.name], rest, Pace(config) if paced else None)
 
 
 def _time_of(path: Path) -> int | None:
