@@ -60,8 +60,10 @@ def _train(arguments: argparse.Namespace) -> None:
     from pivq.runs.cost import measure_cost
     from pivq.runs.parallel import train_together
     from pivq.runs.planned import run_dir
+    from pivq.runs.tracking import check_tracker
     from pivq.runs.training import train
 
+    check_tracker(arguments.log)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
     if not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
@@ -69,9 +71,9 @@ def _train(arguments: argparse.Namespace) -> None:
         if first:
             print(f"Each run: {price}", file=sys.stderr)
     if len(quantizers) > 1:
-        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device)
+        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, arguments.log)
     else:
-        runs = [train(config, quantizers[0], arguments.device)]
+        runs = [train(config, quantizers[0], arguments.device, arguments.log)]
     if not first:
         return
     for run in runs:
@@ -159,9 +161,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if run:
         count = arguments.count or run.config.evaluation.samples
         seed = run.config.seed if arguments.seed is None else arguments.seed
+        _check_neighbours(arguments.k, {arguments.real: len(real), "the samples": count})
         report = jobs.evaluate_run(real, run, count, seed, network, arguments.k)
     else:
         fake = jobs.load_folder(arguments.fake, size, on_error=arguments.on_error)
+        _check_neighbours(arguments.k, {arguments.real: len(real), arguments.fake: len(fake)})
         report = jobs.evaluate_images(real, fake, network, arguments.k)
     report["image_size"] = size
     for name, value in report["metrics"].items():
@@ -169,6 +173,16 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print("; ".join(f"{name} {value}" for name, value in report.items() if name != "metrics"))
     if arguments.json:
         write_json(arguments.json, report)
+
+
+def _check_neighbours(ks: Sequence[int], sizes: dict[object, int]) -> None:
+    """Refuse sets that are too small for their images to have so many neighbours."""
+    for name, size in sizes.items():
+        if size <= max(ks):
+            raise ValueError(
+                f"{name}: {size} images have no {max(ks)} neighbours each: at least {max(ks) + 1} are needed, or a "
+                "smaller --k"
+            )
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:

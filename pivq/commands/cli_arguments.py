@@ -18,6 +18,7 @@ from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PROFILES
 
 CODE_FILES = (".npz", ".npy", ".csv", ".json")
 PATH_FILES = (".gif", ".webp", ".png")
+TRACKERS = ["tensorboard"]
 QUANTIZERS = ["matching", "nearest", "both"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
 EXAMPLES = {
@@ -186,6 +187,8 @@ def _add_train(commands: Any) -> None:
     add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
     _add_reading(add, "the profile's, or recognised")
+    add("--log", type=known("tracker", TRACKERS), default="", metavar="NAME",
+        help="also show losses, measures and pictures in tensorboard: tensorboard --logdir results")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE",
         help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip
     add("--show-settings", action="store_true",

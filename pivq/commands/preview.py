@@ -30,7 +30,8 @@ def preview(request: Request) -> int:
         return 0
     if request.instead == "check_only":
         said = ", ".join(f"{name} {value}" for name, value in parameters.items())
-        print(f"The arguments are right: {len(chosen)} notebooks, {said}. --dry-run says what else is needed.")
+        count = f"{len(chosen)} notebook{'s' if len(chosen) > 1 else ''}"
+        print(f"The arguments are right: {count}, {said}. --dry-run says what else is needed.")
         return 0
     config = requested_config(parameters)
     print(plan(chosen, config, parameters), end="\n\n")

@@ -90,13 +90,18 @@ class Progress:
 
 
 class Pace:
-    """Tell from the steps of the last minutes how many seconds the trainings of `pivq.runs.planned` still take."""
+    """Tell from the steps of the last minutes how many seconds the trainings of `pivq.runs.planned` still take.
+
+    Args:
+        config: of the run.
+        clock: in seconds.
+    """
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic):
         self.config, self.clock, self.seen = config, clock, deque[tuple[float, int]]()
 
     def __call__(self) -> float | None:
-        """Return the seconds, with those of the rest of the notebook; None before the pace is known."""
+        """Return the seconds, with some for the rest of the notebook; None before the pace is known and at the end."""
         now, left = self.clock(), steps_left(self.config)
         if self.seen and left > self.seen[-1][1]:  # begun again
             self.seen.clear()
@@ -104,9 +109,7 @@ class Pace:
         while len(self.seen) > 2 and now - self.seen[1][0] >= WINDOW:
             self.seen.popleft()
         then, before = self.seen[0]
-        if not left:
-            return LOADED
-        if before == left or now - then < LEAST:
+        if not left or before == left or now - then < LEAST:
             return None
         return left * (now - then) / (before - left) + LOADED
 

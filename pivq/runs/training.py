@@ -24,11 +24,11 @@ from pivq.trainer import Trainer
 from pivq.usage import code_usage
 
 
-def train(config: Config, quantizer: str, device: str = "auto") -> Run:
+def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "") -> Run:
     """Train a model with the quantizer "matching" or "nearest" to the end on a device: "auto", "cpu", "cuda", …
 
     An interrupted run is resumed, a finished one is loaded. A new run starts where the steps end that it shares with
-    other runs; see `pivq.runs.branching`.
+    other runs; see `pivq.runs.branching`. With "tensorboard" as `tracker`, the steps trained now are shown there.
 
     Raises:
         FileNotFoundError: data, or the weights of the perceptual network, are not in place.
@@ -53,7 +53,7 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     with alone(quantizer, trainer):
         if main:
             write_config(config, quantizer)
-        train_stage(quantizer, trainer, splits)
+        train_stage(quantizer, trainer, splits, tracker)
         if main:
             _summarise(trainer, splits, run.folder)
         trainer.accelerator.wait_for_everyone()
@@ -80,7 +80,7 @@ def _warn_of_other_batch_sizes(config: Config, quantizer: str) -> None:
 def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Path) -> None:
     """Encode both splits and write `codes.npz`, then, last, `summary.json`, which marks the run as finished."""
     config = trainer.config
-    figures, _ = validate(trainer, splits["heldout"].images)
+    figures, *_ = validate(trainer, splits["heldout"].images)
     codes = {name: encode_images(trainer.ema, split.images) for name, split in splits.items()}
     small = np.min_scalar_type(config.model.codebook_size - 1)
     arrays = {f"{name}_codes": codes[name].astype(small) for name in splits}

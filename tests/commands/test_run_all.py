@@ -69,6 +69,7 @@ def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp
     assert "inline" in text.splitlines()[1]  # figures show in the notebook although these tests set Agg
     assert "smoke 7 False" in page and "<title>00_first</title>" in page
     assert str(tmp_path / "figures" / "smoke-seed7" / "verdict.md") in said
+    assert [line for line in said.splitlines() if " · " in line] == ["1/2 · 00_first · …", "2/2 · 08_verdict · …"]
     results = tmp_path / "results" / "smoke" / "notebooks-seed7"
     assert sorted(path.name for path in results.iterdir()) == [
         "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "timings.json",
@@ -144,7 +145,10 @@ def test_a_misspelt_parameter_is_refused_before_a_kernel_starts(run, write_noteb
 
 def test_check_only_runs_nothing(run, write_notebook, tmp_path):
     write_notebook("00_first")
-    assert run("--check-only") == (0, "")
+    status, said = run("--check-only")
+    assert status == 0 and said == (
+        "The arguments are right: 1 notebook, profile smoke, seed 0. --dry-run says what else is needed.\n"
+    )
     assert not (tmp_path / "results").exists()
 
 
