@@ -63,7 +63,8 @@ def _train(arguments: argparse.Namespace) -> None:
     from pivq.runs.tracking import check_tracker
     from pivq.runs.training import train
 
-    check_tracker(arguments.log)
+    tracker = arguments.log or ""
+    check_tracker(tracker)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
     if not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
@@ -71,9 +72,9 @@ def _train(arguments: argparse.Namespace) -> None:
         if first:
             print(f"Each run: {price}", file=sys.stderr)
     if len(quantizers) > 1:
-        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, arguments.log)
+        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, tracker)
     else:
-        runs = [train(config, quantizers[0], arguments.device, arguments.log)]
+        runs = [train(config, quantizers[0], arguments.device, tracker)]
     if not first:
         return
     for run in runs:

@@ -187,7 +187,7 @@ def _add_train(commands: Any) -> None:
     add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
     _add_reading(add, "the profile's, or recognised")
-    add("--log", type=known("tracker", TRACKERS), default="", metavar="NAME",
+    add("--log", type=known("tracker", TRACKERS), metavar="NAME",
         help="also show losses, measures and pictures in tensorboard: tensorboard --logdir results")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE",
         help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip

@@ -152,8 +152,8 @@ def _picture_names(ids: Sequence[Any]) -> list[str]:
     rows: dict[str, int] = {}
     for i, found in enumerate(map(str, ids)):
         name = found if found.lower().endswith(".png") else f"{found}.png"
-        parts = name.replace("\\", "/").split("/")
-        if not found.strip() or "\0" in name or {"", ".."} & {*parts} or os.path.splitdrive(name)[0]:
+        parts = found.replace("\\", "/").split("/")
+        if not found.strip() or "\0" in found or {"", ".."} & {*parts} or os.path.splitdrive(found)[0]:
             raise ValueError(f"row {i + 1}: the id {found!r:.80} cannot name a file in the folder")
         if name in rows:
             raise ValueError(f"rows {rows[name] + 1} and {i + 1} have the same id {found!r:.80}")

@@ -64,7 +64,6 @@ class Progress:
         self.thread.join()
         if self.terminal:
             self._show("")
-            print(end="\r", flush=True)
 
     def state(self) -> str:
         """Return the state in one line."""
@@ -85,7 +84,7 @@ class Progress:
             if not self.terminal:
                 return print(text, flush=True)
             text = text[: shutil.get_terminal_size().columns - 1]  # a longer one would begin a second line
-            print(f"\r{text.ljust(self.width)}", end="", flush=True)
+            print(f"\r{text.ljust(self.width)}", end="" if text else "\r", flush=True)
             self.width = len(text)
 
 

@@ -61,7 +61,7 @@ def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]
     """Train the missing steps of a stage, and first those of the stages before it; save log, pictures, checkpoints.
 
     Args:
-        stage: one of `pivq.runs.run.STAGES`, or the quantizer of a run.
+        stage: one of `pivq.runs.planned.STAGES`, or the quantizer of a run.
         trainer: new; with the quantizer of the run, "nearest" for "shared", or any for "trunk".
         splits: the images by split.
         tracker: "tensorboard", or "" for none (`pivq.runs.tracking`).

@@ -280,7 +280,7 @@ def test_output_that_is_not_utf8_ends_nothing(write_notebook, tmp_path, checkout
     command = [sys.executable, "-P", "-c", program, str(folder)]
     environment = os.environ | {"PIVQ_ROOT": str(tmp_path), "PYTHONPATH": str(checkout), "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, env=environment, capture_output=True)
-    assert done.returncode == 0 and b"00_first \\u2026" in done.stdout, done.stderr
+    assert done.returncode == 0 and b"1/1 \\xb7 00_first \\xb7 \\u2026" in done.stdout, done.stderr
 
 
 def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_notebook, monkeypatch):

@@ -117,18 +117,15 @@ def test_many_pictures_in_little_time_are_shown_as_fast_as_a_browser_can(images,
     assert [duration for _, duration in frames(tmp_path / "fast.gif")] == [HELD, 20, 20, 20, HELD]
 
 
-def test_the_command(tiny_config, tmp_path, capsys, monkeypatch):
-    torch.manual_seed(0)
-    model = PIVQ(tiny_config().model).eval()
+def test_the_command(model, ends, tmp_path, capsys):
     model.save_pretrained(tmp_path / "model")
-    for i in range(2):
-        noise(tmp_path / f"{i}.png", i, (16, 16))
-    words = ["interpolate", tmp_path / "0.png", tmp_path / "1.png", "--model", tmp_path / "model", "--device", "cpu"]
+    for name, picture in zip("ab", ends, strict=True):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
+    words = ["interpolate", tmp_path / "a.png", tmp_path / "b.png", "--model", tmp_path / "model", "--device", "cpu"]
     out = tmp_path / "made" / "path.png"
     assert main([*map(str, words), "--out", str(out), "--seed", "5", "--steps", "2"]) == 0
-    assert capsys.readouterr().out == f"2 pictures from 0.png to 1.png: {out}\n"
-    expected = to_uint8(model.decode(model.encode(from_uint8(torch.stack([read_picture(tmp_path / f"{i}.png", 16)
-                                                                           for i in range(2)])))))  # fmt: skip
+    assert capsys.readouterr().out == f"2 pictures from a.png to b.png: {out}\n"
+    expected = to_uint8(model.decode(model.encode(from_uint8(torch.stack(ends)))))
     sheet = torch.from_numpy(np.array(Image.open(out))).permute(2, 0, 1).int()
     assert (sheet[:, 2:18, 2:18] - expected[0]).abs().max() <= 1
     assert (sheet[:, 2:18, 20:36] - expected[1]).abs().max() <= 1
