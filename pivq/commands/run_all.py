@@ -102,7 +102,11 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     claim_figures(figures, config)
     if download:
         download_weights([config.train.perceptual_network, config.evaluation.features])
-    check_ready(config)
+    try:
+        check_ready(config)
+    except FileNotFoundError as error:
+        all_of_it = f"./run_all.sh {config.options} --dry-run"
+        raise FileNotFoundError(f"{error}\nEverything that is missing, in one table: {all_of_it}") from error
     if parameters.get("device") == "cuda":
         from pivq.processes import pick_device
 

@@ -305,6 +305,7 @@ def test_weights_are_downloaded_only_if_asked_for(run, write_notebook, tmp_path,
     write_notebook("00_first", "pass")
     status, said = run("--profile", "celeba64")
     assert (status, asked) == (1, []) and "`pivq download weights` downloads it (553 MB)" in said
+    assert "in one table: ./run_all.sh --profile celeba64 --seed 0 --dry-run" in said
     status, said = run("--profile", "celeba64", "--download")
     assert (status, asked) == (1, [["lpips_vgg", "inception"]]) and "run_all.sh: error: no network" in said
 
