@@ -4,8 +4,10 @@ Nothing is written. The top of this module needs only the standard library, so t
 installed.
 """
 
+import os
 import re
 import shutil
+import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -24,20 +26,23 @@ NAME, MINUTES, WIDEST = 28, 9, 120  # characters: two columns, the longest line
 
 def preview(request: Request) -> int:
     """Print what `request.instead` asks for; return the exit status: 1 if a run would miss anything that it needs."""
-    chosen, parameters = request.notebooks, request.parameters
+    chosen, parameters, missing = request.notebooks, request.parameters, False
     if request.instead == "list":
-        print(list_notebooks(chosen, parameters["profile"]))
-        return 0
-    if request.instead == "check_only":
+        text = list_notebooks(chosen, parameters["profile"])
+    elif request.instead == "check_only":
         said = ", ".join(f"{name} {value}" for name, value in parameters.items())
         count = f"{len(chosen)} notebook{'s' if len(chosen) > 1 else ''}"
-        print(f"The arguments are right: {count}, {said}. --dry-run says what else is needed.")
-        return 0
-    config = requested_config(parameters)
-    print(plan(chosen, config, parameters), end="\n\n")
-    rows = needs(config, parameters)
-    print(doctor.table(rows, config))
-    return int(any(row.state == doctor.MISSING for row in rows))
+        text = f"The arguments are right: {count}, {said}. --dry-run says what else is needed."
+    else:
+        config = requested_config(parameters)
+        rows = needs(config, parameters)
+        text = f"{plan(chosen, config, parameters)}\n\n{doctor.table(rows, config)}"
+        missing = any(row.state == doctor.MISSING for row in rows)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # of `| head`; Python's own flush at the end must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(missing)
 
 
 def list_notebooks(notebooks: list[Notebook], profile: str) -> str:
@@ -84,7 +89,8 @@ def _there(notebook: Notebook, config: Config) -> list[str]:
     if notebook.name == TRAINS:
         jobs, missing = planned(config), unfinished(config)
         done = [label for label in jobs if label not in missing]
-        found.append(f"{len(done)} of {len(jobs)} models trained" + (f" ({'; '.join(done)})" if done else ""))
+        which = f" ({'; '.join(done)})" if done and missing else ""
+        found.append(f"{len(done)} of {len(jobs)} models trained{which}")
     if name := STORED.get(notebook.name):
         own = paths.figures_dir(config.profile, config.seed) / f"{name}.json"
         kept = paths.stored_file(name, config.profile, config.seed)

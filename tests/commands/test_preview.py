@@ -120,6 +120,17 @@ def test_it_answers_before_anything_is_installed(checkout, option, said):
     assert result.returncode == 0 and said in result.stdout, result.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_reader_that_stops_early_sees_no_error(checkout):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-S", "-P", "-m", "pivq.commands.run_all", "--list"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    result = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 def test_the_script_answers_without_setting_anything_up(checkout, tmp_path):
     """A copy of the script, with no environment beside it."""
     for name in ("run_all.sh", "setup_env.sh", "pyproject.toml", "requirements.lock"):
