@@ -1,4 +1,4 @@
-"""The command `pivq`: look at data, train, encode, sample, evaluate, reconstruct and download without a notebook.
+"""The command `pivq`: look at data, train, encode, decode, sample, evaluate and download without a notebook.
 
 The commands import what they need themselves, so that torch is loaded only after the arguments are checked.
 """
@@ -59,9 +59,12 @@ def _train(arguments: argparse.Namespace) -> None:
         return print(settings_text(config))
     from pivq.runs.cost import measure_cost
     from pivq.runs.parallel import train_together
-    from pivq.runs.run import run_dir
+    from pivq.runs.planned import run_dir
+    from pivq.runs.tracking import check_tracker
     from pivq.runs.training import train
 
+    tracker = arguments.log or ""
+    check_tracker(tracker)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
     if not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
@@ -69,9 +72,9 @@ def _train(arguments: argparse.Namespace) -> None:
         if first:
             print(f"Each run: {price}", file=sys.stderr)
     if len(quantizers) > 1:
-        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device)
+        runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, tracker)
     else:
-        runs = [train(config, quantizers[0], arguments.device)]
+        runs = [train(config, quantizers[0], arguments.device, tracker)]
     if not first:
         return
     for run in runs:
@@ -99,8 +102,38 @@ def _encode(arguments: argparse.Namespace) -> None:
     print(f"{size}: {'written to' if new else 'already there, in'} {arguments.out}")
 
 
+def _decode(arguments: argparse.Namespace) -> None:
+    from pivq.commands.codes import decode_codes, read_codes
+    from pivq.commands.pictures import write_grid
+    from pivq.model import model_digest
+
+    model = _load_model(arguments)
+    sets = read_codes(arguments.codes, model.config)
+    if sets.model not in (None, digest := model_digest(model)) and not arguments.any_model:
+        raise ValueError(
+            f"{arguments.codes} holds codes of another model ({sets.model}, this one is {digest}): name the one that "
+            "made them, or decode them all the same with --any-model"
+        )
+    made = decode_codes(model, sets, arguments.out)
+    kept = f", {len(sets.names) - made:,} were there" if made < len(sets.names) else ""
+    print(f"{made:,} pictures made{kept}: {arguments.out}")
+    if arguments.grid:
+        print(f"overview: {write_grid(arguments.out, sets.names)}")
+
+
+def _interpolate(arguments: argparse.Namespace) -> None:
+    from pivq.commands.walk import read_picture, walk, write_walk
+
+    model = _load_model(arguments)
+    ends = [read_picture(path, model.config.image_size) for path in (arguments.first, arguments.last)]
+    images = walk(model, *ends, arguments.seed, arguments.steps)
+    write_walk(images, arguments.out, arguments.duration, arguments.loop, arguments.scale)
+    print(f"{len(images)} pictures from {arguments.first.name} to {arguments.last.name}: {arguments.out}")
+
+
 def _sample(arguments: argparse.Namespace) -> None:
     from pivq.commands import jobs
+    from pivq.commands.pictures import NAME, write_grid
     from pivq.processes import pick_device
     from pivq.runs.run import open_run
 
@@ -110,7 +143,7 @@ def _sample(arguments: argparse.Namespace) -> None:
     kept = f", {arguments.count - made:,} were there" if made < arguments.count else ""
     print(f"{made:,} samples made{kept}: {arguments.out}")
     if arguments.grid:
-        print(f"overview: {jobs.write_grid(arguments.out, arguments.count)}")
+        print(f"overview: {write_grid(arguments.out, [NAME.format(i) for i in range(arguments.count)])}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -129,9 +162,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if run:
         count = arguments.count or run.config.evaluation.samples
         seed = run.config.seed if arguments.seed is None else arguments.seed
+        _check_neighbours(arguments.k, {arguments.real: len(real), "the samples": count})
         report = jobs.evaluate_run(real, run, count, seed, network, arguments.k)
     else:
         fake = jobs.load_folder(arguments.fake, size, on_error=arguments.on_error)
+        _check_neighbours(arguments.k, {arguments.real: len(real), arguments.fake: len(fake)})
         report = jobs.evaluate_images(real, fake, network, arguments.k)
     report["image_size"] = size
     for name, value in report["metrics"].items():
@@ -139,6 +174,16 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print("; ".join(f"{name} {value}" for name, value in report.items() if name != "metrics"))
     if arguments.json:
         write_json(arguments.json, report)
+
+
+def _check_neighbours(ks: Sequence[int], sizes: dict[object, int]) -> None:
+    """Refuse sets that are too small for their images to have so many neighbours."""
+    for name, size in sizes.items():
+        if size <= max(ks):
+            raise ValueError(
+                f"{name}: {size} images have no {max(ks)} neighbours each: at least {max(ks) + 1} are needed, or a "
+                "smaller --k"
+            )
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
@@ -183,6 +228,7 @@ def _load_model(arguments: argparse.Namespace):
 
 
 COMMANDS = {
-    "train": _train, "data": _data, "encode": _encode, "sample": _sample, "evaluate": _evaluate,
-    "reconstruct": _reconstruct, "download": _download, "doctor": _doctor,
+    "train": _train, "data": _data, "encode": _encode, "decode": _decode, "sample": _sample,
+    "interpolate": _interpolate, "evaluate": _evaluate, "reconstruct": _reconstruct, "download": _download,
+    "doctor": _doctor,
 }  # fmt: skip

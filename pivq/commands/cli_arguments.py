@@ -4,21 +4,37 @@ This module needs only the standard library, so that `--help` and a wrong argume
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pivq
+from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, place, seconds
 from pivq.commands.download import TARGETS
-from pivq.commands.run_all_arguments import DEVICES, EMPTY, parse_literal
+from pivq.commands.run_all_arguments import DEVICES, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PROFILES
 
+CODE_FILES = (".npz", ".npy", ".csv", ".json")
+PATH_FILES = (".gif", ".webp", ".png")
+TRACKERS = ["tensorboard"]
 QUANTIZERS = ["matching", "nearest", "both"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
+EXAMPLES = {
+    "train": ["--profile quick --quantizer both", "--profile celeba64 --data photos --device cuda --log tensorboard",
+              "--profile quick --set train.steps=1500 --set train.quantize_from_step=600"],
+    "data": ["photos", "photos.zip --layout celeba"],
+    "encode": ["RUN photos --out codes.npz"],
+    "decode": ["codes.npz --model RUN --out pictures", "mine.csv --model RUN --out pictures --grid"],
+    "sample": ["RUN --count 5000 --out samples --grid"],
+    "interpolate": ["anna.jpg ben.jpg --model RUN --out path.gif --loop",
+                    "anna.jpg ben.jpg --model RUN --out path.png --steps 8 --seed 3"],
+    "evaluate": ["photos samples --k 3 5 --json quality.json", "photos RUN --count 5000"],
+    "reconstruct": ["RUN photos --out reconstructions --count 64"],
+    "download": ["weights", "weights --from https://mirror.example/files"],
+    "doctor": ["", "--profile celeba64 --data photos"],
+}  # fmt: skip
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -117,35 +133,44 @@ def _build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
     )
     parser.add_argument("--version", action="version", version=f"pivq {pivq.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for add_command in (_add_train, _add_data, _add_encode, _add_sample, _add_evaluate, _add_reconstruct, _add_download,
-                        _add_doctor):  # fmt: skip
+    for add_command in (_add_train, _add_data, _add_encode, _add_decode, _add_sample, _add_interpolate, _add_evaluate,
+                        _add_reconstruct, _add_download, _add_doctor):  # fmt: skip
         add_command(commands)
     return parser, commands.choices
 
 
 def _add_command(commands: Any, name: str, description: str, epilog: str | None = None) -> Add:
     """Add a command with the options that all commands have; return the function that adds its own."""
+    examples = ["examples:", *(f"  pivq {name} {words}".rstrip() for words in EXAMPLES[name])]
+    if any("RUN" in words for words in EXAMPLES[name]):
+        examples.append("RUN is a folder such as results/quick/matching-seed0-…, which `pivq train` prints.")
     parser = commands.add_parser(
-        name, help=description, description=description, epilog=epilog, allow_abbrev=False,
+        name, help=description, description=description, allow_abbrev=False,
+        epilog="\n".join([*examples, *(["", epilog] if epilog else [])]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument
-    add("--device", type=_known("device", DEVICES), default="auto",
+    add("--device", type=known("device", DEVICES), default="auto",
         help="auto, cpu or cuda (default: auto, a GPU if there is one)")  # fmt: skip
     add("--debug", action="store_true", help="show the traceback of an error")
     return add
 
 
 def _add_model_and_images(add: Add) -> None:
-    add("model", type=_named, metavar="RUN_OR_MODEL", help="folder of a run, exported model, or Hub id owner/name")
-    add("images", type=_images, metavar="IMAGES", help="folder or zip of aligned images")
+    add("model", type=named, metavar="RUN_OR_MODEL", help="folder of a run, exported model, or Hub id owner/name")
+    add("images", type=images, metavar="IMAGES", help="folder or zip of aligned images")
+
+
+def _add_model_option(add: Add) -> None:
+    add("--model", type=named, required=True, metavar="RUN_OR_MODEL",
+        help="folder of a run, exported model, or Hub id owner/name")  # fmt: skip
 
 
 def _add_reading(add: Add, usual: str, default: str | None = None) -> None:
     """Add what decides how files become images; `usual` is the layout in words, if none is given."""
-    add("--layout", type=_known("layout", LAYOUTS), default=default, metavar="NAME",
+    add("--layout", type=known("layout", LAYOUTS), default=default, metavar="NAME",
         help=f"read the files as {', '.join(LAYOUTS)} (default: {usual})")  # fmt: skip
-    add("--on-error", type=_known("choice", ON_ERROR), default="raise", metavar="raise|skip",
+    add("--on-error", type=known("choice", ON_ERROR), default="raise", metavar="raise|skip",
         help="what to do with images that cannot be read: end with a list of them, or leave them out with a warning "
         "(default: raise)")  # fmt: skip
 
@@ -154,14 +179,16 @@ def _add_train(commands: Any) -> None:
     epilog = "Settings of the profile quick, each with its source; --show-settings shows those of other profiles.\n\n"
     epilog += settings_text(load_config("quick"))
     add = _add_command(commands, "train", "Train a model, or resume an interrupted training.", epilog)
-    add("--profile", type=_known("profile", list(PROFILES)), default="quick", metavar="NAME",
+    add("--profile", type=known("profile", list(PROFILES)), default="quick", metavar="NAME",
         help=f"settings: {', '.join(PROFILES)} (default: quick)")  # fmt: skip
-    add("--quantizer", type=_known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
+    add("--quantizer", type=known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
         help="matching, nearest or both (default: matching, the paper's)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="seed of every random choice (default: 0)")
-    add("--data", type=_images, metavar="DIR",
+    add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
     _add_reading(add, "the profile's, or recognised")
+    add("--log", type=known("tracker", TRACKERS), metavar="NAME",
+        help="also show losses, measures and pictures in tensorboard: tensorboard --logdir results")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE",
         help="change a setting, such as train.steps=100; may be repeated")  # fmt: skip
     add("--show-settings", action="store_true",
@@ -170,50 +197,78 @@ def _add_train(commands: Any) -> None:
 
 def _add_data(commands: Any) -> None:
     add = _add_command(commands, "data", "Say what would be read from a folder or zip of images, and what not.")
-    add("images", type=_images, metavar="DIR", help="folder or zip of images")
-    add("--layout", type=_known("layout", LAYOUTS), metavar="NAME",
+    add("images", type=images, metavar="DIR", help="folder or zip of images")
+    add("--layout", type=known("layout", LAYOUTS), metavar="NAME",
         help=f"{', '.join(LAYOUTS)} (default: recognised by the files' names)")  # fmt: skip
-    add("--image-size", type=_at_least(1), default=64, metavar="PIXELS", help="size to read it at (default: 64)")
+    add("--image-size", type=at_least(1), default=64, metavar="PIXELS", help="size to read it at (default: 64)")
 
 
 def _add_encode(commands: Any) -> None:
     add = _add_command(commands, "encode", "Write the codes of a folder of images to a file.")
     _add_model_and_images(add)
-    add("--out", type=_npz, required=True, metavar="FILE.npz", help="file to write: codes (N, L) and ids (N,)")
-    add("--batch-size", type=_at_least(1), default=64, metavar="N", help="images at a time (default: 64)")
+    add("--out", type=ending(".npz"), required=True, metavar="FILE.npz",
+        help="file to write: codes (N, L) and ids (N,)")  # fmt: skip
+    add("--batch-size", type=at_least(1), default=64, metavar="N", help="images at a time (default: 64)")
     _add_reading(add, "folder, all pictures", "folder")
+
+
+def _add_decode(commands: Any) -> None:
+    add = _add_command(commands, "decode", "Write the images of codes: what `encode` wrote, or a list of your own.")
+    add("codes", type=file("file of codes", *CODE_FILES), metavar="CODES",
+        help="file of codes: .npz of `pivq encode`; .npy (N, L); .csv, a line per image; .json, lists or lists by name")
+    _add_model_option(add)
+    add("--out", type=place, required=True, metavar="DIR", help="folder for the pictures, named by the ids")
+    add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
+    add("--any-model", action="store_true", help="decode codes although another model made them")
+
+
+def _add_interpolate(commands: Any) -> None:
+    add = _add_command(commands, "interpolate", "Walk from one picture to another, code by code: an animation.")
+    add("first", type=file("picture"), metavar="A", help="picture where the path starts")
+    add("last", type=file("picture"), metavar="B", help="picture where it ends")
+    _add_model_option(add)
+    add("--out", type=ending(*PATH_FILES), required=True, metavar="FILE",
+        help=".gif or .webp: an animation; .png: a sheet of its pictures")  # fmt: skip
+    add("--seed", type=at_least(0), default=0, metavar="N",
+        help="which of the many paths: the order in which codes are exchanged (default: 0)")  # fmt: skip
+    add("--steps", type=at_least(2), metavar="N",
+        help="pictures, both ends included (default: all, one more than there are codes to exchange)")  # fmt: skip
+    add("--duration", type=seconds, default=3.0, metavar="SECONDS", help="of the way from A to B (default: 3)")
+    add("--loop", action="store_true", help="play it back to A, and again, forever (default: once)")
+    add("--scale", type=at_least(1), metavar="N",
+        help="enlarge each picture so many times (default: an animation to at least 256 pixels, a sheet not)")
 
 
 def _add_sample(commands: Any) -> None:
     add = _add_command(commands, "sample", "Write new images, each from the codes of two training images.")
-    add("run_folder", type=_folder, metavar="RUN", help="folder of a finished run")
-    add("--count", type=_at_least(1), required=True, metavar="N", help="number of images")
-    add("--out", type=_place, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
-    add("--seed", type=_at_least(0), metavar="N", help="seed of the samples (default: the run's)")
+    add("run_folder", type=folder, metavar="RUN", help="folder of a finished run")
+    add("--count", type=at_least(1), required=True, metavar="N", help="number of images")
+    add("--out", type=place, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
+    add("--seed", type=at_least(0), metavar="N", help="seed of the samples (default: the run's)")
     add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
 
 
 def _add_evaluate(commands: Any) -> None:
     add = _add_command(commands, "evaluate", "Compare images with real ones: the five metrics of Table 3.")
-    add("real", type=_images, metavar="REAL", help="folder or zip of real images")
-    add("fake", type=_images, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
-    add("--features", type=_known("feature network", FEATURE_NETWORKS), default="efficientnet_lite0", metavar="NAME",
+    add("real", type=images, metavar="REAL", help="folder or zip of real images")
+    add("fake", type=images, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
+    add("--features", type=known("feature network", FEATURE_NETWORKS), default="efficientnet_lite0", metavar="NAME",
         help=f"{' or '.join(FEATURE_NETWORKS)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
-    add("--k", type=_at_least(1), nargs="+", default=[3, 5], metavar="K",
+    add("--k", type=at_least(1), nargs="+", default=[3, 5], metavar="K",
         help="neighbours of precision, recall, density, coverage (default: 3 5)")  # fmt: skip
-    add("--count", type=_at_least(1), metavar="N", help="of a run: samples to draw (default: as in its profile)")
-    add("--seed", type=_at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
-    add("--image-size", type=_at_least(1), metavar="PIXELS",
+    add("--count", type=at_least(1), metavar="N", help="of a run: samples to draw (default: as in its profile)")
+    add("--seed", type=at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
+    add("--image-size", type=at_least(1), metavar="PIXELS",
         help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
-    add("--json", type=_place, metavar="FILE.json", help="also write the numbers and the protocol to this file")
+    add("--json", type=place, metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_reading(add, "folder, all pictures", "folder")
 
 
 def _add_reconstruct(commands: Any) -> None:
     add = _add_command(commands, "reconstruct", "Show images next to their reconstructions.")
     _add_model_and_images(add)
-    add("--out", type=_place, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
-    add("--count", type=_at_least(1), metavar="N",
+    add("--out", type=place, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
+    add("--count", type=at_least(1), metavar="N",
         help="number of images, from the start of the folder (default: 64, or all if there are fewer)")  # fmt: skip
     _add_reading(add, "folder, all pictures", "folder")
 
@@ -223,71 +278,14 @@ def _add_download(commands: Any) -> None:
                        "weights      VGG16 (for LPIPS) and Inception (for FID), to the cache of torch\n"
                        "celeba       says how to get it: its terms are yours to accept\n"
                        "ffhq-labels  the attribute files of FFHQ, to data/ffhq/json/")  # fmt: skip
-    add("what", type=_known("download", TARGETS), metavar="WHAT", help=", ".join(TARGETS))
-    add("--from", dest="source", type=_named, metavar="DIR|URL",
+    add("what", type=known("download", TARGETS), metavar="WHAT", help=", ".join(TARGETS))
+    add("--from", dest="source", type=named, metavar="DIR|URL",
         help="folder, or address of one, that holds the files under their usual names (default: where they are "
         "published)")  # fmt: skip
 
 
 def _add_doctor(commands: Any) -> None:
     add = _add_command(commands, "doctor", "Say what a profile needs, what is there, and what brings the rest.")
-    add("--profile", type=_known("profile", list(PROFILES)), default="quick", metavar="NAME",
+    add("--profile", type=known("profile", list(PROFILES)), default="quick", metavar="NAME",
         help=f"{', '.join(PROFILES)} (default: quick)")  # fmt: skip
-    add("--data", type=_place, metavar="DIR", help="folder or zip of the data set (default: its place in data/)")
-
-
-# --- Types of arguments -----------------------------------------------------------------------------------------------
-
-
-def _known(what: str, names: list[str]) -> Callable[[str], str]:
-    def check(name: str) -> str:
-        if name not in names:
-            hint = suggestion(name, names) if len(name) > 3 else f"; known: {', '.join(names)}"  # gpu is not cpu
-            raise argparse.ArgumentTypeError(f"unknown {what} {name!r}{hint}")
-        return name
-
-    return check
-
-
-def _named(text: str) -> str:
-    """Refuse an empty name, which as a path would be the current folder."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(EMPTY)
-    return text
-
-
-def _place(text: str) -> Path:
-    return Path(os.path.expanduser(_named(text)))
-
-
-def _folder(text: str) -> Path:
-    path = _place(text)
-    if not os.path.isdir(path):  # unlike the method, False for a name that no file can have
-        raise argparse.ArgumentTypeError(f"no such folder: {text!r:.200}")
-    return path
-
-
-def _images(text: str) -> Path:
-    path = _place(text).resolve()  # kept in a run's settings, which are used from other folders too
-    if not os.path.exists(path):
-        raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r:.200}")
-    return path
-
-
-def _npz(text: str) -> Path:
-    if not text.endswith(".npz"):
-        raise argparse.ArgumentTypeError(f"the file's name must end in .npz, got {text!r}")
-    return Path(os.path.expanduser(text))
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def check(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or value < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
-        return value
-
-    return check
+    add("--data", type=place, metavar="DIR", help="folder or zip of the data set (default: its place in data/)")

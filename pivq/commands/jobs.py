@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.utils import save_image
 from tqdm import tqdm
 
-from pivq.data import ImageDataset, from_uint8, load_dataset, to_uint8
+from pivq.commands.pictures import BATCH, NAME, claim, write_missing
+from pivq.data import ImageDataset, load_dataset
 from pivq.data.decoding import UnreadableImage, examine, quiet_pillow
 from pivq.data.files import Files
 from pivq.data.places import find_pictures
@@ -30,13 +30,10 @@ from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_
 from pivq.runs.run import Run, arrays_digest, read_arrays
 from pivq.sampling import sample_batches
 from pivq.storage.checkpoint import has_checkpoint
-from pivq.storage.writing import atomic_write, kept_arrays, read_json, write_text
+from pivq.storage.writing import atomic_write, kept_arrays, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
-NAME = "{:06d}.png"  # of a sample, by its number
-BATCH = 64  # samples decoded at a time; fixed, so that a resumed job makes the same pictures
 PAGE = 32  # pairs of original and reconstruction in one picture
-GRID = 64  # samples in the overview
 
 
 def load_folder(
@@ -121,7 +118,10 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
         ValueError: see `pivq.sampling.sample_pairs`.
     """
     model, codes, ids = run.model(device), run.codes("train"), run.ids("train")
-    _claim(out, {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}, count)
+    facts = {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}
+    claim(out / "samples.json", facts, "samples", "another run or seed")
+    if (out / NAME.format(count)).exists():
+        raise FileExistsError(f"{out} holds more than {count} samples: ask for more, or choose another folder")
     made, multiset = 0, run.quantizer == "nearest"
     with (
         atomic_write(out / "pairs.csv") as temporary,
@@ -132,55 +132,11 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
         table.writerow(["image", "parent_a", "parent_b"])
         for batch in sample_batches(torch.from_numpy(codes), count, seed, multiset, batch_size=BATCH):
             paths = [out / NAME.format(i) for i in range(bar.n, bar.n + len(batch.codes))]
-            missing = [i for i, path in enumerate(paths) if not _is_sample(path, model.config.image_size)]
-            images = to_uint8(model.decode(batch.codes)).permute(0, 2, 3, 1).cpu().numpy() if missing else ()
-            for i in missing:
-                with atomic_write(paths[i]) as picture:
-                    Image.fromarray(images[i]).save(picture)
+            made += write_missing(model, batch.codes, paths)
             parents = ids[batch.pairs.numpy()].tolist()
             table.writerows([path.name, *pair] for path, pair in zip(paths, parents, strict=True))
-            made += len(missing)
             bar.update(len(paths))
     return made
-
-
-def _is_sample(path: Path, size: int) -> bool:
-    """Tell whether a picture is there, whole and of this size; PNG has checksums."""
-    try:
-        with Image.open(path) as picture:
-            picture.verify()
-            return (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (size, size))
-    except Exception:  # a damaged file can make Pillow raise nearly anything
-        return False
-
-
-def _claim(folder: Path, made_from: dict[str, Any], count: int) -> None:
-    """Take an empty folder for samples, or one with some of the same samples."""
-    manifest, wanted = folder / "samples.json", json.dumps(made_from)
-    if not manifest.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} is not empty and holds no samples: choose another folder")
-        write_text(manifest, wanted)
-    try:
-        found = read_json(manifest)
-    except ValueError as error:
-        advice = "choose another folder, or delete this one to draw the samples again"
-        raise FileExistsError(f"{error}; {advice}") from error
-    if found != made_from:
-        raise FileExistsError(
-            f"{folder} holds samples of another run or seed, says {manifest.name}: choose another folder, or delete it"
-        )
-    if (folder / NAME.format(count)).exists():
-        raise FileExistsError(f"{folder} holds more than {count} samples: ask for more, or choose another folder")
-
-
-def write_grid(folder: Path, count: int) -> Path:
-    """Write an overview of a folder's first samples next to the folder, not into it: it is no sample."""
-    pixels = [np.asarray(Image.open(folder / NAME.format(i))) for i in range(min(count, GRID))]
-    path = folder.with_name(f"{folder.name}-grid.png")
-    with atomic_write(path) as temporary:
-        save_image(from_uint8(torch.from_numpy(np.stack(pixels))).permute(0, 3, 1, 2), temporary, nrow=8, padding=1)
-    return path
 
 
 def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:

@@ -21,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from pivq.commands.download import download_weights
+from pivq.commands.preview import preview
+from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
+from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.config import Config
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
 from pivq.storage.origin import claim_figures
-from pivq.storage.writing import atomic_write, read_json, write_json
+from pivq.storage.writing import atomic_write
 
 NOTEBOOKS = paths.CHECKOUT / "notebooks"
 FREE_BYTES = 500 * 10**6  # more than the runs and figures of a small profile need
@@ -64,8 +67,8 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
     """
     print_anything()
     request = parse(argv, notebooks)
-    if request.check_only:
-        return 0
+    if request.instead:
+        return preview(request)
     try:
         with _ended_by_signals():
             return run(request.notebooks, request.parameters, request.download)
@@ -100,7 +103,11 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     claim_figures(figures, config)
     if download:
         download_weights([config.train.perceptual_network, config.evaluation.features])
-    check_ready(config)
+    try:
+        check_ready(config)
+    except FileNotFoundError as error:
+        all_of_it = f"./run_all.sh {config.options} --dry-run"
+        raise FileNotFoundError(f"{error}\nEverything that is missing, in one table: {all_of_it}") from error
     if parameters.get("device") == "cuda":
         from pivq.processes import pick_device
 
@@ -108,12 +115,12 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():
-        for notebook in notebooks:
-            print(f"{notebook.name} …", flush=True)
-            outcomes.append(execute(notebook, parameters, folder))
+        for notebook, progress in zip(notebooks, progress_of_each(notebooks, config, parameters), strict=True):
+            with progress:
+                outcomes.append(execute(notebook, parameters, folder))
             if outcomes[-1].failure:
                 break
-            _record_seconds(folder / "timings.json", outcomes[-1])
+            record_seconds(folder / TIMINGS, notebook.name, outcomes[-1].seconds)
             print(f"{notebook.name} took {outcomes[-1].seconds / 60:.1f} min", flush=True)
     _print_summary(notebooks, outcomes)
     print(f"Executed notebooks: {_shown(folder)}", flush=True)
@@ -205,9 +212,7 @@ def _run_cells(notebook: Notebook, parameters: dict[str, Any], executed: Path) -
             language="python",
             cwd=str(notebook.path.parent),
             start_timeout=300,  # seconds; a busy machine may take a while
-            progress_bar={"desc": notebook.name, "disable": None, "leave": False},
-            # In a terminal, the standard error of the cells is shown too: the progress of the training.
-            stderr_file=sys.stderr if sys.stderr.isatty() else None,
+            progress_bar=False,  # pivq.commands.progress has the terminal's line
         )
     except PapermillExecutionError:
         pass  # the executed copy holds the error
@@ -306,16 +311,6 @@ def _kernel_environment() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(outside)
-
-
-def _record_seconds(path: Path, outcome: Outcome) -> None:
-    """Note how long a notebook took; a damaged file is begun again, and one that cannot be written is left."""
-    seconds = {}
-    with suppress(OSError, ValueError):
-        seconds = read_json(path)
-    seconds[outcome.notebook.name] = round(outcome.seconds, 1)
-    with suppress(OSError):
-        write_json(path, seconds, sort_keys=True)
 
 
 def _print_summary(notebooks: list[Notebook], outcomes: list[Outcome]) -> None:

@@ -10,23 +10,39 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pivq
 from pivq.config import Config, load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PROFILES
 
 DEVICES = ["auto", "cpu", "cuda"]
+EPILOG = """Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/.
+Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/notebooks-seedN/.
+
+examples:
+  ./run_all.sh                                   the default run, about half an hour on two CPU cores
+  ./run_all.sh --profile smoke                   every notebook in a few minutes, with models too small to show anything
+  ./run_all.sh --only 4-6                        some notebooks; the models must be trained
+  ./run_all.sh --profile folder --data DIR       your own aligned images: about the time of the default run
+  ./run_all.sh --profile celeba64 --dry-run      what the paper's settings need, and what of it is missing
+The paper's profiles (celeba64, celebahq256, ffhq256) train for days on a GPU: docs/paper_scale.md."""
 EMPTY = "the name of a folder or file is empty (a shell variable that is not set?)"
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook and the parameters that it declares, with their defaults."""
+    """A notebook, the parameters that it declares, with their defaults, and what its first cell says of it.
+
+    `about` has its `title`, what it `needs` and what it `makes`, as far as the cell says it.
+    """
 
     path: Path
     defaults: dict[str, Any]
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -36,11 +52,14 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Request:
-    """A checked command line; `parameters` always holds `profile` and `seed`."""
+    """A checked command line; `parameters` always holds `profile` and `seed`.
+
+    `instead` is what is to be done instead of a run: "list", "dry_run", "check_only" or "", a run.
+    """
 
     notebooks: list[Notebook]
     parameters: dict[str, Any]
-    check_only: bool
+    instead: str
     download: bool = False
 
 
@@ -58,12 +77,26 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
     arguments, unknown = parser.parse_known_args(argv)
     try:
         if unknown:
-            options = ["--" + name.replace("_", "-") for name in vars(arguments)]
-            raise ValueError(f"unknown argument {unknown[0]!r}{suggestion(unknown[0], options)}")
+            raise ValueError(_unknown(unknown[0], vars(arguments)))
         selected = select_notebooks(folder, arguments.only)
-        return Request(selected, collect_parameters(arguments, selected), arguments.check_only, arguments.download)
+        instead = next((name for name in ("list", "dry_run", "check_only") if getattr(arguments, name)), "")
+        return Request(selected, collect_parameters(arguments, selected), instead, arguments.download)
     except ValueError as error:
         parser.error(str(error))
+
+
+def _unknown(word: str, known: Iterable[str]) -> str:
+    """Say what was probably meant by an argument that is none."""
+    options = ["--" + name.replace("_", "-") for name in [*known, "help", "version"]]
+    if word in PROFILES:
+        return f"a profile is named with --profile {word}"
+    if re.fullmatch(r"\d\d?(-\d\d?)?(_\w+)?", word):
+        return f"a notebook is named with --only {word}"
+    if f"--{word}" in options:
+        return f"unknown argument {word!r}; did you mean --{word}?"
+    if not word.startswith("-") and (hint := suggestion(word, list(PROFILES))).startswith("; did"):
+        return f"unknown argument {word!r}{hint.replace('mean ', 'mean --profile ')}"
+    return f"unknown argument {word!r}{suggestion(word, options)}"
 
 
 def print_anything() -> None:
@@ -78,14 +111,20 @@ def _build_parser() -> argparse.ArgumentParser:
         prog="run_all.sh",
         description="Train the models and regenerate every figure and table by running the notebooks in order. "
         "A finished training with the same settings is loaded.",
-        epilog="Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/. "
-        "Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/notebooks-seedN/.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"pivq {pivq.__version__}")
+    add("--list", action="store_true", help="list the notebooks: what they show and make, minutes; run nothing")
+    add("--dry-run", action="store_true",
+        help="say what would run, how long, and what is there or missing; run nothing. The status is 1 if anything is "
+        "missing, else 0")  # fmt: skip
     add("--profile", metavar="NAME", help=f"settings: {', '.join(PROFILES)} (default: quick)")
     add("--seed", type=int, metavar="N", help="seed of every random choice (default: 0)")
-    add("--only", action="append", metavar="04", help="run only this notebook, by number or name; may be repeated")
+    add("--only", action="append", metavar="04",
+        help="run only this notebook, by number or name, or those of a range, 4-6; may be repeated")  # fmt: skip
     add("--force", action="store_const", const=True, help="redo everything, training included")
     add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
     add("--rerun-study", action="store_const", const=True, help="retrain the stored study of notebook 09, three hours")
@@ -100,7 +139,7 @@ def _build_parser() -> argparse.ArgumentParser:
         help="first download the weights that are missing; says size, source and licence")  # fmt: skip
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
-    add("--check-only", action="store_true", help="check the arguments, run nothing")
+    add("--check-only", action="store_true", help="check the arguments alone, run nothing")
     return parser
 
 
@@ -109,7 +148,7 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
 
     Args:
         folder: where the `NN_name.ipynb` files are.
-        only: numbers or names, commas allowed; all when None.
+        only: numbers, names or ranges of numbers (`4-6`), commas allowed; all when None.
 
     Raises:
         ValueError: for an unknown name (with a suggestion), and for a notebook that cannot be run.
@@ -124,6 +163,9 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
     chosen = set()
     for name in ",".join(only).split(","):
         name = name.strip().removesuffix(".ipynb")
+        if ends := re.fullmatch(r"(\d\d?)\s*-\s*(\d\d?)", name):
+            chosen |= _range(name, *map(int, ends.groups()), by_number)
+            continue
         path = by_name.get(name) or by_number.get(name and name.zfill(2))
         if path is None and os.path.isfile(folder / f"{name}.ipynb"):
             raise ValueError(f"notebook {name!r} is interactive: open it in JupyterLab")
@@ -134,6 +176,14 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
             raise ValueError(f"unknown notebook {name!r:.200}{suggestion(name[:200], list(by_name))}")
         chosen.add(path)
     return [_read_notebook(path) for path in files if path in chosen]
+
+
+def _range(name: str, first: int, last: int, by_number: dict[str, Path]) -> set[Path]:
+    """Return the notebooks with the numbers of a range, both ends included."""
+    found = {path for number, path in by_number.items() if first <= int(number) <= last}
+    if not found:
+        raise ValueError(f"no notebooks in the range {name!r}; there are {min(by_number)} to {max(by_number)}")
+    return found
 
 
 def _read_notebook(path: Path) -> Notebook:
@@ -154,7 +204,15 @@ def _read_notebook(path: Path) -> Notebook:
             defaults[target.id] = ast.literal_eval(statement.value)
     except (SyntaxError, ValueError, AttributeError) as error:
         raise ValueError(f"{path.name}: its parameters cell may hold only lines `name = literal`: {error}") from error
-    return Notebook(path, defaults)
+    return Notebook(path, defaults, _about("".join(cells[0]["source"])))
+
+
+def _about(cell: str) -> dict[str, str]:
+    """Return title and rows of the table in a notebook's first cell, as plain text."""
+    rows = dict(re.findall(r"^\| (needs|makes) \| (.*) \|$", cell, re.MULTILINE))
+    if title := re.match(r"# (?:\d\d · )?(.+)", cell):
+        rows["title"] = title[1]
+    return {name: re.sub(r"\[(.+?)\]\(.*?\)", r"\1", text).replace("`", "") for name, text in rows.items()}
 
 
 def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from pivq.data import ImageDataset
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
-from pivq.runs.run import STAGES, check_images, fault, note_images, run_dir
+from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.run import check_images, fault, note_images, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
@@ -38,11 +39,11 @@ from pivq.trainer import Trainer, TrainingDiverged
 VALIDATION_IMAGES = 100  # of the held-out set, during training; the summary uses all of it
 
 
-def train_ahead(stage: str, config: Config, device: str = "auto") -> int:
+def train_ahead(stage: str, config: Config, device: str = "auto", tracker: str = "") -> int:
     """Train the missing steps up to the end of the stage "trunk" or "shared"; return the number of the last one."""
     splits = load_splits(config)
     trainer = make_trainer(config, "nearest", splits["train"].images, device)
-    train_stage(stage, trainer, splits)
+    train_stage(stage, trainer, splits, tracker)
     if stage == "shared" and trainer.step < config.train.steps:
         print(f"From step {trainer.step:,} on, the quantizers differ: two latents of an image share a nearest code.")
     return trainer.step
@@ -56,13 +57,14 @@ def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) ->
     return trainer
 
 
-def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
+def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str = "") -> None:
     """Train the missing steps of a stage, and first those of the stages before it; save log, pictures, checkpoints.
 
     Args:
-        stage: one of `pivq.runs.run.STAGES`, or the quantizer of a run.
+        stage: one of `pivq.runs.planned.STAGES`, or the quantizer of a run.
         trainer: new; with the quantizer of the run, "nearest" for "shared", or any for "trunk".
         splits: the images by split.
+        tracker: "tensorboard", or "" for none (`pivq.runs.tracking`).
 
     Raises:
         TrainingDiverged: gradients stay non-finite; names the last good checkpoint.
@@ -70,11 +72,11 @@ def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]
         InUse: another process trains the stage. (Of a run, `pivq.runs.training.train` holds the lock.)
     """
     if stage == "trunk":  # several runs may read a whole one at once
-        _start(stage, trainer, splits)
+        _start(stage, trainer, splits, tracker)
         if trainer.step == trainer.config.train.quantize_from_step and not trainer.pending:
             return check_images(run_dir(trainer.config, stage), splits)
     with alone(stage if stage in STAGES else "", trainer):
-        _train_stage(stage, trainer, splits)
+        _train_stage(stage, trainer, splits, tracker)
 
 
 def alone(stage: str, trainer: Trainer) -> AbstractContextManager:
@@ -87,16 +89,19 @@ def alone(stage: str, trainer: Trainer) -> AbstractContextManager:
     return locked(run_dir(trainer.config, stage), "trained")
 
 
-def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> None:
+def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> None:
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
-    shared = _start(stage, trainer, splits)
+    shared = _start(stage, trainer, splits, tracker)
     check_images(folder, splits)
     until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
     if trainer.step == until and not trainer.pending:
         return
     if main:  # of several processes, only this one writes
+        if stage in STAGES:
+            write_config(config, stage)  # says how far it will go
         noted = {"images": note_images(folder, splits), "shared_steps": shared}
         log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, STAGES.get(stage, stage))
+        log.track(tracker, folder, trainer.step)
         validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)
         trainer.callbacks = [progress, log, validation, Checkpoints(folder / "checkpoint.pt", noted)]
     try:
@@ -109,11 +114,12 @@ def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset
             progress.bar.close()
     if main:
         log.flush(trainer)
+        log.close()
         save_checkpoint(folder / "checkpoint.pt", trainer.state_dict() | noted)
     trainer.accelerator.wait_for_everyone()
 
 
-def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> int | None:
+def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> int | None:
     """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it.
 
     Return the number of steps before it, None if the checkpoint, of an earlier version, does not say it.
@@ -125,7 +131,7 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]) -> 
     trainer.accelerator.wait_for_everyone()  # all processes look before the first one writes
     if new and stage != "trunk":
         if last_stage(config) != run_dir(config, "shared"):
-            train_stage("trunk", trainer, splits)
+            train_stage("trunk", trainer, splits, tracker)
         if source := last_stage(config):
             check_images(source, splits)
             if main:

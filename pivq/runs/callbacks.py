@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from pivq.codebook_init import initialisation_steps
 from pivq.inference import reconstruction_errors
+from pivq.runs.tracking import TensorBoard
 from pivq.storage.checkpoint import save_checkpoint
 from pivq.storage.writing import atomic_write, plain_write_errors, write_text
 from pivq.trainer import Trainer
@@ -47,10 +49,13 @@ class JsonlLog:
     A loss that only some steps of a row have is averaged over those. Each row ends with a checksum. Rows of the file
     beyond the trainer's step, which an interrupted run wrote after its last checkpoint, are dropped: these steps are
     repeated.
+
+    Attributes:
+        tracker: what shows the rows too, or None.
     """
 
     def __init__(self, path: Path, trainer: Trainer):
-        self.path = path
+        self.path, self.tracker = path, None
         kept = [row for row in read_log(path, trainer.step - len(trainer.pending)) if row["step"] <= trainer.step]
         write_text(path, "".join(map(_line, kept)))
         self.started = time.perf_counter()
@@ -75,6 +80,18 @@ class JsonlLog:
         """Append one row."""
         with plain_write_errors("the log", self.path.parent), open(self.path, "a", encoding="utf-8") as file:
             file.write(_line(row))
+        if self.tracker:
+            self.tracker.row(row)
+
+    def track(self, tracker: str, folder: Path, step: int) -> None:
+        """Show the rows, those that are there too, in "tensorboard"; "" is nowhere."""
+        if tracker:
+            self.tracker = TensorBoard(folder, step, read_log(self.path))
+
+    def close(self) -> None:
+        """Close the tracker, if there is one; the log itself is never open."""
+        if self.tracker:
+            self.tracker.close()
 
 
 def _line(row: dict) -> str:
@@ -149,16 +166,22 @@ class Validation:
         """Validate every `validate_every` steps, before each fit of the codebook and after the first step with it."""
         step, fits = trainer.step, initialisation_steps(trainer.config.train)
         if step in fits or step - 1 in fits or step % trainer.config.evaluation.validate_every == 0:
-            row, pictures = validate(trainer, self.images)
+            row, pictures, uses = validate(trainer, self.images)
             self.log.write({"step": step, **row})
+            if self.log.tracker:
+                self.log.tracker.validation(pictures, uses, step)
             with atomic_write(self.folder / f"reconstructions-{step:06d}.png") as temporary:
                 save_image(pictures, temporary, nrow=len(pictures) // 2, padding=0)
 
 
-def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor]:
-    """Measure the EMA model on images `(N, 3, H, W)` uint8; return means, and eight originals with reconstructions.
+def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor, np.ndarray | None]:
+    """Measure the EMA model on images `(N, 3, H, W)` uint8.
 
-    The means over images are `heldout_l1` on the [0, 1] scale, `heldout_psnr` in dB and `heldout_perceptual`. Once the
+    Returns:
+        means over images; eight originals and then their reconstructions; how often each code is used `(K,)`, None
+        before the model quantizes.
+
+    The means are `heldout_l1` on the [0, 1] scale, `heldout_psnr` in dB and `heldout_perceptual`. Once the
     model quantizes, there are also `codes_in_use` and `mean_codes_per_image` (distinct codes).
     """
     codes, pictures = [], []
@@ -175,10 +198,12 @@ def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor
     batch_size = max(8, VALIDATED_PIXELS // trainer.config.model.image_size**2)
     errors = reconstruction_errors(reconstruct, images, batch_size, trainer.device, more=[trainer.perceptual])
     row = dict(zip(("heldout_l1", "heldout_psnr", "heldout_perceptual"), errors, strict=True))
+    uses = None
     if codes:
         usage = code_usage(torch.cat(codes).numpy(), trainer.config.model.codebook_size)
         row |= {name: getattr(usage, name) for name in ("codes_in_use", "mean_codes_per_image")}
-    return row, pictures[0]
+        uses = np.bincount(torch.cat(codes).flatten().numpy(), minlength=trainer.config.model.codebook_size)
+    return row, pictures[0], uses
 
 
 class Checkpoints:

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
@@ -20,7 +21,8 @@ from pivq.data.decoding import cpu_count
 from pivq.processes import pick_device
 from pivq.runs.branching import train_ahead
 from pivq.runs.callbacks import read_log
-from pivq.runs.run import STAGES, Run, find_run, read_config, run_dir, write_config
+from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.run import Run, find_run, read_config, write_config
 from pivq.runs.training import train
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
@@ -36,10 +38,11 @@ class Job(NamedTuple):
     quantizer: str
 
 
-def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> list[Run]:
+def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto", tracker: str = "") -> list[Run]:
     """Train runs, or load those that are finished: first, once, the steps that they share, then each run's own.
 
-    A job is the settings and the quantizer of a run; `device` is "auto", "cpu", "cuda", … On a CPU the stages are
+    A job is the settings and the quantizer of a run; `device` is "auto", "cpu", "cuda", …; `tracker` is
+    "tensorboard", or "" for none. On a CPU the stages are
     trained in parallel, each in a process with its share of the cores, common trunks before what follows. On a GPU, or
     where several processes share each batch, they are trained one after the other. Both quantizers share all steps
     up to the first that parts them, if the tokens are learned; with others they part at T_q. The results are those of
@@ -63,14 +66,14 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto") -> 
         trunks = {run_dir(config, "trunk"): Job(config, "trunk") for config, _ in new}
         users = Counter(run_dir(config, "trunk") for config, _ in new if config.train.quantize_from_step)
         shared = [Job(config, "shared") for config in alike]
-        _run_processes(_unfinished(trunks[folder] for folder, count in users.items() if count > 1))
-        _run_processes([*_unfinished(shared), *(job for job in missing if job.config not in alike)])
+        _run_processes(_unfinished(trunks[folder] for folder, count in users.items() if count > 1), tracker)
+        _run_processes([*_unfinished(shared), *(job for job in missing if job.config not in alike)], tracker)
         parted = [config for config, _ in _unfinished(shared)]
-        _run_processes([job for job in missing if job.config in parted])
+        _run_processes([job for job in missing if job.config in parted], tracker)
     else:
         for config in alike:
-            train_ahead("shared", config, device)
-    return [train(*job, device) for job in jobs]
+            train_ahead("shared", config, device, tracker)
+    return [train(*job, device, tracker) for job in jobs]
 
 
 def _unfinished(stages: Iterable[Job]) -> list[Job]:
@@ -84,7 +87,7 @@ def _last_step(job: Job) -> int:
     return job.config.train.quantize_from_step if job.quantizer == "trunk" else job.config.train.steps
 
 
-def _run_processes(jobs: Sequence[Job]) -> None:
+def _run_processes(jobs: Sequence[Job], tracker: str) -> None:
     """Train each run or stage in a process of its own, as many at once as there are cores.
 
     If they do not divide evenly, the first ones come last, with more cores each: of three on two cores, two with one
@@ -92,7 +95,7 @@ def _run_processes(jobs: Sequence[Job]) -> None:
     """
     odd = len(jobs) % max(1, min(cpu_count(), len(jobs)))
     for turn in filter(None, (jobs[odd:], jobs[:odd])):
-        side_by_side(_run_process, turn)
+        side_by_side(partial(_run_process, tracker), turn)
 
 
 def side_by_side(run: Callable[[Work, int, Event], None], works: Sequence[Work], at_once: int = 0) -> None:
@@ -108,7 +111,7 @@ def side_by_side(run: Callable[[Work, int, Event], None], works: Sequence[Work],
             stop.set()
 
 
-def _run_process(job: Job, threads: int, stop: Event) -> None:
+def _run_process(tracker: str, job: Job, threads: int, stop: Event) -> None:
     """Train a run or a stage in a process and draw its progress from its log."""
     folder = run_dir(*job)
 
@@ -118,7 +121,7 @@ def _run_process(job: Job, threads: int, stop: Event) -> None:
     before = 0 if job.quantizer == "trunk" else job.config.train.quantize_from_step
     extent = {"total": _last_step(job), "initial": steps() or before}
     title = f"{job.config.model.tokens} tokens, {STAGES.get(job.quantizer, job.quantizer)}"
-    arguments = ["pivq.runs.parallel", str(write_config(*job))]
+    arguments = ["pivq.runs.parallel", str(write_config(*job)), tracker]
     with tqdm(desc=title, unit="step", mininterval=1, dynamic_ncols=True, **extent) as bar:
         run_module(
             arguments, folder / "output.txt", threads, stop, f"the training in {folder}",
@@ -173,13 +176,13 @@ def end_with_parent() -> None:
     Thread(target=wait, daemon=True).start()
 
 
-def _train(config: Config, run: str) -> None:
+def _train(config: Config, run: str, tracker: str = "") -> None:
     if run in STAGES:
-        train_ahead(run, config, "cpu")
+        train_ahead(run, config, "cpu", tracker)
     else:
-        train(config, run, "cpu")
+        train(config, run, "cpu", tracker)
 
 
 if __name__ == "__main__":
     end_with_parent()
-    _train(*read_config(Path(sys.argv[1])))
+    _train(*read_config(Path(sys.argv[1])), *sys.argv[2:])

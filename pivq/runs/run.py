@@ -19,11 +19,11 @@ from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
+from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.provenance import code_digest
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import CHECKPOINT, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
-from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
 IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy
@@ -33,8 +33,6 @@ FINISHED = {
     "codes.npz": {"train_codes", "train_ids"},
     "summary.json": {"steps", "heldout_l1", "heldout_psnr", "codes_in_use"},
 }  # fmt: skip
-# Steps that several runs share (`pivq.runs.branching`), the later ones first; and the titles of their progress bars.
-STAGES = {"shared": "both quantizers", "trunk": "before T_q"}
 SIGNED_IMAGES = 256  # per split, in the signatures of earlier versions
 
 
@@ -108,11 +106,6 @@ class Run:
                 f"{self.summary['model']}): put its own checkpoint back, or delete summary.json and train the run again"
             )
         return model
-
-
-def run_dir(config: Config, run: str) -> Path:
-    """Return the folder of a run, by quantizer, or of one of `STAGES`: `results/<profile>/<run>-seed<k>-<digest>/`."""
-    return results_dir(config.profile) / f"{run}-seed{config.seed}-{config.digest(run)}"
 
 
 def find_run(config: Config, quantizer: str) -> Run | None:

@@ -19,8 +19,9 @@ from pivq.runs.competition import BOTH, VARIATIONS, Variation, measure, settings
 from pivq.runs.cost import measure_cost
 from pivq.runs.evaluation import real_features
 from pivq.runs.parallel import end_with_parent, run_module, side_by_side
+from pivq.runs.planned import run_dir
 from pivq.runs.provenance import stamp
-from pivq.runs.run import Run, discard, run_dir
+from pivq.runs.run import Run, discard
 from pivq.runs.training import train
 from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_sealed, seal, write_json

@@ -13,9 +13,10 @@ from pivq.inference import encode_images
 from pivq.model import model_digest
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
+from pivq.runs.planned import run_dir
 from pivq.runs.provenance import code_digest, commit, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, run_dir, write_config
+from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import newest_checkpoint
 from pivq.storage.writing import atomic_write, read_json, seal, write_json
@@ -23,11 +24,11 @@ from pivq.trainer import Trainer
 from pivq.usage import code_usage
 
 
-def train(config: Config, quantizer: str, device: str = "auto") -> Run:
+def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "") -> Run:
     """Train a model with the quantizer "matching" or "nearest" to the end on a device: "auto", "cpu", "cuda", …
 
     An interrupted run is resumed, a finished one is loaded. A new run starts where the steps end that it shares with
-    other runs; see `pivq.runs.branching`.
+    other runs; see `pivq.runs.branching`. With "tensorboard" as `tracker`, the steps trained now are shown there.
 
     Raises:
         FileNotFoundError: data, or the weights of the perceptual network, are not in place.
@@ -52,7 +53,7 @@ def train(config: Config, quantizer: str, device: str = "auto") -> Run:
     with alone(quantizer, trainer):
         if main:
             write_config(config, quantizer)
-        train_stage(quantizer, trainer, splits)
+        train_stage(quantizer, trainer, splits, tracker)
         if main:
             _summarise(trainer, splits, run.folder)
         trainer.accelerator.wait_for_everyone()
@@ -79,7 +80,7 @@ def _warn_of_other_batch_sizes(config: Config, quantizer: str) -> None:
 def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Path) -> None:
     """Encode both splits and write `codes.npz`, then, last, `summary.json`, which marks the run as finished."""
     config = trainer.config
-    figures, _ = validate(trainer, splits["heldout"].images)
+    figures, *_ = validate(trainer, splits["heldout"].images)
     codes = {name: encode_images(trainer.ema, split.images) for name, split in splits.items()}
     small = np.min_scalar_type(config.model.codebook_size - 1)
     arrays = {f"{name}_codes": codes[name].astype(small) for name in splits}

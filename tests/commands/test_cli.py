@@ -180,7 +180,7 @@ def test_both_quantizers_are_trained_together(tiny_arguments, tiny_config, monke
     asked = []
     monkeypatch.setattr("pivq.runs.parallel.train_together", lambda *arguments: asked.append(arguments) or [run, run])
     assert status("train", *tiny_arguments, "--quantizer", "both") == 0
-    assert asked == [([(tiny_config(), "matching"), (tiny_config(), "nearest")], "cpu")]
+    assert asked == [([(tiny_config(), "matching"), (tiny_config(), "nearest")], "cpu", "")]
     assert capsys.readouterr().out.splitlines() == [
         "matching: 8 steps, held-out L1 0.2000, PSNR 12.00 dB, 9 of 12 codes in use", str(run.folder),
     ] * 2  # fmt: skip
@@ -415,6 +415,17 @@ def test_evaluate_refuses_what_cannot_be(colours, pictures, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert status("evaluate", pictures[0], tmp_path / "empty") == 1
     assert "no images in" in capsys.readouterr().err
+
+
+def test_evaluate_says_how_many_images_so_many_neighbours_need(colours, pictures, tmp_path, capsys):
+    write_pictures(tmp_path / "three", 3)
+    assert status("evaluate", pictures[0], tmp_path / "three") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (f"pivq evaluate: error: {tmp_path / 'three'}: 3 images have no 5 neighbours each: at least 6 are "
+                    "needed, or a smaller --k")  # fmt: skip
+    assert status("evaluate", tmp_path / "three", pictures[0], "--k", 3) == 1
+    assert "at least 4 are needed" in capsys.readouterr().err
+    assert status("evaluate", tmp_path / "three", pictures[0], "--k", 2) == 0
 
 
 # --- reconstruct ------------------------------------------------------------------------------------------------------

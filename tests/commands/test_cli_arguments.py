@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import pivq
-from pivq.commands.cli_arguments import parse, parse_settings
+from pivq.commands.cli_arguments import EXAMPLES, parse, parse_settings
 from pivq.config import load_config
 from pivq.runs.run import run_dir
 
-COMMANDS = ["train", "data", "encode", "sample", "evaluate", "reconstruct", "download", "doctor"]
+COMMANDS = ["train", "data", "encode", "decode", "sample", "interpolate", "evaluate", "reconstruct", "download",
+            "doctor"]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
@@ -80,6 +81,13 @@ def test_help_needs_no_installed_package(words):
         ("encode run nowhere --out codes.npz", "no such folder or zip: 'nowhere'"),
         ("encode run . --out codes.npz --on-error skipp", "unknown choice 'skipp'; did you mean skip?"),
         ("encode run . --out codes.npz --batch-size 0", "a whole number of at least 1, got '0'"),
+        ("decode nowhere.npz --model run --out made", "no such file of codes: 'nowhere.npz'"),
+        ("decode codes.txt --model run --out made", "must end in .npz or .npy or .csv or .json, got 'codes.txt'"),
+        ("decode '' --model run --out made", "must end in .npz"),
+        ("interpolate nowhere.png . --model run --out a.gif", "no such picture: 'nowhere.png'"),
+        ("interpolate . . --model run --out a.gif", "a folder, not a picture: '.'"),
+        ("interpolate a.png --model run --out a.gif --loops", "unknown option '--loops'; did you mean --loop?"),
+        ("train --log tensorbord", "unknown tracker 'tensorbord'; did you mean tensorboard?"),
         ("sample nowhere --count 3 --out made", "no such folder: 'nowhere'"),
         ("sample . --count 3 --out made --seed x", "a whole number of at least 0, got 'x'"),
         ("evaluate . . --features inceptoin", "unknown feature network 'inceptoin'; did you mean inception?"),
@@ -127,6 +135,8 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
     assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
     for folder in ("photos", "samples", made_by_the_default_run):
         Path(folder).mkdir(parents=True)
+    for file in ("codes.npz", "mine.csv", "anna.jpg", "ben.jpg"):
+        Path(file).touch()
     seen = set()
     for words in map(shlex.split, filter(None, commands)):
         if words[:3] == ["python", "-m", "pivq"]:
@@ -136,6 +146,21 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
         else:
             assert words[:2] in (["pip", "install"], ["hf", "auth"]), words
     assert seen == set(COMMANDS) or name == "sharing"
+
+
+def test_every_help_has_examples_and_they_are_accepted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "samples", "RUN"):
+        Path(folder).mkdir()
+    for file in ("codes.npz", "mine.csv", "anna.jpg", "ben.jpg", "photos.zip"):
+        Path(file).touch()
+    assert list(EXAMPLES) == COMMANDS
+    for name, lines in EXAMPLES.items():
+        for line in lines:
+            assert parse([name, *shlex.split(line)]).command == name
+    for words in (["--steps", "1"], ["--duration", "0"], ["--scale", "0"]):
+        with pytest.raises(SystemExit):
+            parse(["interpolate", "anna.jpg", "ben.jpg", "--model", "RUN", "--out", "a.gif", *words])
 
 
 NONSENSE = """train.learning_rate=-1.0 train.learning_rate=1e999 train.learning_rate=0.0 train.ema_decay=1.5

@@ -69,6 +69,7 @@ def test_every_notebook_is_executed_with_its_parameters(run, write_notebook, tmp
     assert "inline" in text.splitlines()[1]  # figures show in the notebook although these tests set Agg
     assert "smoke 7 False" in page and "<title>00_first · PI-VQ</title>" in page
     assert str(tmp_path / "figures" / "smoke-seed7" / "verdict.md") in said
+    assert [line for line in said.splitlines() if " · " in line] == ["1/2 · 00_first · …", "2/2 · 08_verdict · …"]
     results = tmp_path / "results" / "smoke" / "notebooks-seed7"
     assert sorted(path.name for path in results.iterdir()) == [
         "00_first.html", "00_first.ipynb", "08_verdict.html", "08_verdict.ipynb", "index.html", "timings.json",
@@ -144,7 +145,10 @@ def test_a_misspelt_parameter_is_refused_before_a_kernel_starts(run, write_noteb
 
 def test_check_only_runs_nothing(run, write_notebook, tmp_path):
     write_notebook("00_first")
-    assert run("--check-only") == (0, "")
+    status, said = run("--check-only")
+    assert status == 0 and said == (
+        "The arguments are right: 1 notebook, profile smoke, seed 0. --dry-run says what else is needed.\n"
+    )
     assert not (tmp_path / "results").exists()
 
 
@@ -276,7 +280,7 @@ def test_output_that_is_not_utf8_ends_nothing(write_notebook, tmp_path, checkout
     command = [sys.executable, "-P", "-c", program, str(folder)]
     environment = os.environ | {"PIVQ_ROOT": str(tmp_path), "PYTHONPATH": str(checkout), "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, env=environment, capture_output=True)
-    assert done.returncode == 0 and b"00_first \\u2026" in done.stdout, done.stderr
+    assert done.returncode == 0 and b"1/1 \\xb7 00_first \\xb7 \\u2026" in done.stdout, done.stderr
 
 
 def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_notebook, monkeypatch):
@@ -301,6 +305,7 @@ def test_weights_are_downloaded_only_if_asked_for(run, write_notebook, tmp_path,
     write_notebook("00_first", "pass")
     status, said = run("--profile", "celeba64")
     assert (status, asked) == (1, []) and "`pivq download weights` downloads it (553 MB)" in said
+    assert "in one table: ./run_all.sh --profile celeba64 --seed 0 --dry-run" in said
     status, said = run("--profile", "celeba64", "--download")
     assert (status, asked) == (1, [["lpips_vgg", "inception"]]) and "run_all.sh: error: no network" in said
 

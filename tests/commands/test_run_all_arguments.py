@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from pivq.commands.run_all_arguments import parse, requested_config
+from pivq.commands.run_all_arguments import EPILOG, parse, requested_config
 
 READING = 'data = ""\nlayout = ""\non_error = "raise"\n'
 
@@ -42,7 +43,7 @@ def test_everything_numbered_runs_in_order_by_default(folder):
     request = parse([], folder)
     assert names(request) == ["00_first", "04_capacity", "07_probing"]  # explore is interactive
     assert request.parameters == {"profile": "quick", "seed": 0}
-    assert not request.check_only
+    assert request.instead == ""
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,11 @@ def test_everything_numbered_runs_in_order_by_default(folder):
         ["--only", "7", "--only", "0"],
         ["--only=07_probing", "--only", "00_first.ipynb"],
         ["--only", "00, 07,00"],
+        ["--only", "05-9", "--only", "0-3"],
+        ["--only", "0 - 0,07-07"],
     ],
 )
-def test_only_takes_numbers_names_lists_and_repeats(folder, only):
+def test_only_takes_numbers_names_ranges_lists_and_repeats(folder, only):
     assert names(parse(only, folder)) == ["00_first", "07_probing"]
 
 
@@ -120,7 +123,18 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--only", "a\0b"], "unknown notebook 'a"),
         (["-p", "data=" + "(" * 300], "no such folder or zip"),
         (["--profil", "smoke"], "unknown argument '--profil'; did you mean --profile?"),
-        (["04"], "unknown argument '04'"),
+        (["--only", "05-06"], "no notebooks in the range '05-06'; there are 00 to 07"),
+        (["--only", "7-4"], "no notebooks in the range '7-4'"),
+        (["--only", "4-"], "unknown notebook '4-'"),
+        (["04"], "a notebook is named with --only 04"),
+        (["4-6"], "a notebook is named with --only 4-6"),
+        (["04_capacity"], "a notebook is named with --only 04_capacity"),
+        (["quick"], "a profile is named with --profile quick"),
+        (["celeba46"], "unknown argument 'celeba46'; did you mean --profile celeba64?"),
+        (["help"], "unknown argument 'help'; did you mean --help?"),
+        (["list"], "unknown argument 'list'; did you mean --list?"),
+        (["--dryrun"], "unknown argument '--dryrun'; did you mean --dry-run?"),
+        (["--versoin"], "unknown argument '--versoin'; did you mean --version?"),
     ],
 )
 def test_refused(refused, argv, said):
@@ -162,8 +176,28 @@ def test_help_names_every_option(capsys, tmp_path):
     assert stopped.value.code == 0
     said = capsys.readouterr().out
     named = ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "--rerun-study")
-    for option in (*named, "smoke"):
+    for option in (*named, "--list", "--dry-run", "--version", "smoke", "examples:"):
         assert option in said
+
+
+def test_examples_of_the_help_are_accepted(folder, tmp_path, capsys):
+    examples = re.findall(r"^  \./run_all\.sh(.*?)(?:  .*)?$", EPILOG, re.MULTILINE)
+    assert len(examples) > 3
+    for line in examples:
+        words = [str(tmp_path) if word == "DIR" else word for word in line.split()]
+        assert parse(words, folder).notebooks, line
+
+
+@pytest.mark.parametrize("instead", ["list", "dry_run", "check_only"])
+def test_what_is_asked_for_instead_of_a_run(folder, instead):
+    request = parse([f"--{instead.replace('_', '-')}", "--seed", "2"], folder)
+    assert (request.instead, request.parameters["seed"]) == (instead, 2)
+
+
+def test_the_first_cell_says_what_a_notebook_is_about(checkout):
+    about = {notebook.name: notebook.about for notebook in parse([], checkout / "notebooks").notebooks}
+    assert about["08_verdict"]["title"] == "The verdict" and "notebooks 03 to 07" in about["08_verdict"]["needs"]
+    assert all(found.keys() == {"title", "needs", "makes"} and "`" not in str(found) for found in about.values())
 
 
 def test_arguments_are_checked_with_the_standard_library_alone(folder, checkout):

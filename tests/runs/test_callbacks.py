@@ -162,7 +162,7 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, monkeyp
     monkeypatch.setattr("pivq.runs.callbacks.VALIDATED_PIXELS", pixels)
     trainer = make_trainer()
     trainer.fit(4)
-    row, pictures = validate(trainer, heldout)
+    row, pictures, uses = validate(trainer, heldout)
     targets = heldout.float() / 255
     with torch.no_grad():
         output = trainer.ema(targets)
@@ -175,13 +175,14 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, monkeyp
     codes = output.quantization.codes
     assert row["codes_in_use"] == len(codes.unique())
     assert row["mean_codes_per_image"] == 4.0, "matching repeats none"
+    assert uses.tolist() == torch.bincount(codes.flatten(), minlength=12).tolist()
     torch.testing.assert_close(pictures, torch.cat([targets[:8], made[:8]]))
 
 
 def test_validation_is_of_the_average_model(make_trainer, heldout):
     trainer = make_trainer()
     trainer.fit(4)
-    usual, _ = validate(trainer, heldout)
+    usual, *_ = validate(trainer, heldout)
     with torch.no_grad():
         trainer.model.decoder.conv_out.bias.add_(1.0)
     assert validate(trainer, heldout)[0] == usual
@@ -193,7 +194,8 @@ def test_validation_is_of_the_average_model(make_trainer, heldout):
 def test_validation_before_quantization_has_no_codes(make_trainer, heldout):
     trainer = make_trainer()
     trainer.fit(3)
-    row, _ = validate(trainer, heldout)
+    row, _, uses = validate(trainer, heldout)
+    assert uses is None
     assert set(row) == {"heldout_l1", "heldout_psnr", "heldout_perceptual"}
     with torch.no_grad():
         expected = (trainer.ema(heldout.float() / 255, quantize=False).images.clamp(0, 1) - heldout / 255).abs().mean()

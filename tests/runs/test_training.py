@@ -58,7 +58,7 @@ def test_summary_is_of_all_heldout_images_and_of_the_training_codes(finished, ti
     summary, codes = run.summary, run.codes("train")
     trainer = Trainer(tiny_config(), quantizer, make_split(tiny_config(), "train").images, Perceptual())
     trainer.load_state_dict(load_checkpoint(run.folder / "checkpoint.pt"))
-    figures, _ = validate(trainer, make_split(tiny_config(), "heldout").images)
+    figures, *_ = validate(trainer, make_split(tiny_config(), "heldout").images)
     assert {name: summary[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")} == {
         name: value for name, value in figures.items() if name.startswith("heldout")
     }

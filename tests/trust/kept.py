@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import checkout  # noqa: F401
@@ -15,7 +14,7 @@ from stand_ins import Colours, make_split, noise, stand_in
 from trials import AROUND, digest, tiny
 
 from pivq.commands import jobs
-from pivq.commands.run_all import _record_seconds
+from pivq.commands.schedule import record_seconds
 from pivq.data import ImageDataset, cache, load_dataset
 from pivq.figures.artefacts import save_json
 from pivq.model import PIVQ, model_digest
@@ -176,8 +175,7 @@ def numbers(root: Path) -> dict[str, Any]:
 def times(root: Path) -> dict[str, Any]:
     """Note how long a notebook took; that of others may be lost."""
     with inside(root):
-        outcome = SimpleNamespace(notebook=SimpleNamespace(name="03_train"), seconds=1.5)
-        _record_seconds(results_dir("smoke") / "notebooks" / "timings.json", outcome)
+        record_seconds(results_dir("smoke") / "notebooks" / "timings.json", "03_train", 1.5)
     return {}
 
 

@@ -1,0 +1,102 @@
+"""Types of command-line arguments. Each takes the text and returns the value, or says in words what is wrong.
+
+Standard library only; they are functions for the `type` of `argparse`, or make such functions.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pivq.commands.run_all_arguments import EMPTY
+from pivq.config import suggestion
+
+
+def known(what: str, names: list[str]) -> Callable[[str], str]:
+    """Make the type of one of some names; another one is refused with a suggestion."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            hint = suggestion(name, names) if len(name) > 3 else f"; known: {', '.join(names)}"  # gpu is not cpu
+            raise argparse.ArgumentTypeError(f"unknown {what} {name!r}{hint}")
+        return name
+
+    return check
+
+
+def named(text: str) -> str:
+    """Return a name that is not empty: as a path, an empty one would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(EMPTY)
+    return text
+
+
+def place(text: str) -> Path:
+    """Return a path, whether or not there is something."""
+    return Path(os.path.expanduser(named(text)))
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder that is there."""
+    path = place(text)
+    if not os.path.isdir(path):  # unlike the method, False for a name that no file can have
+        raise argparse.ArgumentTypeError(f"no such folder: {text!r:.200}")
+    return path
+
+
+def images(text: str) -> Path:
+    """Return the full path of a folder or zip that is there."""
+    path = place(text).resolve()  # kept in a run's settings, which are used from other folders too
+    if not os.path.exists(path):
+        raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r:.200}")
+    return path
+
+
+def file(what: str, *endings: str) -> Callable[[str], Path]:
+    """Make the type of a file that is there; `what` it is in words, and how its name may end, if that matters."""
+
+    def check(text: str) -> Path:
+        path = ending(*endings)(text) if endings else place(text)
+        if not os.path.isfile(path):
+            reason = f"a folder, not a {what}" if os.path.isdir(path) else f"no such {what}"
+            raise argparse.ArgumentTypeError(f"{reason}: {text!r:.200}")
+        return path
+
+    return check
+
+
+def ending(*endings: str) -> Callable[[str], Path]:
+    """Make the type of a path whose name ends in one of some endings."""
+
+    def check(text: str) -> Path:
+        if not text.endswith(endings):
+            raise argparse.ArgumentTypeError(f"the file's name must end in {' or '.join(endings)}, got {text!r:.200}")
+        return Path(os.path.expanduser(text))
+
+    return check
+
+
+def seconds(text: str) -> float:
+    """Return a time of more than 0 and at most 3600 seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0 and at most 3600, got {text!r:.80}")
+    return value
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Make the type of a whole number with a least value."""
+
+    def check(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        return value
+
+    return check

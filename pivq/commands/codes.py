@@ -1,0 +1,182 @@
+"""Images from a file of codes: read the file, whoever wrote it, and write the images under their names."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pivq.commands.pictures import BATCH, NAME, claim, write_missing
+from pivq.config import ModelConfig
+from pivq.model import PIVQ, model_digest
+from pivq.runs.run import read_arrays
+
+
+class CodeSets(NamedTuple):
+    """What a file of codes holds.
+
+    Attributes:
+        codes: int64 `(N, L)`.
+        names: of the pictures to write, `(N,)`, unique and inside one folder.
+        model: digest of the model that made the codes, or None where the file does not say it.
+    """
+
+    codes: np.ndarray
+    names: list[str]
+    model: str | None
+
+
+def read_codes(path: Path, sizes: ModelConfig) -> CodeSets:
+    """Read and check a file of codes.
+
+    | ending | holds |
+    |---|---|
+    | `.npz` | what `pivq encode` writes: `codes`, `ids`, `made_from`; the last two may be missing |
+    | `.npy` | an array `(N, L)` of whole numbers |
+    | `.csv` | a line per image; after a first line that begins with `id`, the first column names the images |
+    | `.json` | a list of lists, or lists by name |
+
+    Images without a name are numbered.
+
+    Args:
+        path: of the file.
+        sizes: of the model that is to decode the codes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or a row is none of this model's sets of codes; names the file and the row.
+    """
+    made_from = None
+    if path.suffix == ".npz":
+        arrays = read_arrays(path)
+        if "codes" not in arrays:
+            raise ValueError(f"{path} has no array `codes`, but {', '.join(arrays) or 'none'}")
+        rows, ids, made_from = arrays["codes"], arrays.get("ids"), arrays.get("made_from")
+        ids = None if ids is None else ids.tolist()
+    else:
+        readers = {".npy": _read_npy, ".csv": _read_csv, ".json": _read_json}
+        try:
+            rows, ids = readers[path.suffix](path)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a damaged file can make numpy raise nearly anything
+            raise ValueError(f"{path} is damaged or no file of codes: {error}") from error
+    if ids is not None and len(ids) != len(rows):
+        raise ValueError(f"{path} has {len(ids)} ids for {len(rows)} rows of codes")
+    try:
+        codes = _check(rows, ids, sizes)
+        names = [NAME.format(i) for i in range(len(codes))] if ids is None else _picture_names(ids)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return CodeSets(codes, names, _digest(made_from))
+
+
+def _read_npy(path: Path) -> tuple[Any, None]:
+    return np.load(path, allow_pickle=False), None
+
+
+def _read_csv(path: Path) -> tuple[Any, list[str] | None]:
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    named = bool(lines) and lines[0][0].lower() == "id"
+    rows = [[_number(cell) for cell in line[named:]] for line in lines[named:]]
+    return rows, [line[0] for line in lines[1:]] if named else None
+
+
+def _number(cell: str) -> int | str:
+    """Return a whole number, or the text that is none, for the message."""
+    return int(cell) if re.fullmatch(r"[+-]?\d{1,18}", cell, re.ASCII) else cell
+
+
+def _read_json(path: Path) -> tuple[Any, list[str] | None]:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(found, dict):
+        return list(found.values()), list(found)
+    return found, None
+
+
+def _digest(made_from: Any) -> str | None:
+    """Return the model's digest in what `pivq encode` notes."""
+    try:
+        return json.loads(str(made_from))["model"]
+    except (ValueError, KeyError, TypeError):  # another program's file
+        return None
+
+
+def _check(rows: Any, ids: Sequence[str] | None, sizes: ModelConfig) -> np.ndarray:
+    """Return codes as int64 `(N, L)`; ValueError names the first row that is none of a model's sets."""
+    length, most = sizes.num_codes, sizes.codebook_size
+
+    def refuse(i: int, reason: str) -> None:
+        named = "" if ids is None else f" ({str(ids[i])!r:.80})"
+        raise ValueError(f"row {i + 1}{named} {reason}")
+
+    if np.ndim(rows) != 2 if isinstance(rows, np.ndarray) else not isinstance(rows, list):
+        shape = f"an array {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise ValueError(f"expected rows of {length} codes, one row per image, got {shape}")
+    if not len(rows):
+        raise ValueError("it holds no codes")
+    for i, row in enumerate(rows if isinstance(rows, list) else rows[:1]):
+        if not isinstance(row, list | np.ndarray):
+            refuse(i, f"is {row!r:.40}, expected {length} codes")
+        if len(row) != length:
+            refuse(i, f"has {len(row)} codes, but this model's sets have {length}")
+        for value in row if isinstance(row, list) else ():
+            if type(value) is not int:
+                refuse(i, f"holds {value!r:.40}, which is no whole number")
+    if isinstance(rows, np.ndarray) and rows.dtype.kind not in "iu":
+        value = rows[0, 0]
+        refuse(0, f"holds {value} ({rows.dtype}), but codes are whole numbers of an integer type")
+    wide = np.array(rows, dtype=object) if isinstance(rows, list) else rows  # a list may hold numbers of any size
+    outside = np.argwhere((wide < 0) | (wide >= most))
+    if len(outside):
+        i, j = outside[0]
+        refuse(int(i), f"holds the code {wide[i, j]}, but this model's codes are 0 to {most - 1}")
+    return wide.astype(np.int64)
+
+
+def _picture_names(ids: Sequence[Any]) -> list[str]:
+    """Return the file of each id, inside the folder: an id may come from a stranger.
+
+    Example:
+        >>> _picture_names(["faces/1", "2.png"])
+        ['faces/1.png', '2.png']
+    """
+    rows: dict[str, int] = {}
+    for i, found in enumerate(map(str, ids)):
+        name = found if found.lower().endswith(".png") else f"{found}.png"
+        parts = found.replace("\\", "/").split("/")
+        if not found.strip() or "\0" in found or {"", ".."} & {*parts} or os.path.splitdrive(found)[0]:
+            raise ValueError(f"row {i + 1}: the id {found!r:.80} cannot name a file in the folder")
+        if name in rows:
+            raise ValueError(f"rows {rows[name] + 1} and {i + 1} have the same id {found!r:.80}")
+        rows[name] = i
+    return list(rows)
+
+
+def decode_codes(model: PIVQ, sets: CodeSets, out: Path) -> int:
+    """Write the image of each set of codes as `<name>.png`; return how many were made.
+
+    Pictures that an earlier call with the same model and codes wrote are kept, if they are whole: `decoded.json` says
+    what a folder holds.
+
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    facts = {"codes": hashlib.sha256(np.ascontiguousarray(sets.codes)).hexdigest()[:16],
+             "names": hashlib.sha256(json.dumps(sets.names).encode()).hexdigest()[:16]}  # fmt: skip
+    claim(out / "decoded.json", {"model": model_digest(model)} | facts, "pictures", "another model or other codes")
+    codes, made = torch.from_numpy(sets.codes), 0
+    with tqdm(total=len(codes), desc="decoding", unit="img", dynamic_ncols=True) as bar:
+        for start in range(0, len(codes), BATCH):
+            paths = [out / name for name in sets.names[start : start + BATCH]]
+            made += write_missing(model, codes[start : start + BATCH], paths)
+            bar.update(len(paths))
+    return made

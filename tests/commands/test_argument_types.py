@@ -1,0 +1,66 @@
+"""The types of arguments: what they return, and in which words they refuse."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, place, seconds
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("faces").mkdir()
+    Path("face.png").write_text("any")
+
+
+@pytest.mark.parametrize(
+    "kind, text, value",
+    [
+        (known("device", ["cpu", "cuda"]), "cuda", "cuda"),
+        (named, " a", " a"),
+        (place, "~nobody-of-this-name/x", Path("~nobody-of-this-name/x")),
+        (folder, "faces", Path("faces")),
+        (file("picture"), "face.png", Path("face.png")),
+        (file("picture", ".png"), "face.png", Path("face.png")),
+        (ending(".gif", ".webp"), "new/path.webp", Path("new/path.webp")),
+        (at_least(2), "2", 2),
+        (seconds, "0.5", 0.5),
+        (seconds, "3600", 3600.0),
+    ],
+)
+def test_values(kind, text, value):
+    assert kind(text) == value
+
+
+def test_images_are_known_by_their_full_path(tmp_path):
+    assert images("faces") == (tmp_path / "faces").resolve()
+
+
+@pytest.mark.parametrize(
+    "kind, text, said",
+    [
+        (known("device", ["cpu", "cuda"]), "gpu", "unknown device 'gpu'; known: cpu, cuda"),
+        (known("device", ["cpu", "cuda"]), "cudaa", "unknown device 'cudaa'; did you mean cuda?"),
+        (named, " ", "the name of a folder or file is empty"),
+        (folder, "face.png", "no such folder: 'face.png'"),
+        (images, "nowhere", "no such folder or zip: 'nowhere'"),
+        (file("picture"), "faces", "a folder, not a picture: 'faces'"),
+        (file("picture"), "nowhere.png", "no such picture: 'nowhere.png'"),
+        (file("picture"), "", "the name of a folder or file is empty"),
+        (file("file of codes", ".npz", ".csv"), "face.png", "must end in .npz or .csv, got 'face.png'"),
+        (ending(".gif"), "path.mp4", "must end in .gif, got 'path.mp4'"),
+        (at_least(2), "1", "a whole number of at least 2, got '1'"),
+        (at_least(2), "2.5", "a whole number of at least 2, got '2.5'"),
+        (seconds, "0", "more than 0 and at most 3600, got '0'"),
+        (seconds, "nan", "got 'nan'"),
+        (seconds, "inf", "got 'inf'"),
+        (seconds, "fast", "got 'fast'"),
+    ],
+)
+def test_refusals(kind, text, said):
+    with pytest.raises(argparse.ArgumentTypeError, match="(?s).*") as refused:
+        kind(text)
+    assert said in str(refused.value)
