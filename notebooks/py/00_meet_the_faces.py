@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -91,19 +94,25 @@ display(Markdown(f"{escape(str(train))}  \n{escape(str(heldout))}"))
 
 # %%
 figure = plot_images(train.images[:48], columns=12)
-save_figure(figure, "faces", config, caption(config, note="the first 48 faces of the training set"));
+note = "the first 48 faces of the training set"
+save_figure(figure, "faces", config, caption(config, note=note));
 
 # %% [markdown]
 # **What to look at.** Is everything in the same place in every picture? In aligned faces, eyes and mouth keep their height, and the face fills the frame. What varies is *what* is there.
 
 # %%
 if config.dataset == "avatars":
-    display(Markdown(
-        "In drawn faces, most of what varies is a choice from a short list: a hair colour, glasses or none, a mouth. "
-        "Hair and brows have one colour. Some combinations are rare or absent, as among people: beards with long hair, "
-        "blond hair with dark skin. The pictures are far simpler than photographs, so take results on them as a test "
-        "of the method, not as a benchmark."
-    ))
+    display(
+        Markdown(
+            "In drawn faces, most of what varies is a choice from a short list: a hair colour, "
+            "glasses or none, a mouth. "
+            "Hair and brows have one colour. Some combinations are rare or absent, as among "
+            "people: beards with long hair, "
+            "blond hair with dark skin. The pictures are far simpler than photographs, so take "
+            "results on them as a test "
+            "of the method, not as a benchmark."
+        )
+    )
 
 # %% [markdown]
 # The mean of many training faces shows how strict the alignment is. The second picture shows how much each pixel varies over the set, scaled so that the greatest deviation is white.
@@ -118,8 +127,15 @@ plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
 # %%
 images = from_uint8(heldout.images[:2000])
-error, decibels = float((images - mean).abs().mean()), float(psnr(images, mean.expand_as(images)).mean())
-display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."))
+error, decibels = (
+    float((images - mean).abs().mean()),
+    float(psnr(images, mean.expand_as(images)).mean()),
+)
+display(
+    Markdown(
+        f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."
+    )
+)
 
 # %% [markdown]
 # ## Their attributes
@@ -128,8 +144,13 @@ display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), 
 
 # %%
 if train.attributes is not None:
-    traits = [row.index[(row == 1).to_numpy(bool, na_value=False)][:6] for _, row in train.attributes[:6].iterrows()]
-    plot_images(train.images[:6], columns=6, titles=[", ".join(names).replace("_", " ") for names in traits])
+    traits = [
+        row.index[(row == 1).to_numpy(bool, na_value=False)][:6]
+        for _, row in train.attributes[:6].iterrows()
+    ]
+    plot_images(
+        train.images[:6], columns=6, titles=[", ".join(names).replace("_", " ") for names in traits]
+    )
 
 # %% [markdown]
 # A drawn face also has the parts and colours it was made from. Here are those of the same six faces:
@@ -152,7 +173,12 @@ if train.attributes is not None:
             "missing": train.attributes.isna().mean().to_numpy(float),
         }
     )
-    save_table(table, "attributes", config, caption(config, note="shares of the images; missing: cannot be seen"))
+    save_table(
+        table,
+        "attributes",
+        config,
+        caption(config, note="shares of the images; missing: cannot be seen"),
+    )
     display(styled(table, {name: "{:.1%}" for name in ("training", "held out", "missing")}))
 
 # %% [markdown]
@@ -196,7 +222,11 @@ if train.choices is not None:
     shared["pictures"] = len(pictures[0] & pictures[1])
     shared["combinations of attributes"] = len(combinations[0] & combinations[1])
     training, held_out = map(len, combinations)
-    display(Markdown(f"Distinct combinations of attributes: {training:,} in training, {held_out:,} held out."))
+    display(
+        Markdown(
+            f"Distinct combinations of attributes: {training:,} in training, {held_out:,} held out."
+        )
+    )
 assert not any(shared.values()), f"training and held-out set share {shared}"
 display(Markdown(f"In common: {', '.join(f'{count} {name}' for name, count in shared.items())}."))
 
@@ -222,4 +252,10 @@ if train.attributes is not None:
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, faces=train.versions, fingerprints={"train": train.fingerprint, "heldout": heldout.fingerprint}))
+display(
+    stamp(
+        config,
+        faces=train.versions,
+        fingerprints={"train": train.fingerprint, "heldout": heldout.fingerprint},
+    )
+)

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -110,8 +113,14 @@ model = run.model() if run else PIVQ(config.model, "matching").eval()
 if not run:
     latents = torch.cat(list(latents_in_batches(model, heldout.images[8:108]))).flatten(0, 1)
     with torch.no_grad():
-        model.quantizer.codebook.copy_(latents[torch.randperm(len(latents))[: config.model.codebook_size]])
-display(Markdown("The trained matching model." if run else "An untrained model: its images are no faces."))
+        model.quantizer.codebook.copy_(
+            latents[torch.randperm(len(latents))[: config.model.codebook_size]]
+        )
+display(
+    Markdown(
+        "The trained matching model." if run else "An untrained model: its images are no faces."
+    )
+)
 
 # %% [markdown]
 # ## Where the parameters are
@@ -130,7 +139,10 @@ parts = {
     "decoder: convolutions": ("decoder.up.", "decoder.conv_out."),
 }
 sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-counts = {part: sum(size for name, size in sizes.items() if name.startswith(start)) for part, start in parts.items()}
+counts = {
+    part: sum(size for name, size in sizes.items() if name.startswith(start))
+    for part, start in parts.items()
+}
 total = sum(sizes.values())
 assert sum(counts.values()) == total, "a parameter belongs to no part"
 table = pd.DataFrame({"part": [*counts, "all"], "parameters": [*counts.values(), total]})
@@ -170,13 +182,18 @@ plot_images(torch.cat([images, decoded, shuffled, enlarged]), columns=len(images
 
 # %%
 changed = codes.clone()
-free = [next(k for k in range(config.model.codebook_size) if k not in row) for row in codes.tolist()]
+free = [
+    next(k for k in range(config.model.codebook_size) if k not in row) for row in codes.tolist()
+]
 changed[:, 0] = torch.tensor(free)
 effect = float((model.decode(changed) - decoded).abs().max())
-display(Markdown(
-    f"With one of {codes.shape[1]} codes replaced, the greatest difference of any pixel is **{effect:.2g}** (of 1). "
-    f"One step of 8-bit colour is {1 / 255:.3f}."
-))
+display(
+    Markdown(
+        f"With one of {codes.shape[1]} codes replaced, the greatest difference of any pixel is "
+        f"**{effect:.2g}** (of 1). "
+        f"One step of 8-bit colour is {1 / 255:.3f}."
+    )
+)
 
 # %% [markdown]
 # ## Why: attention is a sum
@@ -188,7 +205,9 @@ query, keys, values = 1.0, np.array([0.0, 1.0, 2.0]), np.array([10.0, 20.0, 30.0
 for order in ([0, 1, 2], [2, 0, 1]):
     weights = np.exp(query * keys[order])
     weights /= weights.sum()
-    terms = " + ".join(f"{weight:.3f} · {value:.0f}" for weight, value in zip(weights, values[order], strict=True))
+    terms = " + ".join(
+        f"{weight:.3f} · {value:.0f}" for weight, value in zip(weights, values[order], strict=True)
+    )
     print(f"tokens {order}: {terms} = {weights @ values[order]:.3f}")
 
 # %% [markdown]
@@ -197,7 +216,12 @@ for order in ([0, 1, 2], [2, 0, 1]):
 # %%
 mirrored = model.encode(images.flip(3))
 common = [len(set(a) & set(b)) for a, b in zip(codes.tolist(), mirrored.tolist(), strict=True)]
-display(Markdown(f"In common with the mirror image: {np.mean(common):.1f} of {codes.shape[1]} codes on average."))
+display(
+    Markdown(
+        f"In common with the mirror image: {np.mean(common):.1f} of {codes.shape[1]} codes on "
+        "average."
+    )
+)
 
 # %% [markdown]
 # ## The counter-example: give the codes places
@@ -213,13 +237,22 @@ with torch.no_grad():
     placed_shuffled = model.decoder(vectors[:, order] + places).clamp(0, 1)
 broken = float((placed_shuffled - placed).abs().max())
 assert broken > 1e-4, "positions on the codes should have broken the invariance"
-display(Markdown(f"With positions on the codes, the greatest difference is **{broken:.2g}**: the invariance is gone."))
+display(
+    Markdown(
+        f"With positions on the codes, the greatest difference is **{broken:.2g}**: the invariance "
+        "is gone."
+    )
+)
 
 # %% [markdown]
 # The model was not made for positions on its codes, so compare the two rows with each other, not with the faces:
 
 # %%
-rows = ["with positions,\nlatent order", "with positions,\nshuffled", f"difference\n× {1 / broken:.1f}"]
+rows = [
+    "with positions,\nlatent order",
+    "with positions,\nshuffled",
+    f"difference\n× {1 / broken:.1f}",
+]
 difference = (placed_shuffled - placed).abs() / broken
 plot_images(torch.cat([placed, placed_shuffled, difference]), columns=len(images), row_labels=rows);
 

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -92,14 +95,23 @@ use_style()
 latents = torch.tensor([[0.0], [1.0]])
 codebook = torch.tensor([[0.9], [-3.0]])
 distances = torch.cdist(latents, codebook)
-display(pd.DataFrame(distances.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format("{:.1f}"))
+display(
+    pd.DataFrame(
+        distances.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]
+    ).style.format("{:.1f}")
+)
 
 # %% [markdown]
 # **Nearest** takes the smallest number of each row. Both latents take $e_0$: the set of codes of this image is $\{e_0\}$, and that there were two latents is forgotten.
 
 # %%
 nearest = distances.argmin(dim=1)
-display(Markdown(f"Nearest: codes {nearest.tolist()}, total distance {float(distances.min(dim=1).values.sum()):.1f}."))
+display(
+    Markdown(
+        f"Nearest: codes {nearest.tolist()}, total distance "
+        f"{float(distances.min(dim=1).values.sum()):.1f}."
+    )
+)
 
 # %% [markdown]
 # So let no code be used twice. **Greedy** is the first idea: go through the latents in order, and each takes the nearest code that is still free. The first latent is served well, and the last takes what is left.
@@ -114,13 +126,18 @@ display(Markdown(f"Greedy: codes {first_come.tolist()}, total distance {total:.1
 
 # %%
 ways = [
-    {"codes": list(way), "sum": " + ".join(f"{float(distances[i, k]):.1f}" for i, k in enumerate(way)),
-     "total distance": float(sum(distances[i, k] for i, k in enumerate(way)))}
+    {
+        "codes": list(way),
+        "sum": " + ".join(f"{float(distances[i, k]):.1f}" for i, k in enumerate(way)),
+        "total distance": float(sum(distances[i, k] for i, k in enumerate(way))),
+    }
     for way in permutations(range(len(codebook)), len(latents))
 ]
 display(pd.DataFrame(ways).style.format({"total distance": "{:.1f}"}).hide(axis="index"))
 matched = match(distances)
-display(Markdown(f"Matching: codes {matched.tolist()}. The first latent makes room for the second."))
+display(
+    Markdown(f"Matching: codes {matched.tolist()}. The first latent makes room for the second.")
+)
 
 # %% [markdown]
 # With two latents there are two ways; with $L$ latents and $K$ codes there are $K!/(K-L)!$, far too many to list. The Hungarian algorithm finds the best without listing them.
@@ -141,13 +158,22 @@ save_figure(figure, "matching_example", config, "an example made up to be follow
 # Here are two more examples, to try on paper first. In one there is no conflict, and matching gives the nearest codes. In the other, two latents are close together.
 
 # %%
-examples = {"no conflict": ([1.1, 4.9], [5.0, 0.0, 1.0]), "a conflict": ([0.1, 0.2], [0.0, 1.0, 10.0])}
+examples = {
+    "no conflict": ([1.1, 4.9], [5.0, 0.0, 1.0]),
+    "a conflict": ([0.1, 0.2], [0.0, 1.0, 10.0]),
+}
 rows = []
 for name, (points, centres) in examples.items():
     table = torch.cdist(torch.tensor(points)[:, None], torch.tensor(centres)[:, None])
     rows.append([name, points, centres, table.argmin(dim=1).tolist(), match(table).tolist()])
-table = pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(axis="index")
-display(table.format(lambda numbers: ", ".join(f"{number:g}" for number in numbers), subset=table.columns[1:]))
+table = pd.DataFrame(rows, columns=["", "latents", "codebook", "nearest", "matching"]).style.hide(
+    axis="index"
+)
+display(
+    table.format(
+        lambda numbers: ", ".join(f"{number:g}" for number in numbers), subset=table.columns[1:]
+    )
+)
 
 # %% [markdown]
 # ## Eq. (3), and its shapes
@@ -165,24 +191,39 @@ display(table.format(lambda numbers: ", ".join(f"{number:g}" for number in numbe
 # %%
 points, centres = (torch.tensor(values)[:, None] for values in examples["a conflict"])
 D = torch.cdist(centres, points)  # (K, L), as in the paper
-selections = [torch.eye(len(centres))[list(way)] for way in permutations(range(len(centres)), len(points))]  # (L, K)
+selections = [
+    torch.eye(len(centres))[list(way)] for way in permutations(range(len(centres)), len(points))
+]  # (L, K)
 traces = [float(torch.trace(P @ D)) for P in selections]
 best = selections[traces.index(min(traces))]
 assert best.argmax(dim=1).tolist() == match(D.T).tolist()
-display(Markdown(
-    f"D = {[[round(value, 1) for value in row] for row in D.tolist()]}, K × L. Of {len(selections)} selections the "
-    f"best is P = {best.int().tolist()}, L × K, with Tr(PD) = {min(traces):.1f}: codes {best.argmax(dim=1).tolist()}. "
-    f"The others have {', '.join(f'{value:.1f}' for value in sorted(traces)[1:])}."
-))
+display(
+    Markdown(
+        f"D = {[[round(value, 1) for value in row] for row in D.tolist()]}, K × L. Of "
+        f"{len(selections)} selections the "
+        f"best is P = {best.int().tolist()}, L × K, with Tr(PD) = {min(traces):.1f}: codes "
+        f"{best.argmax(dim=1).tolist()}. "
+        f"The others have {', '.join(f'{value:.1f}' for value in sorted(traces)[1:])}."
+    )
+)
 
 # %% [markdown]
 # One more detail: the cost is the distance, **not its square**. For the nearest code that makes no difference. For the matching it can, because a square counts one long distance more than two middling ones:
 
 # %%
 table = torch.tensor([[3.0, 2.0], [2.0, 0.9]])
-display(pd.DataFrame(table.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format("{:.1f}"))
+display(
+    pd.DataFrame(table.numpy(), ["latent z0", "latent z1"], ["code e0", "code e1"]).style.format(
+        "{:.1f}"
+    )
+)
 squared = match(table**2).tolist()
-display(Markdown(f"Matching takes codes {match(table).tolist()}; with squared distances it would take {squared}."))
+display(
+    Markdown(
+        f"Matching takes codes {match(table).tolist()}; with squared distances it would take "
+        f"{squared}."
+    )
+)
 
 # %% [markdown]
 # ## Real vectors in a plane (Fig. 3)
@@ -196,12 +237,17 @@ side = config.model.image_size // 4
 patches = faces.unfold(2, side, side).unfold(3, side, side)  # (N, 3, 4, 4, side, side)
 patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(len(faces), 16, -1)
 plane = PCA(2, random_state=seed).fit(patches.flatten(0, 1).numpy())
-points = torch.tensor(plane.transform(patches.flatten(0, 1).numpy()), dtype=torch.float32).reshape(len(faces), 16, 2)
+points = torch.tensor(plane.transform(patches.flatten(0, 1).numpy()), dtype=torch.float32).reshape(
+    len(faces), 16, 2
+)
 codebook = fit_codebook(points.flatten(0, 1), codebook_size=32, seed=seed)
 held = plane.explained_variance_ratio_.sum()
-display(Markdown(
-    f"{len(faces):,} faces, 16 latents each, {len(codebook)} codes; the plane holds {held:.0%} of the variance."
-))
+display(
+    Markdown(
+        f"{len(faces):,} faces, 16 latents each, {len(codebook)} codes; the plane holds {held:.0%} "
+        "of the variance."
+    )
+)
 
 # %% [markdown]
 # The next cell quantizes all of them both ways, and counts the different codes of each face.
@@ -224,7 +270,7 @@ typical = torch.nonzero(distinct == distinct.median()).squeeze(1)
 one = int(typical[points[typical].std(dim=1).sum(dim=1).argmax()])
 titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
 figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
-note = f"latents: 16 patches of the face {train.ids[one]} in the plane of their first two principal components"
+note = f"latents: 16 patches of the face {train.ids[one]} in the plane of two principal components"
 save_figure(figure, "fig3_matching", config, caption(config, note=f"{note}; codes: k-means"));
 
 # %% [markdown]
@@ -242,10 +288,14 @@ plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=titles);
 # %%
 paid = distances.gather(2, matched[..., None]).squeeze(2).sum(dim=1)
 least = distances.min(dim=2).values.sum(dim=1)
-display(Markdown(
-    f"Total distance of a face on average: nearest {least.mean():.2f}, matching {paid.mean():.2f}. "
-    f"In {float((nearest == matched).float().mean()):.0%} of all cases matching gives a latent its nearest code anyway."
-))
+display(
+    Markdown(
+        f"Total distance of a face on average: nearest {least.mean():.2f}, matching "
+        f"{paid.mean():.2f}. "
+        f"In {float((nearest == matched).float().mean()):.0%} of all cases matching gives a latent "
+        "its nearest code anyway."
+    )
+)
 
 # %% [markdown]
 # ## Why greedy is not enough
@@ -262,7 +312,9 @@ for name, codes in ways.items():
     of_latents = distances.gather(2, codes[..., None]).squeeze(2).unbind(1)
     totals[name] = sum(of_latents).numpy()
 optimal = paid.numpy()
-assert all((values >= optimal - 1e-4).all() for values in totals.values()), "nothing can be below the optimum"
+assert all((values >= optimal - 1e-4).all() for values in totals.values()), (
+    "nothing can be below the optimum"
+)
 
 # %% [markdown]
 # The figure shows how much more than the optimum each pays:
@@ -277,7 +329,9 @@ table = pd.DataFrame(
         "method": list(totals),
         "mean total distance": [float(values.mean()) for values in totals.values()],
         "mean excess": [f"{(values / optimal - 1).mean():.1%}" for values in totals.values()],
-        "faces above the optimum": [f"{(values > optimal + 1e-4).mean():.0%}" for values in totals.values()],
+        "faces above the optimum": [
+            f"{(values > optimal + 1e-4).mean():.0%}" for values in totals.values()
+        ],
     }
 )
 save_table(table, "matching_totals", config, caption(config, note=note))
@@ -291,12 +345,17 @@ generator = torch.Generator().manual_seed(seed)
 order = torch.randperm(16, generator=generator)
 changed = {}
 for name, assign in {"greedy": greedy, "matching": match}.items():
-    sets, shuffled = (assign(table).sort(dim=1).values for table in (distances, distances[:, order]))
+    sets, shuffled = (
+        assign(table).sort(dim=1).values for table in (distances, distances[:, order])
+    )
     changed[name] = float((sets != shuffled).any(dim=1).float().mean())
-display(Markdown(
-    f"After the shuffle, greedy gives another set of codes to **{changed['greedy']:.0%}** of the faces, "
-    f"matching to {changed['matching']:.1%} (only exact ties could do that)."
-))
+display(
+    Markdown(
+        f"After the shuffle, greedy gives another set of codes to **{changed['greedy']:.0%}** of "
+        "the faces, "
+        f"matching to {changed['matching']:.1%} (only exact ties could do that)."
+    )
+)
 
 # %% [markdown]
 # ## The latents of PI-VQ itself
@@ -315,10 +374,16 @@ for label, job in models(config).items():
             encoders["trained"], found[label] = run.model(), run.folder.name
         for state, model in encoders.items():
             told, length = describe(model, train.images[:200]), job.config.model.num_codes
-            rows.append([
-                f"{kind} tokens, {state}", f"{told['mean_codes_per_image_drawn']:.2f} of {length}",
-                *(f"{told[name]:.1%}" for name in ("agreement", "dominant_share", "token", "image", "both")),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{kind} tokens, {state}",
+                    f"{told['mean_codes_per_image_drawn']:.2f} of {length}",
+                    *(
+                        f"{told[name]:.1%}"
+                        for name in ("agreement", "dominant_share", "token", "image", "both")
+                    ),
+                ]
+            )
 columns = ["encoder", "different codes an image, nearest", "matching and nearest agree",
            "uses by the code's main token", "variance by token", "by image", "by both"]  # fmt: skip
 display(styled(pd.DataFrame(rows, columns=columns)))

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -97,7 +100,11 @@ use_style()
 
 # %%
 table = departures(config)
-display(Markdown(to_markdown(table) if len(table) else "None: this profile has the settings of the paper."))
+display(
+    Markdown(
+        to_markdown(table) if len(table) else "None: this profile has the settings of the paper."
+    )
+)
 
 # %% [markdown]
 # Before T_q nothing is quantized, so these steps are the same for both quantizers. After T_q they stay the same as long as the nearest codes of each image in the batch are distinct: then these *are* a matching, and no matching costs less. All steps that two models share are trained once. That saves time, and it makes the comparison exact. On a CPU, what can be trained in parallel is, with one core for each training; in `quick` that takes up to 5 GB of memory. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before new runs start, a few of their slowest steps are timed to estimate the cost.
@@ -119,8 +126,14 @@ runs = dict(zip(jobs, train_together(list(jobs.values()), device), strict=True))
 # %%
 summary = pd.DataFrame({label: run.summary for label, run in runs.items()}).T
 sizes = [(run.config.model.num_codes, run.config.train.steps) for run in runs.values()]
-table = pd.DataFrame({"tokens, quantizer": summary.index, "L": [L for L, _ in sizes], "steps": [s for _, s in sizes]})
-measures = {"heldout_l1": "held-out L1", "heldout_psnr": "PSNR (dB)", "heldout_perceptual": "perceptual distance"}
+table = pd.DataFrame(
+    {"tokens, quantizer": summary.index, "L": [L for L, _ in sizes], "steps": [s for _, s in sizes]}
+)
+measures = {
+    "heldout_l1": "held-out L1",
+    "heldout_psnr": "PSNR (dB)",
+    "heldout_perceptual": "perceptual distance",
+}
 measures |= {"codes_in_use": "codes in use", "mean_codes_per_image": "distinct codes per image"}
 measures |= {"skipped_steps": "steps skipped"}
 for name, title in measures.items():
@@ -136,9 +149,19 @@ display(Markdown(to_markdown(table)))
 # %%
 rows = []
 for label, run in runs.items():
-    seconds, shared = run.log().set_index("step")["seconds"].dropna(), int(run.summary["shared_steps"])
-    rows.append([label, shared, seconds[seconds.index <= shared].sum() / 60, run.config.train.steps - shared,
-                 seconds[seconds.index > shared].sum() / 60])
+    seconds, shared = (
+        run.log().set_index("step")["seconds"].dropna(),
+        int(run.summary["shared_steps"]),
+    )
+    rows.append(
+        [
+            label,
+            shared,
+            seconds[seconds.index <= shared].sum() / 60,
+            run.config.train.steps - shared,
+            seconds[seconds.index > shared].sum() / 60,
+        ]
+    )
 columns = ["", "steps shared", "minutes, shared", "steps alone", "minutes, alone"]
 display(pd.DataFrame(rows, columns=columns).style.format(precision=1).hide(axis="index"))
 
@@ -154,7 +177,8 @@ for kind in kinds:
     one = bool((first == second).all())
     share = float((first == second).mean())
     lines.append(
-        f"- **{kind} tokens**: the two models give the same code for {share:.1%} of the latents of held-out faces"
+        f"- **{kind} tokens**: the two models give the same code for {share:.1%} of the latents of "
+        "held-out faces"
         + (": they are one model." if one else ".")
     )
     shown[f"{kind} tokens, one model" if one else f"{kind} tokens, matching"] = pair[0]
@@ -167,7 +191,10 @@ display(Markdown("\n".join(lines)))
 # The figure shows the losses of the training batches, and the same measurements on held-out faces with the averaged (EMA) model. The vertical lines are those of the learned tokens' training; the drawn ones' T_q may be another (see the table above).
 
 # %%
-marks = {"T_q": config.train.quantize_from_step, "codebook fitted again": initialisation_steps(config.train)[1:]}
+marks = {
+    "T_q": config.train.quantize_from_step,
+    "codebook fitted again": initialisation_steps(config.train)[1:],
+}
 marks |= {"discriminator starts": config.train.discriminator_from_step}
 if config.train.adversarial_from_step > config.train.discriminator_from_step + 1:
     marks |= {"generator sees it": config.train.adversarial_from_step}
@@ -192,8 +219,12 @@ display(best_and_last({label: run.log() for label, run in shown.items()}))
 pictures = runs["learned, matching"].pictures()
 fitted = initialisation_steps(config.train)
 before = max(step for step in pictures if step <= fitted[0])
-chosen = [step for step in (before, *(step + 1 for step in fitted), max(pictures)) if step in pictures]
-figure = plot_reconstructions(pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen})
+chosen = [
+    step for step in (before, *(step + 1 for step in fitted), max(pictures)) if step in pictures
+]
+figure = plot_reconstructions(
+    pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen}
+)
 note = f"learned tokens, matching, T_q = {fitted[0]:,}"
 save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 
@@ -227,12 +258,18 @@ save_figure(figure, "reconstructions", config, caption(config, note="held-out im
 stored = figures_dir(profile, seed) / "ablations.json"
 trained_here = rerun_ablations or (profile == "smoke" and not stored.exists())
 if trained_here:
-    measured, samples = run_ablations(config, load_feature_network(config.evaluation.features), device)
+    measured, samples = run_ablations(
+        config, load_feature_network(config.evaluation.features), device
+    )
     note = f"learned tokens, matching · {len(heldout_images):,} samples against the training images"
     steps = half_as_long(config)["steps"]
     line = caption(config, steps, note)
-    save_table(over_seeds(measured), "ablations", config, f"{line} · mean ± standard deviation over seeds")
-    panels = measured.drop(columns=["change", "seed"]).rename(columns=lambda name: name.partition(" (Eff")[0])
+    save_table(
+        over_seeds(measured), "ablations", config, f"{line} · mean ± standard deviation over seeds"
+    )
+    panels = measured.drop(columns=["change", "seed"]).rename(
+        columns=lambda name: name.partition(" (Eff")[0]
+    )
     figure = plot_ablations(panels, highlight="as trained")
     save_figure(figure, "ablations", config, f"{line} · a dot is a seed, the number their mean")
     figure = plot_images(torch.cat(list(samples.values())), columns=8, row_labels=list(samples))
@@ -267,4 +304,10 @@ display(Markdown("\n".join(f"- {line}" for line in said(ablations["rows"]))))
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={label: run.folder.name for label, run in runs.items()}))
+display(
+    stamp(
+        config,
+        steps=config.train.steps,
+        runs={label: run.folder.name for label, run in runs.items()},
+    )
+)

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -64,7 +67,13 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from pivq import paper
-from pivq.capacity import exactly_distinct_bits, matching_bits, multiset_bits, nearest_bits, positional_bits
+from pivq.capacity import (
+    exactly_distinct_bits,
+    matching_bits,
+    multiset_bits,
+    nearest_bits,
+    positional_bits,
+)
 from pivq.config import load_config
 from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.code_charts import plot_capacity, plot_codebook_use, plot_slots
@@ -94,7 +103,10 @@ sizes = {label: run.config.model for label, run in runs.items()}
 kinds = {label.partition(", ")[0]: run.config for label, run in runs.items()}
 K, L = config.model.codebook_size, config.model.num_codes
 note = f"{len(codes['learned, matching']):,} training faces"
-lines = [f"{kind} tokens: K = {of.model.codebook_size}, L = {of.model.num_codes}" for kind, of in kinds.items()]
+lines = [
+    f"{kind} tokens: K = {of.model.codebook_size}, L = {of.model.num_codes}"
+    for kind, of in kinds.items()
+]
 display(Markdown("  \n".join([*lines, f"Codes of {note}."])))
 
 # %% [markdown]
@@ -106,7 +118,9 @@ display(Markdown("  \n".join([*lines, f"Codes of {note}."])))
 letters = "abc"
 lists = {
     "with positions": [first + second for first in letters for second in letters],
-    "without order, repeats allowed": ["".join(pair) for pair in combinations_with_replacement(letters, 2)],
+    "without order, repeats allowed": [
+        "".join(pair) for pair in combinations_with_replacement(letters, 2)
+    ],
     "without order, no repeats": ["".join(pair) for pair in combinations(letters, 2)],
 }
 formulas = {
@@ -115,10 +129,15 @@ formulas = {
     "without order, no repeats": ("C(K, L), Eq. (4), matching", matching_bits(3, 2)),
 }
 table = pd.DataFrame(
-    [[name, " ".join(items), len(items), formulas[name][0], formulas[name][1]] for name, items in lists.items()],
+    [
+        [name, " ".join(items), len(items), formulas[name][0], formulas[name][1]]
+        for name, items in lists.items()
+    ],
     columns=["the codes of an image", "all of them", "number", "formula", "bits"],
 )
-assert all(round(2**bits) == number for bits, number in zip(table["bits"], table["number"], strict=True))
+assert all(
+    round(2**bits) == number for bits, number in zip(table["bits"], table["number"], strict=True)
+)
 display(table.style.format({"bits": "{:.2f}"}).hide(axis="index"))
 
 # %% [markdown]
@@ -147,7 +166,9 @@ recomputed = {
 }
 recomputed["capacity_ratio"] = recomputed["matching_bits"] / recomputed["nearest_bits"]
 paper_once = {
-    quantizer: capacity(quantizer, k_paper, nearest_row.codes_per_image, l_paper)["bits_counted_once"]
+    quantizer: capacity(quantizer, k_paper, nearest_row.codes_per_image, l_paper)[
+        "bits_counted_once"
+    ]
     for quantizer in ("nearest", "matching")
 }
 claims = {claim.id: claim for claim in paper.CLAIMS}
@@ -155,7 +176,9 @@ rows = [
     [claims[name].where, claims[name].text, f"{claims[name].value:g}", f"{value:,.3f}"]
     for name, value in recomputed.items()
 ]
-display(pd.DataFrame(rows, columns=["where", "claim", "paper", "recomputed"]).style.hide(axis="index"))
+display(
+    pd.DataFrame(rows, columns=["where", "claim", "paper", "recomputed"]).style.hide(axis="index")
+)
 
 # %% [markdown]
 # The 614 bits of nearest quantization are the one number that the formula does not give, for any $K_\text{data}$. And the "theoretical maximum of around 2313 bits" is the number of multisets, not the maximum of Eq. (2). The rows "counted once" count each multiset once; the greatest is over exactly $K_\text{img}$ different codes:
@@ -165,13 +188,23 @@ distinct = range(1, l_paper + 1)
 by_equation = [nearest_bits(k_paper, n, l_paper) for n in distinct]
 counted_once = [exactly_distinct_bits(k_paper, n, l_paper) for n in distinct]
 greatest = {
-    "equation2_maximum": {"bits": max(by_equation), "codes_per_image": 1 + int(np.argmax(by_equation))},
-    "exactly_distinct_maximum": {"bits": max(counted_once), "codes_per_image": 1 + int(np.argmax(counted_once))},
+    "equation2_maximum": {
+        "bits": max(by_equation),
+        "codes_per_image": 1 + int(np.argmax(by_equation)),
+    },
+    "exactly_distinct_maximum": {
+        "bits": max(counted_once),
+        "codes_per_image": 1 + int(np.argmax(counted_once)),
+    },
 }
 by_formula, by_count = greatest.values()
 rows = [
     ["nearest: Table 2", nearest_row.codes_per_image, nearest_row.bits],
-    ["nearest: Eq. (2), every code in use", nearest_row.codes_per_image, recomputed["nearest_bits"]],
+    [
+        "nearest: Eq. (2), every code in use",
+        nearest_row.codes_per_image,
+        recomputed["nearest_bits"],
+    ],
     ["nearest: the same, counted once", nearest_row.codes_per_image, paper_once["nearest"]],
     ["greatest of Eq. (2)", by_formula["codes_per_image"], by_formula["bits"]],
     ["greatest, counted once", by_count["codes_per_image"], by_count["bits"]],
@@ -198,29 +231,35 @@ save_figure(figure, "codebook_use", config, caption(config, config.train.steps, 
 
 # %%
 bits = {
-    label: capacity(runs[label].quantizer, of.codes_in_use, of.max_codes_per_image, sizes[label].num_codes)
+    label: capacity(
+        runs[label].quantizer, of.codes_in_use, of.max_codes_per_image, sizes[label].num_codes
+    )
     for label, of in usage.items()
 }
 formula = {"nearest": "bits_equation_2", "matching": "bits_equation_4"}
 reported = {row.quantizer: row for row in paper.TABLE2}
 rows = []
-for label in sorted(runs, key=lambda label: (label.startswith("drawn"), label.endswith("matching"))):
+for label in sorted(
+    runs, key=lambda label: (label.startswith("drawn"), label.endswith("matching"))
+):
     (tokens, quantizer), of = label.split(", "), usage[label]
     theirs = reported[quantizer] if tokens == "learned" else None
-    rows.append({
-        "tokens": tokens,
-        "quantization": quantizer,
-        "paper: K_img (max)": theirs and theirs.codes_per_image,
-        "paper: bits": theirs and theirs.bits,
-        "paper's sizes, recomputed": theirs and recomputed[f"{quantizer}_bits"],
-        "paper's sizes, counted once": theirs and paper_once[quantizer],
-        "ours: L": sizes[label].num_codes,
-        "ours: K_img (max)": of.max_codes_per_image,
-        "ours: K_img (mean)": of.mean_codes_per_image,
-        "ours: K_data": of.codes_in_use,
-        "ours: bits, Eq. (2) / (4)": bits[label][formula[quantizer]],
-        "ours: bits, each counted once": bits[label]["bits_counted_once"],
-    })  # fmt: skip
+    rows.append(
+        {
+            "tokens": tokens,
+            "quantization": quantizer,
+            "paper: K_img (max)": theirs and theirs.codes_per_image,
+            "paper: bits": theirs and theirs.bits,
+            "paper's sizes, recomputed": theirs and recomputed[f"{quantizer}_bits"],
+            "paper's sizes, counted once": theirs and paper_once[quantizer],
+            "ours: L": sizes[label].num_codes,
+            "ours: K_img (max)": of.max_codes_per_image,
+            "ours: K_img (mean)": of.mean_codes_per_image,
+            "ours: K_data": of.codes_in_use,
+            "ours: bits, Eq. (2) / (4)": bits[label][formula[quantizer]],
+            "ours: bits, each counted once": bits[label]["bits_counted_once"],
+        }
+    )
 table2 = pd.DataFrame(rows).astype({"paper: K_img (max)": "Int64"})
 about = f"paper: CelebA-HQ, learned tokens, K = {k_paper}, L = {l_paper}; ours: K = {K}, {note}"
 save_table(table2, "table2_capacity", config, caption(config, config.train.steps, about))
@@ -232,9 +271,10 @@ display(styled(table2, precision=1, na_rep="–"))
 # %%
 ratios = {
     kind: {
-        "ratio": bits[f"{kind}, matching"]["bits_equation_4"] / bits[f"{kind}, nearest"]["bits_equation_2"],
-        "ratio_counted_once":
-            bits[f"{kind}, matching"]["bits_counted_once"] / bits[f"{kind}, nearest"]["bits_counted_once"],
+        "ratio": bits[f"{kind}, matching"]["bits_equation_4"]
+        / bits[f"{kind}, nearest"]["bits_equation_2"],
+        "ratio_counted_once": bits[f"{kind}, matching"]["bits_counted_once"]
+        / bits[f"{kind}, nearest"]["bits_counted_once"],
     }
     for kind in kinds
 }
@@ -242,13 +282,27 @@ near = {kind: usage[f"{kind}, nearest"] for kind in kinds}
 lengths = {kind: of.model.num_codes for kind, of in kinds.items()}
 once_in_paper = paper_once["matching"] / paper_once["nearest"]
 rows = [
-    ["nearest: K_img (max) / L", nearest_row.codes_per_image / l_paper,
-     *(near[kind].max_codes_per_image / lengths[kind] for kind in kinds)],
-    ["nearest: K_img (mean) / L", None, *(near[kind].mean_codes_per_image / lengths[kind] for kind in kinds)],
-    ["bits of matching / nearest, Eqs. (4) and (2)", recomputed["capacity_ratio"],
-     *(of["ratio"] for of in ratios.values())],
-    ["bits of matching / nearest, counted once", once_in_paper, *(of["ratio_counted_once"] for of in ratios.values())],
-]  # fmt: skip
+    [
+        "nearest: K_img (max) / L",
+        nearest_row.codes_per_image / l_paper,
+        *(near[kind].max_codes_per_image / lengths[kind] for kind in kinds),
+    ],
+    [
+        "nearest: K_img (mean) / L",
+        None,
+        *(near[kind].mean_codes_per_image / lengths[kind] for kind in kinds),
+    ],
+    [
+        "bits of matching / nearest, Eqs. (4) and (2)",
+        recomputed["capacity_ratio"],
+        *(of["ratio"] for of in ratios.values()),
+    ],
+    [
+        "bits of matching / nearest, counted once",
+        once_in_paper,
+        *(of["ratio_counted_once"] for of in ratios.values()),
+    ],
+]
 columns = ["", "paper", *(f"ours, {kind} tokens" for kind in kinds)]
 display(styled(pd.DataFrame(rows, columns=columns), precision=2, na_rep="–"))
 
@@ -273,14 +327,20 @@ for kind, of in kinds.items():
         "slot_dominant_share": slot_usage(first, of.model.codebook_size).dominant_share,
         "slot_dominant_share_redrawn": of_draw["dominant_share"],
     }
-    length, first, last = lengths[kind], before[kind]["mean_codes_per_image"], near[kind].mean_codes_per_image
+    length, first, last = (
+        lengths[kind],
+        before[kind]["mean_codes_per_image"],
+        near[kind].mean_codes_per_image,
+    )
     if last < 0.99 * length:
         text = "so nearest **repeats codes**, and matching has something to decide"
     elif first >= 0.99 * length:
         text = "so nearest **does not repeat codes, and did not before training** (notebook 02)"
     else:
         text = "so nearest repeated codes before training, and **does not any more**"
-    said = f"{last:.1f} of {length} different codes an image with nearest, {first:.1f} before training"
+    said = (
+        f"{last:.1f} of {length} different codes an image with nearest, {first:.1f} before training"
+    )
     lines.append(f"{kind} tokens: {said}, {text}.")
 display(Markdown("  \n".join(lines)))
 
@@ -296,18 +356,36 @@ curves = {
     "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in places],
     "PI-VQ, matching": [matching_bits(k_paper, n) for n in places],
     f"PI-VQ, nearest\n(K_img = {most})": [nearest_bits(k_paper, min(most, n), n) for n in places],
-    "nearest, counted once": [capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places],
+    "nearest, counted once": [
+        capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places
+    ],
 }
 measured = [
-    (f"{label} (K_img = {usage[label].max_codes_per_image})", sizes[label].num_codes, of["bits_counted_once"])
+    (
+        f"{label} (K_img = {usage[label].max_codes_per_image})",
+        sizes[label].num_codes,
+        of["bits_counted_once"],
+    )
     for label, of in bits.items()
 ]
 study = stored_study(profile, seed) if stored_file("competition", profile, seed).exists() else []
 small = []
-for label in [f"{kind}, {quantizer}" for kind in ("learned", "drawn") for quantizer in ("matching", "nearest")]:
-    rows = [row for row in study if f"{row['variation']}, {row['quantizer']}" == label and row["bits_counted_once"]]
+for label in [
+    f"{kind}, {quantizer}" for kind in ("learned", "drawn") for quantizer in ("matching", "nearest")
+]:
+    rows = [
+        row
+        for row in study
+        if f"{row['variation']}, {row['quantizer']}" == label and row["bits_counted_once"]
+    ]
     if rows:
-        small.append((f"study: {label}", [row["L"] for row in rows], [row["bits_counted_once"] for row in rows]))
+        small.append(
+            (
+                f"study: {label}",
+                [row["L"] for row in rows],
+                [row["bits_counted_once"] for row in rows],
+            )
+        )
 figure = plot_capacity(places, curves, measured, small=small)
 about = f"curves: K = {k_paper:,}, computed; marks: our models, counted once, measured on {note}"
 save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, about));
@@ -322,8 +400,12 @@ save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps,
 # %%
 slots = {label: slot_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
 same = bool((codes["learned, nearest"] == codes["learned, matching"]).all())
-panels = {"learned, both quantizers" if same else "learned, matching": slots["learned, matching"]} | {
-    label: of for label, of in slots.items() if label not in ("learned, matching", *["learned, nearest"] * same)
+panels = {
+    "learned, both quantizers" if same else "learned, matching": slots["learned, matching"]
+} | {
+    label: of
+    for label, of in slots.items()
+    if label not in ("learned, matching", *["learned, nearest"] * same)
 }
 figure, axes = plt.subplots(len(panels), 1, figsize=(8.5, 2.8 * len(panels)), squeeze=False)
 for panel, (label, of) in zip(axes.flat, panels.items(), strict=True):
@@ -340,21 +422,23 @@ effects = {label: effect_of_draw(run.model(device), some) for label, run in runs
 # The table has the share of latents for which matching and nearest choose the same code; which share of all uses falls to a code's main slot, with the tokens of the encoder and with tokens drawn anew for every image; and how many codes a slot takes. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The entropy is what these data use at most, summed over slots; above the free set's bits it counts an order that a set does not keep. The last two rows are the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
 
 # %%
-table = pd.DataFrame({
-    label: {
-        "both rules agree": f"{effects[label]['agreement']:.1%}",
-        "uses by the main slot": f"{of.dominant_share:.1%}",
-        "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
-        "codes per slot": f"{of.codes_per_slot:.1f}",
-        "bits of separate slots": f"{of.bits:.1f}",
-        "L log2(K / L)": f"{sizes[label].num_codes * np.log2(sizes[label].codebook_size / sizes[label].num_codes):.1f}",
-        "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
-        "entropy of the slots": f"{of.entropy_bits:.1f}",
-        "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
-        "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
+table = pd.DataFrame(
+    {
+        label: {
+            "both rules agree": f"{effects[label]['agreement']:.1%}",
+            "uses by the main slot": f"{of.dominant_share:.1%}",
+            "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
+            "codes per slot": f"{of.codes_per_slot:.1f}",
+            "bits of separate slots": f"{of.bits:.1f}",
+            "L log2(K / L)": f"{sizes[label].num_codes * np.log2(sizes[label].codebook_size / sizes[label].num_codes):.1f}",
+            "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
+            "entropy of the slots": f"{of.entropy_bits:.1f}",
+            "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
+            "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
+        }
+        for label, of in slots.items()
     }
-    for label, of in slots.items()
-})  # fmt: skip
+)
 display(styled(table, index=True))
 
 # %% [markdown]
@@ -386,7 +470,12 @@ numbers = {
 models = {quantizer: numbers[f"learned, {quantizer}"] for quantizer in formula}
 if "drawn" in kinds:
     of = kinds["drawn"].model
-    models["drawn"] = {"K": of.codebook_size, "L": of.num_codes, **ratios["drawn"], "untrained": before["drawn"]}
+    models["drawn"] = {
+        "K": of.codebook_size,
+        "L": of.num_codes,
+        **ratios["drawn"],
+        "untrained": before["drawn"],
+    }
     models["drawn"] |= {quantizer: numbers[f"drawn, {quantizer}"] for quantizer in formula}
 all_numbers = {
     "K": K,
@@ -410,4 +499,10 @@ save_json(all_numbers | stamp(config, config.train.steps), "capacity", config);
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={label: run.folder.name for label, run in runs.items()}))
+display(
+    stamp(
+        config,
+        steps=config.train.steps,
+        runs={label: run.folder.name for label, run in runs.items()},
+    )
+)

@@ -38,7 +38,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -102,7 +105,11 @@ use_style()
 
 # %%
 device = pick_device(device)
-jobs = {label.removesuffix(", matching"): job for label, job in models(config).items() if label.endswith("matching")}
+jobs = {
+    label.removesuffix(", matching"): job
+    for label, job in models(config).items()
+    if label.endswith("matching")
+}
 runs = {kind: require_run(*job) for kind, job in jobs.items()}
 trained = {kind: run.model(device) for kind, run in runs.items()}
 codes = {kind: torch.from_numpy(run.codes("heldout")) for kind, run in runs.items()}
@@ -111,18 +118,29 @@ train, heldout = load_split(config, "train"), load_split(config, "heldout")
 generator = torch.Generator().manual_seed(seed)
 pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
 learned = codes["learned"]
-single = torch.tensor([len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()])
+single = torch.tensor(
+    [len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()]
+)
 if single[:2].any():
     pairs = pairs[torch.argsort(single.int(), stable=True)]
-display(Markdown(f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and {escape(heldout.ids[pairs[0, 1]])}."))
+display(
+    Markdown(
+        f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and "
+        f"{escape(heldout.ids[pairs[0, 1]])}."
+    )
+)
 
 # %% [markdown]
 # The controls are the same models with their first random weights, and a codebook fitted to their latents:
 
 # %%
-untrained = {kind: untrained_model(run.config, train.images, device=device) for kind, run in runs.items()}
+untrained = {
+    kind: untrained_model(run.config, train.images, device=device) for kind, run in runs.items()
+}
 some = heldout.images[pairs[:50].flatten()]
-untrained_codes = {kind: torch.from_numpy(encode_images(model, some)) for kind, model in untrained.items()}
+untrained_codes = {
+    kind: torch.from_numpy(encode_images(model, some)) for kind, model in untrained.items()
+}
 untrained_pairs = torch.arange(len(some)).reshape(-1, 2)
 
 # %% [markdown]
@@ -130,7 +148,12 @@ untrained_pairs = torch.arange(len(some)).reshape(-1, 2)
 
 # %%
 by_order = order_difference(trained["learned"].decode, learned[:50], generator)
-display(Markdown(f"Greatest difference: **{by_order:.0e}** (of 1). The rounding of float32 sums makes about 1e-06."))
+display(
+    Markdown(
+        f"Greatest difference: **{by_order:.0e}** (of 1). The rounding of float32 sums makes about "
+        "1e-06."
+    )
+)
 
 # %% [markdown]
 # ## One step by hand
@@ -158,14 +181,23 @@ for i, j in pairs[:2].tolist():
             sets = [set(row.tolist()) for row in path]
             assert sets[0] == set(rows[j].tolist()) and sets[-1] == set(rows[i].tolist())
             assert all(len(row) == rows.shape[1] for row in sets), "a code repeats"
-            assert all(len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)), "not one a step"
+            assert all(
+                len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)
+            ), "not one a step"
         images += [decode_in_batches(model.decode, path) for path in paths]
         exchanged = len(paths[0]) - 1
         count = math.factorial(exchanged) ** 2
-        counts[kind].append({"exchanged": exchanged, "paths": str(count), "apart": paths_apart(*images[-2:])})
+        counts[kind].append(
+            {"exchanged": exchanged, "paths": str(count), "apart": paths_apart(*images[-2:])}
+        )
         digits = len(str(count)) - 1
-        number = rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
-        headings.append(f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = {number} paths")
+        number = (
+            rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
+        )
+        headings.append(
+            f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = "
+            f"{number} paths"
+        )
         sources += [heldout.images[j], heldout.images[i]]
 figure = plot_paths(images, torch.stack(sources), headings)
 note = "matching; held-out faces drawn from the seed; two random paths for each pair"
@@ -184,11 +216,20 @@ for kind, model in untrained.items():
             decode_in_batches(model.decode, smooth_path(*ends, generator)) for _ in range(2)
         ))
 rows = [
-    [titles[kind], n, f"({count['exchanged']}!)² = {int(count['paths']):,}", count["apart"], count["untrained_apart"]]
-    for kind, of in counts.items() for n, count in enumerate(of, 1)
+    [
+        titles[kind],
+        n,
+        f"({count['exchanged']}!)² = {int(count['paths']):,}",
+        count["apart"],
+        count["untrained_apart"],
+    ]
+    for kind, of in counts.items()
+    for n, count in enumerate(of, 1)
 ]
 columns = ["model", "pair", "number of paths", "apart", "apart, untrained"]
-display(styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"}))
+display(
+    styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"})
+)
 
 # %% [markdown]
 # ## How smooth?
@@ -196,13 +237,19 @@ display(styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, 
 # The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
 
 # %%
-walks = {kind: measure_walks(model.decode, codes[kind], pairs[:50], generator) for kind, model in trained.items()}
-figure, grid = plt.subplots(len(walks), 2, figsize=(8.5, 3.0 * len(walks)), sharex=True, squeeze=False)
+walks = {
+    kind: measure_walks(model.decode, codes[kind], pairs[:50], generator)
+    for kind, model in trained.items()
+}
+figure, grid = plt.subplots(
+    len(walks), 2, figsize=(8.5, 3.0 * len(walks)), sharex=True, squeeze=False
+)
 for panels, (kind, walk) in zip(grid, walks.items(), strict=True):
     plot_smoothness(*walk.distances.values(), tuple(walk.details.values()), panels, titles[kind])
 for axes in grid[:-1].flat:
     axes.set_xlabel("")
-note = f"matching; {walks['learned'].numbers['pairs']} pairs of held-out faces; median, and band from 10% to 90%"
+note = f"matching; {walks['learned'].numbers['pairs']} pairs of held-out faces"
+note += "; median, and band from 10% to 90%"
 save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
@@ -213,7 +260,9 @@ save_figure(figure, "smoothness", config, caption(config, config.train.steps, no
 # %%
 smoothness = {kind: walk.numbers for kind, walk in walks.items()}
 for kind, model in untrained.items():
-    steps = measure_walks(model.decode, untrained_codes[kind], untrained_pairs, generator).numbers["largest_step"]
+    steps = measure_walks(model.decode, untrained_codes[kind], untrained_pairs, generator).numbers[
+        "largest_step"
+    ]
     smoothness[kind]["untrained_largest_step"] = steps
 quantities = {
     "pairs": ("paths", "{:.0f}"),
@@ -232,9 +281,11 @@ rows = [
 ]
 display(styled(pd.DataFrame(rows, columns=["", *(titles[kind] for kind in smoothness)])))
 lines = [
-    f"{titles[kind].capitalize()}: {1 - of['share_with_large_step']:.0%} of the paths are smooth; the largest step is "
+    f"{titles[kind].capitalize()}: {1 - of['share_with_large_step']:.0%} of the paths are smooth; "
+    "the largest step is "
     f"{of['largest_step'] / of['untrained_largest_step']:.2f} times the untrained model's."
-    for kind, of in smoothness.items() if of["largest_step"] and of["untrained_largest_step"]
+    for kind, of in smoothness.items()
+    if of["largest_step"] and of["untrained_largest_step"]
 ]
 display(Markdown("  \n".join(lines) or "No pair has a path."))
 
@@ -254,20 +305,37 @@ plot_images(torch.cat(rows), columns=9, row_labels=["codes", "pixels"]);
 # %%
 network = load_feature_network(config.evaluation.features, device)
 plausibility = {
-    kind: measure_plausibility(run, network, codes[kind], pairs[:300], generator) for kind, run in runs.items()
+    kind: measure_plausibility(run, network, codes[kind], pairs[:300], generator)
+    for kind, run in runs.items()
 }
-stops = {"ends": "the ends (reconstructions)", "quarter": "a quarter of the way by codes",
-         "half_way": "half-way by codes", "cross_fade_half_way": "half-way by cross-fade"}  # fmt: skip
+stops = {
+    "ends": "the ends (reconstructions)",
+    "quarter": "a quarter of the way by codes",
+    "half_way": "half-way by codes",
+    "cross_fade_half_way": "half-way by cross-fade",
+}
 rows = [[text, *(of[name] for of in plausibility.values())] for name, text in stops.items()]
-display(styled(pd.DataFrame(rows, columns=["median distance to the nearest training face",
-                                           *(titles[kind] for kind in plausibility)]), precision=1))  # fmt: skip
+display(
+    styled(
+        pd.DataFrame(
+            rows,
+            columns=[
+                "median distance to the nearest training face",
+                *(titles[kind] for kind in plausibility),
+            ],
+        ),
+        precision=1,
+    )
+)
 lines = []
 for kind, of in plausibility.items():
     within = 2 * math.sqrt(0.25 / of["pairs"])  # two standard errors of a share of one half
     word = "more plausible" if of["nearer"] > 0.5 + within else "not more plausible"
     lines.append(
-        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are nearer to a real face "
-        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to {50 + 100 * within:.0f}%). By this "
+        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are "
+        "nearer to a real face "
+        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to "
+        f"{50 + 100 * within:.0f}%). By this "
         f"measure paths through codes are **{word}** than double exposures."
     )
 display(Markdown("  \n".join(lines)))
@@ -294,7 +362,11 @@ rows = [
     [text, *("–" if of[name] is None else f"{of[name]:.1%}" for of in spread.values())]
     for name, text in reach.items()
 ]
-display(styled(pd.DataFrame(rows, columns=["the change spreads over", *(titles[kind] for kind in spread)])))
+display(
+    styled(
+        pd.DataFrame(rows, columns=["the change spreads over", *(titles[kind] for kind in spread)])
+    )
+)
 
 # %% [markdown]
 # **What to look at.** A code whose change spreads over far more than one cell acts on the picture as a whole. The untrained model says how much of that is the architecture, which lets every code reach every cell.
@@ -312,7 +384,9 @@ for kind, model in trained.items():
     samples[kind] = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
 columns = list(samples)
 rows = torch.stack(list(samples.values()), dim=1).flatten(0, 1)  # the models side by side
-parents_a, parents_b = (heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T)
+parents_a, parents_b = (
+    heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T
+)
 figure = plot_samples_with_parents(parents_a, rows, parents_b, [titles[kind] for kind in columns])
 note = "matching; held-out parents drawn from the seed, four samples of each pair"
 save_figure(figure, "samples_with_parents", config, caption(config, config.train.steps, note));
@@ -333,13 +407,22 @@ for kind, rows in codes.items():
         "from_a_least": float((in_a & ~in_b).float().mean(dim=1).min()),
         "from_a_most": float((in_a & ~in_b).float().mean(dim=1).max()),
     }
-    assert composition[kind]["both"] + composition[kind]["one"] > 1 - 1e-6, "a code from neither parent"
-display(Markdown("  \n".join(
-    f"{titles[kind].capitalize()}: {of['both']:.0%} of a sample's codes are shared by both parents, and "
-    f"{of['one']:.0%} come from one of them; no code comes from neither. The share that comes from parent a alone lies "
-    f"between {of['from_a_least']:.0%} and {of['from_a_most']:.0%} over {len(pairs):,} samples."
-    for kind, of in composition.items()
-)))
+    assert composition[kind]["both"] + composition[kind]["one"] > 1 - 1e-6, (
+        "a code from neither parent"
+    )
+display(
+    Markdown(
+        "  \n".join(
+            f"{titles[kind].capitalize()}: {of['both']:.0%} of a sample's codes are shared by both "
+            "parents, and "
+            f"{of['one']:.0%} come from one of them; no code comes from neither. The share that "
+            "comes from parent a alone lies "
+            f"between {of['from_a_least']:.0%} and {of['from_a_most']:.0%} over {len(pairs):,} "
+            "samples."
+            for kind, of in composition.items()
+        )
+    )
+)
 
 # %% [markdown]
 # ## Do traits come from the parents?
@@ -352,15 +435,22 @@ display(Markdown("  \n".join(
 countable = countable_attributes(train, heldout)
 count = min(4000, config.evaluation.samples)
 recombined = {
-    kind: measure_recombination(run, train, heldout, network, count) for kind, run in runs.items() if countable
+    kind: measure_recombination(run, train, heldout, network, count)
+    for kind, run in runs.items()
+    if countable
 }
 counted = {kind: measured for kind, measured in recombined.items() if len(measured.traits)}
-lines = ["These images have no attributes that can be counted."] if not recombined else [
-    f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are read with a balanced error "
-    f"of {READABLE:.0%} or less; read worse, or not known of every image: "
-    f"{escape(', '.join(measured.unread)) or 'none'}."
-    for kind, measured in recombined.items()
-]
+lines = (
+    ["These images have no attributes that can be counted."]
+    if not recombined
+    else [
+        f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are "
+        "read with a balanced error "
+        f"of {READABLE:.0%} or less; read worse, or not known of every image: "
+        f"{escape(', '.join(measured.unread)) or 'none'}."
+        for kind, measured in recombined.items()
+    ]
+)
 display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
@@ -373,11 +463,16 @@ if counted:
     save_figure(figure, "traits", config, caption(config, config.train.steps, note))
     frames = [measured.traits.assign(tokens=kind) for kind, measured in counted.items()]
     shown = ["sampler", "attribute", "gained", "neither", "lost", "both", "false_alarms", "misses"]
-    table = pd.concat(frames)[["tokens", *shown]].rename(columns={
-        "gained": "has it, neither parent has", "neither": "pairs without", "lost": "lacks it, both have it",
-        "both": "pairs with",
-        "false_alarms": "reconstructions: false alarms", "misses": "reconstructions: misses",
-    })  # fmt: skip
+    table = pd.concat(frames)[["tokens", *shown]].rename(
+        columns={
+            "gained": "has it, neither parent has",
+            "neither": "pairs without",
+            "lost": "lacks it, both have it",
+            "both": "pairs with",
+            "false_alarms": "reconstructions: false alarms",
+            "misses": "reconstructions: misses",
+        }
+    )
     save_table(table, "traits", config, caption(config, config.train.steps, note))
     shares = dict.fromkeys([*table.columns[[3, 5, 7, 8]]], "{:.1%}")
     display(styled(table, shares, na_rep="–"))
@@ -388,7 +483,9 @@ if counted:
 # %%
 lines, worst = [], {}
 for kind, measured in counted.items():
-    by_sampler = {name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")}
+    by_sampler = {
+        name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")
+    }
     of_algorithm, fade = by_sampler["Algorithm 1"], by_sampler["cross-fade"]
     for share, of, control, text in (
         ("gained", "neither", "false_alarms", "show it although neither parent has it"),
@@ -398,30 +495,47 @@ for kind, measured in counted.items():
         excess = excess[of_algorithm[of] >= 20].dropna()
         if len(excess):
             name = worst[kind, share] = excess.idxmax()
-            most, clear = of_algorithm.loc[name], ", ".join(beyond_controls(measured.traits, share)) or "none"
+            most, clear = (
+                of_algorithm.loc[name],
+                ", ".join(beyond_controls(measured.traits, share)) or "none",
+            )
             lines.append(
-                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: {most[share]:.0%} of {most[of]:,} "
+                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: "
+                f"{most[share]:.0%} of {most[of]:,} "
                 f"samples {text}; reconstructions err in {most[control]:.1%}, "
                 f"cross-fades in {fade.loc[name, share]:.1%}. Clear of both: "
                 f"{escape(clear.replace('_', ' '))}."
             )
 for kind, measured in counted.items():
     gained, lost = (len(beyond_controls(measured.traits, error)) for error in ("gained", "lost"))
-    where = f"for {gained} (from nowhere) and {lost} (lost) of {measured.traits['attribute'].nunique()} attributes"
+    attributes = measured.traits["attribute"].nunique()
+    where = f"for {gained} (from nowhere) and {lost} (lost) of {attributes} attributes"
     lines.append(
-        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, and none from "
+        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, "
+        "and none from "
         "elsewhere; of *traits* the same "
-        + (f"**does not hold** {where}." if gained + lost else "holds as far as this can be counted.")
+        + (
+            f"**does not hold** {where}."
+            if gained + lost
+            else "holds as far as this can be counted."
+        )
     )
 if len(counted) > 1:
     common = set.intersection(*(set(of.traits["attribute"]) for of in counted.values()))
-    sums = {kind: total_errors(of.traits[of.traits["attribute"].isin(common)]) for kind, of in counted.items()}
+    sums = {
+        kind: total_errors(of.traits[of.traits["attribute"].isin(common)])
+        for kind, of in counted.items()
+    }
     told = [
-        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}" if of["lost"][0] is not None else titles[kind]
-        for kind, of in sums.items() if len(of)
+        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}"
+        if of["lost"][0] is not None
+        else titles[kind]
+        for kind, of in sums.items()
+        if len(of)
     ]
     lines.append(
-        f"Compare the models only on the {len(common)} attributes that are counted in both. There traits come from "
+        f"Compare the models only on the {len(common)} attributes that are counted in both. There "
+        "traits come from "
         f"nowhere, and are lost, in these shares of the cases: {'; '.join(told)}."
     )
 if lines:
@@ -437,10 +551,16 @@ if name := worst.get(("learned", "gained")):
     if len(at):
         sampled, decode = counted["learned"].samples, trained["learned"].decode
         parents = codes["learned"][sampled.pairs[at]]
-        rows = [decode_in_batches(decode, rows) for rows in (parents[:, 0], sampled.codes[at], parents[:, 1])]
+        rows = [
+            decode_in_batches(decode, rows)
+            for rows in (parents[:, 0], sampled.codes[at], parents[:, 1])
+        ]
         figure = plot_samples_with_parents(*rows)
-        note = f"{titles['learned']}, matching: {name.replace('_', ' ')} in the sample, in neither parent; all decoded"
-        save_figure(figure, "traits_from_nowhere", config, caption(config, config.train.steps, note))
+        note = f"{titles['learned']}, matching: {name.replace('_', ' ')} in the sample"
+        note += ", in neither parent; all decoded"
+        save_figure(
+            figure, "traits_from_nowhere", config, caption(config, config.train.steps, note)
+        )
 
 # %% [markdown]
 # ## Is it the slots?
@@ -463,22 +583,30 @@ for kind, measured in counted.items():
     of = totals[kind].set_index("sampler")["gained"].astype(float)
     if (part := explained_by_slots(totals[kind])) is not None:
         lines.append(
-            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the cases with Algorithm "
-            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of reconstructions. Of the "
-            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; the rest stays when "
+            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the "
+            "cases with Algorithm "
+            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of "
+            "reconstructions. Of the "
+            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; "
+            "the rest stays when "
             "there are none."
         )
     if name := worst.get((kind, "gained")):
         shares = measured.traits.set_index(["attribute", "sampler"]).loc[name, "gained"]
         lines.append(
-            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: {shares['Algorithm 1']:.0%} with Algorithm "
+            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: "
+            f"{shares['Algorithm 1']:.0%} with Algorithm "
             f"1, {shares['slot by slot']:.0%} slot by slot."
         )
-    rise, without = (measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
-                     for name in ("gained", "gained slot by slot"))  # fmt: skip
+    rise, without = (
+        measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
+        for name in ("gained", "gained slot by slot")
+    )
     lines.append(
-        f"From the samples with the fewest such slots to those with the most, this share changes by {100 * rise:+.1f} "
-        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from which pairs these are."
+        "From the samples with the fewest such slots to those with the most, this share changes "
+        f"by {100 * rise:+.1f} "
+        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from "
+        "which pairs these are."
     )
 if lines:
     display(Markdown("  \n".join(lines)))
@@ -504,13 +632,26 @@ for kind in runs:
         "spread": spread[kind],
     }
 traits = {
-    kind: {"rows": as_records(measured.traits), "by_slots": as_records(measured.twice),
-           "totals": as_records(totals[kind]), "unread": measured.unread,
-           "beyond_controls": {error: beyond_controls(measured.traits, error) for error in ("gained", "lost")},
-           "explained_by_slots": {error: explained_by_slots(totals[kind], error) for error in ("gained", "lost")}}
+    kind: {
+        "rows": as_records(measured.traits),
+        "by_slots": as_records(measured.twice),
+        "totals": as_records(totals[kind]),
+        "unread": measured.unread,
+        "beyond_controls": {
+            error: beyond_controls(measured.traits, error) for error in ("gained", "lost")
+        },
+        "explained_by_slots": {
+            error: explained_by_slots(totals[kind], error) for error in ("gained", "lost")
+        },
+    }
     for kind, measured in counted.items()
-}  # fmt: skip
-all_numbers = {"order_difference": by_order} | numbers.pop("learned") | numbers | ({"traits": traits} if traits else {})
+}
+all_numbers = (
+    {"order_difference": by_order}
+    | numbers.pop("learned")
+    | numbers
+    | ({"traits": traits} if traits else {})
+)
 save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config);
 
 # %% [markdown]
@@ -519,4 +660,8 @@ save_json(all_numbers | stamp(config, config.train.steps), "interpolation", conf
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}))
+display(
+    stamp(
+        config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}
+    )
+)

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -102,10 +105,13 @@ measured_runs = {names[label]: made for label, made in runs.items() if label in 
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 network = load_feature_network(config.evaluation.features, pick_device(device))
 K, L = config.model.codebook_size, config.model.num_codes
-display(Markdown(
-    f"{network.label}, {network.num_features} features. {escape(str(train))}, {escape(str(heldout))}. "
-    f"Models: {'; '.join(measured_runs)}."
-))
+display(
+    Markdown(
+        f"{network.label}, {network.num_features} features. {escape(str(train))}, "
+        f"{escape(str(heldout))}. "
+        f"Models: {'; '.join(measured_runs)}."
+    )
+)
 
 # %% [markdown]
 # ## The samples
@@ -145,9 +151,16 @@ scores, ks = ("precision", "recall", "density", "coverage"), config.evaluation.p
 size = config.model.image_size
 ours = pd.DataFrame(
     [
-        {"data": f"{config.dataset} {size}×{size}", "method": row["method"], "compared with": row["reference"],
-         "source": "measured", "features": network.label, "k": str(k), "samples": f"{row['samples']:,}",
-         f"{network.distance_name} ↓": row["distance"]}
+        {
+            "data": f"{config.dataset} {size}×{size}",
+            "method": row["method"],
+            "compared with": row["reference"],
+            "source": "measured",
+            "features": network.label,
+            "k": str(k),
+            "samples": f"{row['samples']:,}",
+            f"{network.distance_name} ↓": row["distance"],
+        }
         | {f"{name} ↑": row[f"{name} (k={k})"] for name in scores}
         for k in ks
         for row in sorted(measured, key=lambda row: row["reference"] != "real")
@@ -155,7 +168,9 @@ ours = pd.DataFrame(
 )
 text = to_markdown(ours[ours["k"] == str(ks[0])].drop(columns=["source", "data", "features"]))
 reference = "all" if config.evaluation.reference == "all" else f"{len(train):,} training"
-display(Markdown(f"**Measured here**, in {network.label} features; real images: {reference}.\n\n{text}"))
+display(
+    Markdown(f"**Measured here**, in {network.label} features; real images: {reference}.\n\n{text}")
+)
 
 # %% [markdown]
 # **What to look at.** Compare rows with equally many images and the same reference. The next cell says what the numbers bear. With one seed, small differences mean nothing.
@@ -174,18 +189,37 @@ comparable = network.distance_name == "FID" and config.dataset in paper.DATA
 counts = {row: paper.SAMPLES[row.data] for row in paper.TABLE3 if row.method == "PI-VQ"}
 reported = pd.DataFrame(
     [
-        {"data": row.data, "method": row.method, "source": "reported", "features": "Inception", "k": "",
-         "compared with": "real", "samples": counts.get(row, ""), "FID ↓": row.fid}
+        {
+            "data": row.data,
+            "method": row.method,
+            "source": "reported",
+            "features": "Inception",
+            "k": "",
+            "compared with": "real",
+            "samples": counts.get(row, ""),
+            "FID ↓": row.fid,
+        }
         | {f"{name} ↑": getattr(row, name) for name in scores}
         for row in paper.TABLE3 + paper.TABLE3_AVERAGES
     ]
 ).astype({f"{name} ↑": float for name in scores})
 text = to_markdown(reported.drop(columns=["source", "compared with"]))
 display(Markdown(f"**Reported by the paper** ({paper.SOURCE}, Table 3).\n\n{text}"))
-table = pd.concat([ours, reported[reported["data"] == paper.DATA[config.dataset]]]) if comparable else ours
-note = f"{network.label} features" + ("" if comparable else ": not to be ranked with the paper's numbers")
+table = (
+    pd.concat([ours, reported[reported["data"] == paper.DATA[config.dataset]]])
+    if comparable
+    else ours
+)
+note = f"{network.label} features" + (
+    "" if comparable else ": not to be ranked with the paper's numbers"
+)
 save_table(table, "table3_metrics", config, caption(config, config.train.steps, note))
-save_table(reported, "table3_reported", config, f"{paper.SOURCE}, Table 3: nothing of this is measured here");
+save_table(
+    reported,
+    "table3_reported",
+    config,
+    f"{paper.SOURCE}, Table 3: nothing of this is measured here",
+);
 
 # %% [markdown]
 # ## Memorised? Samples and their nearest training faces
@@ -196,7 +230,9 @@ save_table(reported, "table3_reported", config, f"{paper.SOURCE}, Table 3: nothi
 real, everything = real_features(run, network), decoded_features(run, network, samples.codes)
 indices, distances = nearest_real(real, everything[:fewer], k=3)
 shown, pictures = 12, next(decode_levels(model, samples.codes[:12]))
-figure = plot_nearest_neighbours(pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown])
+figure = plot_nearest_neighbours(
+    pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown]
+)
 note = f"distances in {network.label} features"
 save_figure(figure, "samples_and_neighbours", config, caption(config, config.train.steps, note));
 
@@ -214,7 +250,12 @@ groups = {
     "held-out, real": nearest_real(real, real_features(run, network, "heldout")[:fewer])[1][:, 0],
 }
 figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
-save_figure(figure, "memorisation", config, caption(config, config.train.steps, f"{fewer:,} images in each group"));
+save_figure(
+    figure,
+    "memorisation",
+    config,
+    caption(config, config.train.steps, f"{fewer:,} images in each group"),
+);
 
 # %% [markdown]
 # The table has the same in numbers. *Suspiciously close* is a sample, parents left out, that is closer to a training face than 99% of the reconstructed held-out faces are. The rows about codes need no features: how many of its $L$ codes does an image share with the most similar training face, parents left out?
@@ -236,9 +277,17 @@ memorisation = {
 overlap = {name: f"{values.mean():.1f} of {L}" for name, values in overlaps.items()}
 copied = {name: f"{(values == L).mean():.1%}" for name, values in overlaps.items()}
 rows = [
-    ["nearest training face is a parent", f"{memorisation['nearest_is_parent']:.0%}", f"chance {2 / len(train):.2%}"],
+    [
+        "nearest training face is a parent",
+        f"{memorisation['nearest_is_parent']:.0%}",
+        f"chance {2 / len(train):.2%}",
+    ],
     ["suspiciously close", f"{memorisation['suspiciously_close']:.1%}", "reconstructions 1.0%"],
-    ["codes shared with the most similar", overlap["samples"], f"held-out faces {overlap['held-out']}"],
+    [
+        "codes shared with the most similar",
+        overlap["samples"],
+        f"held-out faces {overlap['held-out']}",
+    ],
     ["all codes shared", copied["samples"], f"held-out faces {copied['held-out']}"],
 ]
 display(pd.DataFrame(rows, columns=["", "samples", "for comparison"]).style.hide(axis="index"))
@@ -256,14 +305,19 @@ display(pd.DataFrame(rows, columns=["", "samples", "for comparison"]).style.hide
 # %%
 codes = run.codes("heldout")[:50]
 packed = pack_codes(codes, K)
-before, after = (model.decode(torch.from_numpy(rows)) for rows in (codes, unpack_codes(packed, L, K)))
+before, after = (
+    model.decode(torch.from_numpy(rows)) for rows in (codes, unpack_codes(packed, L, K))
+)
 difference = float((before - after).abs().max())
 bits = matching_bits(max(run.summary["codes_in_use"], L), L)
 discrete = difference == 0 and codes.dtype == np.int64
-display(Markdown(
-    f"{L} whole numbers, {len(packed[0])} bytes as written here, {bits:.0f} bits by Eq. (4); "
-    f"the picture has {train.images[0].numel():,} bytes. Greatest difference after reading back: {difference:g}."
-))
+display(
+    Markdown(
+        f"{L} whole numbers, {len(packed[0])} bytes as written here, {bits:.0f} bits by Eq. (4); "
+        f"the picture has {train.images[0].numel():,} bytes. Greatest difference after reading "
+        f"back: {difference:g}."
+    )
+)
 
 # %% [markdown]
 # **$\mathcal{O}(1)$-time sampling.** The next cell counts every run of the network while one batch of samples is made from encoded faces. An autoregressive prior would run once for each of its codes. The time is shown but not kept in the table, because it differs between machines.
@@ -291,10 +345,13 @@ display(Markdown(
 smoothness = load_facts(config, ["interpolation"])["interpolation"]["smoothness"]
 largest, length = smoothness["largest_step"], smoothness["mean_exchanged"]
 interpolates = largest < SMOOTH_STEP
-display(Markdown(
-    f"{smoothness['pairs']} paths of {length:.1f} steps on average; the largest step of a path covers {largest:.0%} of "
-    f"the distance between the ends on average (smooth below {SMOOTH_STEP:.0%})."
-))
+display(
+    Markdown(
+        f"{smoothness['pairs']} paths of {length:.1f} steps on average; the largest step of a path "
+        f"covers {largest:.0%} of "
+        f"the distance between the ends on average (smooth below {SMOOTH_STEP:.0%})."
+    )
+)
 
 # %% [markdown]
 # The first table has the measurements, the second the paper's rows with ours added.
@@ -311,7 +368,9 @@ measurements = pd.DataFrame(
     ],
     columns=["property", "measured", "result", "holds"],
 )
-save_table(measurements, "table1_measurements", config, caption(config, config.train.steps, "matching"))
+save_table(
+    measurements, "table1_measurements", config, caption(config, config.train.steps, "matching")
+)
 table1 = pd.DataFrame(paper.TABLE1).rename(columns={"one_pass_sampling": "O(1)-time sampling"})
 table1 = table1.assign(source="reported")
 table1.loc[len(table1)] = ["PI-VQ, this companion", discrete, one_pass, interpolates, "measured"]
@@ -327,12 +386,22 @@ numbers = {
     "features": network.label,
     "distance_name": network.distance_name,
     "reference_images": len(train),
-    "protocol": {"reference": config.evaluation.reference, "reference_images": measured[1]["reference_images"],
-                 "fakes": config.evaluation.samples, "prdc": "min(N, M) on both sides"},
+    "protocol": {
+        "reference": config.evaluation.reference,
+        "reference_images": measured[1]["reference_images"],
+        "fakes": config.evaluation.samples,
+        "prdc": "min(N, M) on both sides",
+    },
     "rows": measured,
     "memorisation": memorisation,
-    "properties": {"discrete": discrete, "one_pass_sampling": one_pass, "interpolation": interpolates,
-                   "bits": bits, "decoder_runs": calls["decoder"], "largest_step": largest},
+    "properties": {
+        "discrete": discrete,
+        "one_pass_sampling": one_pass,
+        "interpolation": interpolates,
+        "bits": bits,
+        "decoder_runs": calls["decoder"],
+        "largest_step": largest,
+    },
 }
 save_json(numbers | stamp(config, config.train.steps), "sample_quality", config);
 

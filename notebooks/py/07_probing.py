@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -90,16 +93,25 @@ K, L, folds = config.model.codebook_size, config.model.num_codes, config.evaluat
 heldout_codes = run.codes("heldout")
 codes = np.concatenate([run.codes("train"), heldout_codes])
 if train.attributes is None:
-    statistics = pd.concat([pixel_statistics(split.images.numpy(), split.ids) for split in (train, heldout)])
+    statistics = pd.concat(
+        [pixel_statistics(split.images.numpy(), split.ids) for split in (train, heldout)]
+    )
     attributes = (statistics > statistics.median()).astype("Int8")
-    display(Markdown(
-        "**These images have no labels.** Simple properties of their pixels are probed instead, "
-        "each true of the half of the images that has more of it."
-    ))
+    display(
+        Markdown(
+            "**These images have no labels.** Simple properties of their pixels are probed "
+            "instead, "
+            "each true of the half of the images that has more of it."
+        )
+    )
 else:
     attributes = pd.concat([train.attributes, heldout.attributes])
 count = attributes.shape[1]
-display(Markdown(f"{len(codes):,} faces, {count} attributes, {K} inputs of which {L} are 1 for each face."))
+display(
+    Markdown(
+        f"{len(codes):,} faces, {count} attributes, {K} inputs of which {L} are 1 for each face."
+    )
+)
 
 # %% [markdown]
 # ## The probe
@@ -109,7 +121,12 @@ display(Markdown(f"{len(codes):,} faces, {count} attributes, {K} inputs of which
 # %%
 inputs = presence(codes, K)
 row = inputs[0].toarray()[0].astype(int)
-display(Markdown(f"codes {sorted(codes[0].tolist())}  \ninputs {''.join(map(str, row[:64]))}{'…' if K > 64 else ''}"))
+display(
+    Markdown(
+        f"codes {sorted(codes[0].tolist())}  \ninputs "
+        f"{''.join(map(str, row[:64]))}{'…' if K > 64 else ''}"
+    )
+)
 
 # %% [markdown]
 # The probe is one logistic regression per attribute, cross-validated. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
@@ -124,7 +141,9 @@ untrained_codes = encode_images(untrained_model(config, train.images), images)
 probes["untrained"] = probe(untrained_codes, attributes, K, folds=folds, seed=seed)
 if drawn:
     of_drawn = np.concatenate([drawn.codes("train"), drawn.codes("heldout")])
-    probes["drawn"] = probe(of_drawn, attributes, drawn.config.model.codebook_size, folds=folds, seed=seed)
+    probes["drawn"] = probe(
+        of_drawn, attributes, drawn.config.model.codebook_size, folds=folds, seed=seed
+    )
 frame = compare_probes(probes)
 top = top_attributes(frame, len(frame))
 note = f"{len(codes):,} faces, {folds}-fold cross-validation; learned tokens, matching"
@@ -159,7 +178,10 @@ skipped = frame[frame["accuracy"].isna()]
 beyond = above[above["beyond_untrained"]]
 groups = {"significantly above the baseline": above, "above the untrained encoder, too": beyond,
           "not above the baseline": below, "not scored": skipped}
-rows = [[name, len(part), ", ".join(part["attribute"]).replace("_", " ")] for name, part in groups.items()]
+rows = [
+    [name, len(part), ", ".join(part["attribute"]).replace("_", " ")]
+    for name, part in groups.items()
+]
 display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
 # %% [markdown]
@@ -167,13 +189,21 @@ display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
 # %%
 unseen = probe(heldout_codes, attributes.loc[heldout.ids], K, folds=folds, seed=seed)
-both = frame.merge(unseen, on="attribute", suffixes=("", "_heldout")).dropna(subset=["accuracy", "accuracy_heldout"])
-differences = (both["accuracy_heldout"] - both["baseline_heldout"]) - (both["accuracy"] - both["baseline"])
-display(Markdown(
-    f"On {len(heldout):,} held-out faces alone, {int(unseen['significant'].sum())} attributes are significantly above "
-    f"the baseline. The gain over it differs by {differences.median():+.1%} in the median attribute, and by "
-    f"{differences.min():+.1%} to {differences.max():+.1%} over all."
-))
+both = frame.merge(unseen, on="attribute", suffixes=("", "_heldout")).dropna(
+    subset=["accuracy", "accuracy_heldout"]
+)
+differences = (both["accuracy_heldout"] - both["baseline_heldout"]) - (
+    both["accuracy"] - both["baseline"]
+)
+display(
+    Markdown(
+        f"On {len(heldout):,} held-out faces alone, {int(unseen['significant'].sum())} attributes "
+        "are significantly above "
+        f"the baseline. The gain over it differs by {differences.median():+.1%} in the median "
+        "attribute, and by "
+        f"{differences.min():+.1%} to {differences.max():+.1%} over all."
+    )
+)
 
 # %% [markdown]
 # ## A code with a meaning
@@ -183,8 +213,14 @@ display(Markdown(
 # %%
 name = top.iloc[0]["attribute"]
 title = name.replace("_", " ")
-strongest = correlate_codes(run.codes("train"), attributes.loc[train.ids, name], K).nlargest(5, "correlation")
-titles = {"share": "faces that have it", "with_code": f"{title}, with the code", "without_code": f"{title}, without"}
+strongest = correlate_codes(run.codes("train"), attributes.loc[train.ids, name], K).nlargest(
+    5, "correlation"
+)
+titles = {
+    "share": "faces that have it",
+    "with_code": f"{title}, with the code",
+    "without_code": f"{title}, without",
+}
 table = strongest.rename(columns=titles).rename_axis("code")
 display(styled(table, dict.fromkeys(table, "{:.1%}") | {"correlation": "{:.2f}"}, index=True))
 
@@ -203,7 +239,9 @@ changed = heldout_codes[lack].copy()
 changed[:, slot] = code
 model = run.model()
 decoded = [model.decode(torch.from_numpy(rows)) for rows in (heldout_codes[lack], changed)]
-pictures = torch.cat([heldout.images[have].float() / 255, heldout.images[lack].float() / 255, *decoded])
+pictures = torch.cat(
+    [heldout.images[have].float() / 255, heldout.images[lack].float() / 255, *decoded]
+)
 labels = [f"with code {code}", f"without code {code}", "reconstructed", f"code {code} put in"]
 figure = plot_images(pictures, columns=shown, row_labels=labels)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
@@ -215,8 +253,16 @@ save_figure(figure, "predictive_codes", config, caption(config, config.train.ste
 # %%
 other = heldout_codes[lack].copy()
 other[:, slot] = [generator.choice(np.setdiff1d(np.arange(K), row)) for row in heldout_codes[lack]]
-effect, chance = (float((model.decode(torch.from_numpy(rows)) - decoded[0]).abs().mean()) for rows in (changed, other))
-display(Markdown(f"Mean change of a pixel: {effect:.4f} with code {code}, {chance:.4f} with a random code instead."))
+effect, chance = (
+    float((model.decode(torch.from_numpy(rows)) - decoded[0]).abs().mean())
+    for rows in (changed, other)
+)
+display(
+    Markdown(
+        f"Mean change of a pixel: {effect:.4f} with code {code}, {chance:.4f} with a random code "
+        "instead."
+    )
+)
 
 # %% [markdown]
 # The next cell saves the numbers for the verdict.

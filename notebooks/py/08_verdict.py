@@ -42,7 +42,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -89,23 +92,40 @@ config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 # %%
 runs, facts = require_models(config), load_facts(config)
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
-mean = torch.stack([batch.float().mean(dim=0) for batch in train.images[:2048].split(256)]).mean(dim=0) / 255
-mean_l1, mean_psnr = reconstruction_errors(lambda images: mean.expand_as(images), heldout.images, BATCH, "cpu")
+mean = (
+    torch.stack([batch.float().mean(dim=0) for batch in train.images[:2048].split(256)]).mean(dim=0)
+    / 255
+)
+mean_l1, mean_psnr = reconstruction_errors(
+    lambda images: mean.expand_as(images), heldout.images, BATCH, "cpu"
+)
 capacity = {"learned": facts["capacity"]["models"], "drawn": facts["capacity"].get("drawn")}
 rows = []
 for name, run in runs.items():
     summary_of, (tokens, quantizer) = run.summary, name.split(", ")
     bits = (capacity[tokens] or {}).get(quantizer, {})
-    rows.append({
-        "tokens": tokens, "quantizer": quantizer, "held-out L1": summary_of["heldout_l1"],
-        "PSNR (dB)": round(summary_of["heldout_psnr"], 2),
-        "codes in use": f"{summary_of['codes_in_use']} of {run.config.model.codebook_size}",
-        "codes an image": f"{summary_of['mean_codes_per_image']:.2f} of {run.config.model.num_codes}",
-        "bits, Eq. (2) / (4)": bits.get("bits"), "bits, counted once": bits.get("bits_counted_once"),
-    } | against_own(facts["sample_quality"], name, config.evaluation.prdc_k[0]))
-control = {"tokens": "–", "quantizer": "mean image (control)", "held-out L1": mean_l1, "PSNR (dB)": round(mean_psnr, 2)}
+    rows.append(
+        {
+            "tokens": tokens,
+            "quantizer": quantizer,
+            "held-out L1": summary_of["heldout_l1"],
+            "PSNR (dB)": round(summary_of["heldout_psnr"], 2),
+            "codes in use": f"{summary_of['codes_in_use']} of {run.config.model.codebook_size}",
+            "codes per image":
+            f"{summary_of['mean_codes_per_image']:.2f} of {run.config.model.num_codes}",
+            "bits, Eq. (2) / (4)": bits.get("bits"),
+            "bits, counted once": bits.get("bits_counted_once"),
+        }
+        | against_own(facts["sample_quality"], name, config.evaluation.prdc_k[0])
+    )
+control = {
+    "tokens": "–",
+    "quantizer": "mean image (control)",
+    "held-out L1": mean_l1,
+    "PSNR (dB)": round(mean_psnr, 2),
+}
 results = pd.DataFrame([*rows, control])
-words = ["codes in use", "codes an image", "precision, recall"]
+words = ["codes in use", "codes per image", "precision, recall"]
 results[words] = results[words].fillna("–")
 note = f"{facts['probing']['heldout']:,} held-out images"
 save_table(results, "results", config, caption(config, config.train.steps, note))
@@ -126,7 +146,11 @@ display(Markdown(to_markdown(pd.DataFrame(cost or []))))
 # The next cell judges every claim from the saved numbers (the folder `pivq/runs/verdict` has the rules), and counts by kind.
 
 # %%
-matching = {name.split(", ")[0]: run.summary["heldout_psnr"] for name, run in runs.items() if "matching" in name}
+matching = {
+    name.split(", ")[0]: run.summary["heldout_psnr"]
+    for name, run in runs.items()
+    if "matching" in name
+}
 judgements = judge(facts | {"cost": cost, "reconstruction": matching | {"mean_image": mean_psnr}})
 line, passage = counts(judgements), summary(judgements)
 display(Markdown(f"**{line}**\n\n{passage}"))
@@ -137,7 +161,9 @@ display(Markdown(f"**{line}**\n\n{passage}"))
 # %%
 frame = pd.DataFrame(in_order(judgements))
 for kind, part in frame.groupby("kind", sort=False):
-    shown = part.drop(columns=["id", "kind"] + ([] if "control" in kind else ["control", "variant"]))
+    shown = part.drop(
+        columns=["id", "kind"] + ([] if "control" in kind else ["control", "variant"])
+    )
     display(Markdown(f"### {kind[0].upper()}{kind[1:]}: {KINDS[kind]}\n\n{to_markdown(shown)}"))
 introduction = f"**{line}**\n\nOf what was measured:\n\n{passage}"
 made = caption(config, config.train.steps, f"{len(frame)} claims")
@@ -153,4 +179,8 @@ save_json(numbers | stamp(config, config.train.steps), "verdict", config);
 # The stamp says what made this notebook's tables.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))
+display(
+    stamp(
+        config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}
+    )
+)

@@ -36,7 +36,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -94,10 +97,15 @@ images = {split: load_split(config, split).images[:USED_IMAGES] for split in ("t
 runs = require_models(config)
 untrained = {f"{run.config.model.tokens}, untrained": run.config for run in runs.values()}
 on = pick_device(device)
-models = {name: untrained_model(settings, images["train"], "nearest", on) for name, settings in untrained.items()}
+models = {
+    name: untrained_model(settings, images["train"], "nearest", on)
+    for name, settings in untrained.items()
+}
 models |= {name: run.model(on) for name, run in runs.items()}
 measured = {name: describe(model, images["heldout"]) for name, model in models.items()}
-frame = pd.DataFrame([{"model": name, "L": models[name].config.num_codes} | row for name, row in measured.items()])
+frame = pd.DataFrame(
+    [{"model": name, "L": models[name].config.num_codes} | row for name, row in measured.items()]
+)
 
 # %% [markdown]
 # The table also has how many codes of an image differ, and how many uses of a code fall to its main token, where each image has a draw of its own; how many of an image's codes stay if other tokens are drawn; and how often both rules give a latent the same code.
@@ -108,7 +116,12 @@ titles |= {"draw_codes": "same codes after another draw", "agreement": "both rul
 titles |= {"dominant_share": "uses by the main token"}
 different = {"mean_codes_per_image_drawn": "different codes an image"}
 table = frame.rename(columns=titles | different)
-save_table(table, "competing_tokens", config, caption(config, note=f"{len(images['heldout'])} held-out images"))
+save_table(
+    table,
+    "competing_tokens",
+    config,
+    caption(config, note=f"{len(images['heldout'])} held-out images"),
+)
 formats = dict.fromkeys(titles.values(), "{:.1%}") | dict.fromkeys(different.values(), "{:.1f}")
 display(table.style.format(formats).hide(axis="index"))
 display(Markdown(before_and_after(frame)))
@@ -118,7 +131,11 @@ display(Markdown(before_and_after(frame)))
 
 # %%
 if not any(name.startswith("drawn") for name in models):
-    display(Markdown(f"The profile {profile} trains no models with drawn tokens: the study below shows them."))
+    display(
+        Markdown(
+            f"The profile {profile} trains no models with drawn tokens: the study below shows them."
+        )
+    )
 
 # %% [markdown]
 # ## The study
@@ -135,8 +152,13 @@ study = read_sealed(stored)
 frame = study_frame(study["rows"])
 said = conclusions(frame)
 origin = {name: study[name] for name in ("profile", "dataset", "protocol")}
-origin |= {"runs": len(frame), "devices": ", ".join(study["devices"]), "trained in this run": rerun_study}
-line = f"study: profile {study['profile']}, {study['dataset']}, {len(frame)} runs on {origin['devices']}"
+origin |= {
+    "runs": len(frame),
+    "devices": ", ".join(study["devices"]),
+    "trained in this run": rerun_study,
+}
+line = f"study: profile {study['profile']}, {study['dataset']}"
+line += f", {len(frame)} runs on {origin['devices']}"
 display(pd.DataFrame([origin]).style.hide(axis="index"))
 
 # %% [markdown]
@@ -162,7 +184,12 @@ display(Markdown(bullets(said, "learned", "drawn", "others")))
 # %%
 figure = plot_codes_over_steps(frame)
 if own:
-    save_figure(figure, "codes_over_steps", config, f"nearest quantization, mean over held-out images · {line}")
+    save_figure(
+        figure,
+        "codes_over_steps",
+        config,
+        f"nearest quantization, mean over held-out images · {line}",
+    )
 
 # %% [markdown]
 # The figure shows them against L, at the end of training, on all training images.
@@ -211,4 +238,8 @@ display(Markdown(said.get("whole", "")))
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))
+display(
+    stamp(
+        config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}
+    )
+)
