@@ -19,9 +19,17 @@
 #
 # Each of these is measured beside a control that could show it to be false: an untrained model, cross-faded pixels, reconstructions.
 #
+# **Afterwards you can**
+#
+# - state Algorithm 1 and the smooth path with sets, and count their results;
+# - measure whether a path is smooth, whether its images are plausible and how far one code reaches, each beside a control;
+# - say where traits come from that neither parent has.
+#
+# Read with it: Sections 3.5 and 4.4, and Algorithm 1 of [the paper](https://arxiv.org/abs/2604.01843).
+#
 # | | |
 # |---|---|
-# | needs | the trained matching models (notebook 03): learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
+# | needs | the trained matching models ([notebook 03](03_train.ipynb)): learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
 # | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -75,7 +83,7 @@ from pivq.figures.charts import plot_smoothness
 from pivq.figures.code_charts import plot_traits
 from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
 from pivq.figures.style import use_style
-from pivq.figures.tables import escape, styled
+from pivq.figures.tables import escape, facts_table, styled
 from pivq.inference import decode_in_batches, encode_images, order_difference
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
@@ -93,6 +101,7 @@ from pivq.runs.recombination import (
 )
 from pivq.runs.run import require_run
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.exercises import check_number_of_samples, check_recombine
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
 
@@ -101,7 +110,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training (notebook 09). The pairs are drawn from the seed, not picked; only if one of the first two has a single path, as a hardly trained model's may, pairs with more come first.
+# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked; but if one of the first two pairs has a single path, as with a hardly trained model, pairs with more paths come first.
 
 # %%
 device = pick_device(device)
@@ -158,17 +167,31 @@ display(
 # %% [markdown]
 # ## One step by hand
 #
-# Here are the two sets of codes of the first pair: the codes that they share ($C_c$), and those that only one has. A path exchanges the codes of the second line for those of the third, one at a time. The order is random, for each line separately.
+# The codes of two images are the sets $C_a$ and $C_b$, of $L$ codes each. They share some, and the others are exclusive to one of them:
+#
+# $$C_c = C_a \cap C_b, \qquad R_a = C_a \setminus C_b, \qquad R_b = C_b \setminus C_a, \qquad |R| = |R_a| = |R_b| = L - |C_c|.$$
+#
+# A **smooth path** from $b$ to $a$ exchanges the codes of $R_b$ for those of $R_a$, one at a time. Put each in a random order, $R'_a$ and $R'_b$; after $t$ of $|R|$ steps the set is
+#
+# $$C^t_\text{smooth} = C_c \;\cup\; R'_a[1 \dots t] \;\cup\; R'_b[t + 1 \dots |R|].$$
+#
+# There are $|R|!$ orders of each, so $(|R|!)^2$ paths. Here are the sets of the first pair, and one path, row by row (`pivq.sampling.smooth_path`); what is new in a row is bold.
 
 # %%
 a, b = (set(learned[i].tolist()) for i in pairs[0])
 parts = {"shared by both": a & b, "only b (the beginning)": b - a, "only a (the end)": a - b}
 display(Markdown("  \n".join(f"{name}: {sorted(part)}" for name, part in parts.items())))
+path = smooth_path(*(learned[i] for i in pairs[0]), generator).tolist()
+lines = [
+    ", ".join(f"**{code}**" if code not in before else str(code) for code in now)
+    for before, now in zip([path[0], *path], path, strict=False)
+]
+display(Markdown("  \n".join(lines[:4] + ["…"] * (len(lines) > 4))))
 
 # %% [markdown]
 # ## Two paths between two faces (Fig. 1)
 #
-# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The cell checks that each path starts and ends at its faces' own codes, exchanges exactly one code per step and never repeats a code.
+# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The next cell checks three things: a path starts and ends at its faces' codes, each step swaps one code, and no code repeats.
 
 # %%
 images, headings, sources = [], [], []
@@ -206,7 +229,7 @@ save_figure(figure, "fig1_interpolation", config, caption(config, config.train.s
 # %% [markdown]
 # **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
 #
-# The table has the exact number of paths, and how far apart the two paths of a pair run, on average over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
+# The table has the exact number of paths, and how far apart the two paths of a pair are: the mean distance over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
 
 # %%
 for kind, model in untrained.items():
@@ -234,7 +257,7 @@ display(
 # %% [markdown]
 # ## How smooth?
 #
-# The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
+# The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, $\lVert \hat x^{t+1} - \hat x^t \rVert_1 / \lVert \hat x^{|R|} - \hat x^0 \rVert_1$, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
 
 # %%
 walks = {
@@ -300,7 +323,7 @@ plot_images(torch.cat(rows), columns=9, row_labels=["codes", "pixels"]);
 # %% [markdown]
 # ## How plausible?
 #
-# Detail is one measure, and it favours codes. "Equally plausible" asks for another: are the images on the way as near to real faces as the ends are? The next cell takes the distance from each image to the nearest training face, in the features that notebook 06 measures with. The cross-fade is the control: a path through codes should come out nearer to real faces than a double exposure.
+# Detail is one measure, and it favours codes. "Equally plausible" asks for another: are the images on the way as near to real faces as the ends are? The next cell takes the distance from each image to the nearest training face, in the features that [notebook 06](06_sample_quality.ipynb) measures with. The cross-fade is the control: a path through codes should come out nearer to real faces than a double exposure.
 
 # %%
 network = load_feature_network(config.evaluation.features, device)
@@ -343,7 +366,7 @@ display(Markdown("  \n".join(lines)))
 # %% [markdown]
 # ## How far does one code reach?
 #
-# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads (its participation ratio: 100% if all pixels change alike, 1/64 if one of 64 cells does). For scale: two different faces, and one cell of the decoder's grid replaced.
+# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads: with $\delta_p$ the change of pixel $p$ of $P$, its *participation ratio* is $(\sum_p \delta_p)^2 / (P \sum_p \delta_p^2)$, which is 100% if all pixels change alike and 1/64 if one of 64 cells does. For scale: two different faces, and one cell of the decoder's grid replaced.
 
 # %%
 chosen = pairs[:300]
@@ -373,7 +396,13 @@ display(
 #
 # ## New faces from two parents (Algorithm 1)
 #
-# Algorithm 1 keeps all codes that both parents have, and fills up to $L$ with codes drawn at random from those that only one has. Each draw is another face. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets.
+# **Algorithm 1** keeps all codes that both parents have, and fills up to $L$ with codes drawn at random from those that only one has:
+#
+# 1. $C_c = C_a \cap C_b$, and $C_d = (C_a \setminus C_b) \cup (C_b \setminus C_a)$.
+# 2. Start with $C_\text{interp} = C_c$.
+# 3. $L - |C_c|$ times: draw a code uniformly from $C_d$, add it to $C_\text{interp}$, and remove it from $C_d$.
+#
+# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`).
 
 # %%
 chosen, each = pairs[2:8], 4
@@ -427,9 +456,9 @@ display(
 # %% [markdown]
 # ## Do traits come from the parents?
 #
-# Where images have attributes, as the drawn faces do, this can be counted. A linear classifier of features learns each attribute from reconstructions of training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read right.
+# Where images have attributes, as the drawn faces do, this can be counted. A linear classifier learns each attribute from features of reconstructed training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read correctly. (The *balanced error* is the mean of two: the share of false alarms and the share of misses.)
 #
-# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are pictures that are no faces either, but can show no trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*; what it is for is explained below.
+# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are not faces either, but cannot show a trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*, which is explained below.
 
 # %%
 countable = countable_attributes(train, heldout)
@@ -478,7 +507,7 @@ if counted:
     display(styled(table, shares, na_rep="–"))
 
 # %% [markdown]
-# In words: the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lose, both beyond the larger of the two controls; then all that are clear of both controls, 95% intervals apart.
+# In words: the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lose, both beyond the larger of the two controls; then all that are clear of both controls: their 95% intervals do not overlap.
 
 # %%
 lines, worst = [], {}
@@ -542,7 +571,7 @@ if lines:
     display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
-# Here are such samples of the first attribute, learned tokens, drawn from the seed, between the *reconstructions* of their parents: what decoding alone does is in those already.
+# Here are such samples of the first attribute, with learned tokens, drawn from the seed. They stand between the *reconstructions* of their parents, which already show what decoding alone does.
 
 # %%
 if name := worst.get(("learned", "gained")):
@@ -565,7 +594,7 @@ if name := worst.get(("learned", "gained")):
 # %% [markdown]
 # ## Is it the slots?
 #
-# An explanation suggests itself. With learned tokens each token, or *slot*, takes codes of its own (notebook 04), as a form has fields. Algorithm 1 knows no fields: it takes any of the codes that differ, so a sample can hold two codes of one slot and none of another, which no image in training does. If that is why traits go wrong, then
+# An explanation suggests itself. With learned tokens each token, or *slot*, takes codes of its own ([notebook 04](04_capacity.ipynb)), as a form has fields. Algorithm 1 knows no fields: it takes any of the codes that differ, so a sample can hold two codes of one slot and none of another, which no image in training does. If that is why traits go wrong, then
 #
 # 1. samples with more slots of two codes go wrong more often, and more so than the same pairs do slot by slot, and
 # 2. hardly any go wrong *slot by slot*, where each latent takes the code of one parent or the other, and no slot has two.
@@ -616,7 +645,7 @@ if lines:
 #
 # ## The numbers, for the verdict
 #
-# Notebook 06 measures how good such samples are as a whole, and whether they are new. The next cell saves the numbers of this notebook for notebooks 06 and 08. Numbers of paths are saved as text, because many JSON readers cannot hold numbers of that size.
+# [Notebook 06](06_sample_quality.ipynb) measures how good such samples are as a whole, and whether they are new. The next cell saves the numbers of this notebook for notebooks [06](06_sample_quality.ipynb) and [08](08_verdict.ipynb). Numbers of paths are saved as text, because many JSON readers cannot hold numbers of that size.
 
 # %%
 numbers = {}
@@ -655,13 +684,85 @@ all_numbers = (
 save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config);
 
 # %% [markdown]
+# ## Summary
+#
+# - Algorithm 1 and smooth paths are operations on sets: intersection, difference, exchange. They need no learned prior, and one pass of the decoder per image.
+# - Every *code* of a sample comes from a parent. Not every *trait* does: several codes make a trait, and half of them can make another.
+# - A path of codes keeps contours where a cross-fade doubles them; whether its images are nearer to real faces is measured above, with its control.
+#
+# Next: [notebook 06](06_sample_quality.ipynb) measures samples as a whole.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 5.1: Algorithm 1 on Python sets
+#
+# Write Algorithm 1 for two sets and a `random.Random`. The check runs it 600 times and looks at the odds.
+
+# %% tags=["answer"] jupyter={"source_hidden": true}
+def recombine(a, b, rng):
+    """Return a set of as many codes as a and b have: Algorithm 1, with rng a random.Random."""
+    exclusive = sorted(a ^ b)
+    return (a & b) | set(rng.sample(exclusive, len(a - b)))
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_recombine(recombine)))
+
+# %% [markdown]
+# ### Exercise 5.2: how many children?
+#
+# Two faces differ in 16 codes each. How many *paths* lead from one to the other, and how many different sets can Algorithm 1 return? Compute the second.
+
+# %% tags=["answer"] jupyter={"source_hidden": true}
+results = math.comb(32, 16)
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_number_of_samples(results)))
+
+# %% [markdown]
+# ### Exercise 5.3: half a hat
+#
+# One parent wears a hat, the other has long hair. On the way from one to the other, what will the picture show half-way? Predict first. Then draw the path of such a pair: take two faces by their attributes, `smooth_path`, `decode_in_batches` and `plot_images`.
+#
+# <details><summary>Answer</summary>
+#
+# A hat is not one code: colour, outline and shadow are spread over several, and they are exchanged in a random order. So half-way there is often half a hat: its colour without its outline, or hair that shines through. The decoder has never seen such a set in training, where all codes came from one image. With another order of the same codes the picture half-way is another one. See *Do traits come from the parents?* above for how often this happens.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 5.4: a control for smoothness
+#
+# An untrained model has paths, too. Why are *its* steps measured, and what would you conclude if they were just as small?
+#
+# <details><summary>Answer</summary>
+#
+# Each step changes one of $L$ codes in any model, so small steps can come from the architecture alone. If the untrained model's steps were as small, smoothness would say nothing about what was learned.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **The base code.** S. Bond-Taylor, P. Hessey, H. Sasaki, T. P. Breckon, C. G. Willcocks: Unleashing Transformers: Parallel Token Prediction with Discrete Absorbing Diffusion for Fast High-Resolution Image Generation from Vector-Quantized Codes. ECCV 2022. [doi:10.1007/978-3-031-20050-2_11](https://doi.org/10.1007/978-3-031-20050-2_11).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's figures.
 
 # %%
-display(
-    stamp(
-        config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}
-    )
+facts = stamp(
+    config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}
 )
+display(facts_table(facts))

@@ -17,9 +17,17 @@
 #
 # **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5). What an *untrained* encoder's codes tell is measured beside it: only what goes beyond that was learned.
 #
+# **Afterwards you can**
+#
+# - state the probe: its inputs, its model, its baseline and its control;
+# - say which attributes the codes hold, and which training put there;
+# - compute a limit that no probe can exceed, however clever.
+#
+# Read with it: Sections 3.8 and 4.4, and Fig. 5 of [the paper](https://arxiv.org/abs/2604.01843).
+#
 # | | |
 # |---|---|
-# | needs | the trained matching models (notebook 03) |
+# | needs | the trained matching models ([notebook 03](03_train.ipynb)) |
 # | makes | `fig5_probing`, `probing`, `predictive_codes`, and the numbers `probing.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -58,6 +66,8 @@ force = False
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import torch
@@ -68,13 +78,14 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import styled
+from pivq.figures.tables import facts_table, styled
 from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.models import require_models
 from pivq.runs.probes import compare_probes, in_words
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.exercises import check_ceiling, check_presence
 from pivq.runs.untrained import untrained_model
 from pivq.usage import presence, slot_usage
 
@@ -83,7 +94,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to. *Learned* tokens are what the paper describes; *drawn* tokens are our variant, where they are trained (notebook 03).
+# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to. *Learned* tokens are what the paper describes; *drawn* tokens are our variant, where they are trained ([notebook 03](03_train.ipynb)).
 
 # %%
 runs = require_models(config)
@@ -116,7 +127,7 @@ display(
 # %% [markdown]
 # ## The probe
 #
-# Each face becomes a row of $K$ zeros and ones: is the code among its codes or not? The probe does not learn where in the set a code stands. Here is the first face, and what the probe sees of it:
+# A *probe* is a simple classifier that reads an attribute from the codes; if it succeeds, the attribute is in them. Each face becomes a row $p \in \{0, 1\}^K$ of zeros and ones: $p_k = [\,k \in C_x\,]$, is the code among its codes or not? The probe does not learn where in the set a code stands. Here is the first face, and what the probe sees of it:
 
 # %%
 inputs = presence(codes, K)
@@ -129,7 +140,11 @@ display(
 )
 
 # %% [markdown]
-# The probe is one logistic regression per attribute, cross-validated. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
+# The probe is one **logistic regression** per attribute: a weight $w_k$ for each code and a bias $b$ give the probability of a yes,
+#
+# $$P(y = 1 \mid C_x) = \sigma \Big( b + \sum_{k \in C_x} w_k \Big), \qquad \sigma(s) = \frac{1}{1 + e^{-s}}.$$
+#
+# So each code adds its vote, whatever the others are. It is *cross-validated*: the faces are split into folds, and each fold is predicted by a probe that was fitted to the others. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
 
 # %% [markdown]
 # **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at T_q. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
@@ -206,6 +221,27 @@ display(
 )
 
 # %% [markdown]
+# ## What no probe can know
+#
+# Is an attribute that the probe does not find absent from the codes, or does it only need a cleverer classifier? There is a limit that holds for *every* classifier, linear or not. Faces with the same set of codes look the same to it, so it can be right at most for the more frequent label of each such group:
+#
+# $$\text{accuracy} \;\le\; \frac1N \sum_{S} \max_{y} \big|\{ n : C_{x_n} = S,\; y_n = y \}\big|.$$
+#
+# The next cell counts the faces that share their whole set with another one. Exercise 7.2 computes the limit.
+
+# %%
+sets = [frozenset(row) for row in codes.tolist()]
+sizes = Counter(sets)
+sharing = sum(count for count in sizes.values() if count > 1)
+display(
+    Markdown(
+        f"{len(sizes):,} different sets of codes for {len(sets):,} faces: {sharing:,} faces share "
+        "theirs "
+        f"with another face, {max(sizes.values())} at most."
+    )
+)
+
+# %% [markdown]
 # ## A code with a meaning
 #
 # Take the attribute with the greatest gain, and the code whose presence goes with it most closely (by the correlation of the two yes-or-no variables, over the training faces).
@@ -222,10 +258,12 @@ titles = {
     "without_code": f"{title}, without",
 }
 table = strongest.rename(columns=titles).rename_axis("code")
-display(styled(table, dict.fromkeys(table, "{:.1%}") | {"correlation": "{:.2f}"}, index=True))
+table = table.reset_index()
+shares = dict.fromkeys(titles.values(), "{:.1%}")
+display(styled(table, shares | {"correlation": "{:.2f}"}))
 
 # %% [markdown]
-# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. (Notebook 04 shows whether tokens keep to their codes.)
+# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. ([Notebook 04](04_capacity.ipynb) shows whether tokens keep to their codes.)
 
 # %%
 code = int(strongest.index[0])
@@ -248,7 +286,7 @@ note = f"held-out faces drawn from the seed; code {code} goes with the attribute
 save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes follow what the reconstruction needs, and one code can tell several attributes that go together (notebook 00). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
+# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
 
 # %%
 other = heldout_codes[lack].copy()
@@ -295,10 +333,102 @@ numbers = {
 save_json(numbers | stamp(config, config.train.steps), "probing", config);
 
 # %% [markdown]
+# ## Summary
+#
+# - The probe sees presence and absence of codes, and adds their votes. An accuracy means something beside the majority baseline, and a claim about *learning* beside the untrained encoder.
+# - Some attributes are in the codes, some are not, and some are lost by training.
+# - Faces that share their whole set of codes set a limit for any classifier.
+# - A code that goes with an attribute need not make it: that takes an experiment.
+#
+# Next: [notebook 08](08_verdict.ipynb) collects the verdict.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 7.1: the probe's inputs
+#
+# Write the table of the probe's inputs, `(N, K)` zeros and ones, from codes `(N, L)` as a numpy array.
+
+# %% tags=["answer"] jupyter={"source_hidden": true}
+def presence_table(codes, codebook_size):
+    """Return an array (N, K): 1 where the code is among the face's codes, else 0."""
+    table = np.zeros((len(codes), codebook_size), dtype=int)
+    table[np.arange(len(codes))[:, None], codes] = 1
+    return table
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_presence(presence_table)))
+
+# %% [markdown]
+# ### Exercise 7.2: a limit for every probe
+#
+# Write the limit above as a function of codes `(N, L)` and labels `(N,)`, both numpy arrays. Then apply it: which attributes does it cap well below 100%?
+
+# %% tags=["answer"] jupyter={"source_hidden": true}
+def ceiling(codes, labels):
+    """Return the accuracy that no classifier of sets of codes can exceed."""
+    groups = {}
+    for row, label in zip(codes.tolist(), labels.tolist(), strict=True):
+        groups.setdefault(frozenset(row), Counter())[label] += 1
+    return sum(max(group.values()) for group in groups.values()) / len(labels)
+
+
+limits = {}
+for attribute, column in attributes.items():
+    seen = column.notna().to_numpy()
+    limits[attribute] = ceiling(codes[seen], column[seen].to_numpy(int))
+lowest = sorted(limits, key=limits.get)[:5]
+display(Markdown("The lowest limits: " + ", ".join(
+    f"{attribute.replace('_', ' ')} {limits[attribute]:.1%}" for attribute in lowest
+)))
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_ceiling(ceiling)))
+
+# %% [markdown]
+# ### Exercise 7.3: what does the limit prove?
+#
+# An attribute has a limit of 96%, a probe of 62% and a baseline of 60%. Is it in the codes?
+#
+# <details><summary>Answer</summary>
+#
+# The limit does not settle it. It only proves what is *lost*: 4% of the labels cannot be known from the codes, by anything. That groups of equal sets are small makes the limit generous: a face with a set of its own counts as known, although no rule could be learned from it. The probe shows that hardly anything is there for a *linear* reader. Between the two, a stronger classifier on held-out faces would decide.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.4: why the untrained encoder?
+#
+# Why is the majority baseline alone no control for "the codes learned this attribute"?
+#
+# <details><summary>Answer</summary>
+#
+# A random network keeps much of an image: overall brightness, large shapes. A probe of its codes beats the majority as well, and nothing was learned there. Only the difference between trained and untrained codes is the work of training.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **Probes.** G. Alain, Y. Bengio: Understanding Intermediate Layers Using Linear Classifier Probes. [arXiv:1610.01644](https://arxiv.org/abs/1610.01644), 2016.
+# - **FFHQ.** T. Karras, S. Laine, T. Aila: A Style-Based Generator Architecture for Generative Adversarial Networks. TPAMI 2021. [arXiv:1812.04948](https://arxiv.org/abs/1812.04948).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's figures.
 
 # %%
 folders = {label: made.folder.name for label, made in runs.items() if label.endswith("matching")}
-display(stamp(config, steps=config.train.steps, runs=folders))
+facts = stamp(config, steps=config.train.steps, runs=folders)
+display(facts_table(facts))

@@ -169,7 +169,7 @@ def plot_latents_and_codes(
         codebooks: `(K, d)` by the title of the panel.
         coloured: latents of so many tokens have a colour of their own, the others are grey.
     """
-    points = np.asarray(latents, float)
+    points = np.asarray(latents, np.float32)
     count, tokens, dim = points.shape
     flat = points.reshape(-1, dim)
     centre = flat.mean(axis=0)
@@ -177,7 +177,7 @@ def plot_latents_and_codes(
     figure, panels = plt.subplots(1, len(codebooks), figsize=(WIDTH, 4.0), sharex=True, sharey=True, squeeze=False)
     place = ((flat - centre) @ axes_of_plane).reshape(count, tokens, 2)
     for axes, (title, codebook) in zip(panels[0], codebooks.items(), strict=True):
-        codes = np.asarray(codebook, float)
+        codes = np.asarray(codebook, np.float32)
         squared = (flat**2).sum(1)[:, None] - 2 * flat @ codes.T + (codes**2).sum(1)
         used = np.isin(np.arange(len(codes)), squared.argmin(axis=1))
         at = (codes - centre) @ axes_of_plane

@@ -39,8 +39,10 @@ def test_equation_2_counts_a_repeated_letter_once_for_each_set_that_holds_it(let
     assert (f"counts {letters[0] * length} {times} times" in said) == (times > 1)
 
 
-@pytest.mark.parametrize(("letters", "length", "message"), [("aa", 2, "different"), ("", 1, "at least one"),
-                                                            ("ab", 0, "from 1 on"), ("abcdefghij", 9, "too many")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("letters", "length", "message"),
+    [("aa", 2, "different"), ("", 1, "at least one"), ("ab", 0, "from 1 on"), ("abcdefghij", 9, "too many")],
+)
 def test_what_cannot_be_listed_is_refused(letters, length, message):
     with pytest.raises(ValueError, match=message):
         representations(letters, length)
