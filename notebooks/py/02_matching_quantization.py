@@ -217,7 +217,7 @@ display(Markdown(
 # %% [markdown]
 # ## The gradient goes straight through
 #
-# $\arg\min$ has no useful gradient: a small change of a latent changes no code. Training needs one all the same, for the decoder stands behind the quantizer and the encoder before it. The **straight-through estimator** copies the gradient of the decoder's input $z_c$ to the encoder's output $z_e$, as if the quantizer were not there. With $\mathrm{sg}$ ("stop gradient": the value, but without a gradient; in PyTorch `.detach()`) and the code vector $e_c$ of each latent:
+# $\arg\min$ has no useful gradient: a small change of a latent changes no code. Training still needs one: the loss comes after the quantizer, and the encoder before it. The **straight-through estimator** copies the gradient of the decoder's input $z_c$ to the encoder's output $z_e$, as if the quantizer were not there. With $\mathrm{sg}$ ("stop gradient": the value, but without a gradient; in PyTorch `.detach()`) and the code vector $e_c$ of each latent:
 #
 # $$z_c = z_e + \mathrm{sg}[e_c - z_e].$$
 #

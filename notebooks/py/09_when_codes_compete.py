@@ -141,7 +141,7 @@ display(styled(table, formats))
 display(Markdown(before_and_after(frame)))
 
 # %% [markdown]
-# **What to look at.** If a latent is nearly all its token, and the token is the same for every image, k-means gives each token codes of its own: no two latents of an image want the same code, and nearest *is* a matching. Drawn tokens differ from image to image, so no code can belong to one. If the encoder learns to say the same about an image whatever the draw, its latents meet, and want the same codes.
+# **What to look at.** If a latent is nearly all its token, and the token is the same for every image, k-means gives each token codes of its own: no two latents of an image want the same code, and nearest *is* a matching. Drawn tokens differ from image to image, so no code can belong to one. If the encoder learns to say the same about an image with any draw, its latents lie close together and want the same codes.
 
 # %%
 if not any(name.startswith("drawn") for name in models):

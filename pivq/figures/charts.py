@@ -42,7 +42,7 @@ TITLES = {
     "heldout_psnr": "held-out PSNR (dB) ↑",
     "heldout_perceptual": "held-out perceptual distance ↓",
     "codes_in_use": "codes in use ↑",
-    "mean_codes_per_image": "distinct codes an image ↑",
+    "mean_codes_per_image": "distinct codes per image ↑",
 }
 ACROSS = 3  # panels in a row
 # What is drawn in Fig. 5 beside the paper's model.
