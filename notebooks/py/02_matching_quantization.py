@@ -292,6 +292,8 @@ typical = torch.nonzero(distinct == distinct.median()).squeeze(1)
 one = int(typical[points[typical].std(dim=1).sum(dim=1).argmax()])
 titles = {"nearest, Eq. (1)": nearest[one].numpy(), "matching, Eq. (3)": matched[one].numpy()}
 figure = draw_matching(points[one].numpy(), codebook.numpy(), titles)
+for axes in figure.axes[:2]:
+    axes.set(xlabel="first principal component", ylabel="second principal component")
 note = f"latents: 16 patches of the face {train.ids[one]} in the plane of two principal components"
 save_figure(figure, "fig3_matching", config, caption(config, note=f"{note}; codes: k-means"));
 

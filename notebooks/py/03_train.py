@@ -20,8 +20,8 @@
 # **Afterwards you can**
 #
 # - state the five terms of the loss, with the weight and the gradient of each;
-# - say what T_q, W and a fit of the codebook are, and why quantizing a random codebook from the start fails;
-# - read training curves: what should happen at T_q, at each fit, and when the discriminator starts.
+# - say what $T_q$, $W$ and a fit of the codebook are, and why quantizing a random codebook from the start fails;
+# - read training curves: what should happen at $T_q$, at each fit, and when the discriminator starts.
 #
 # Read with it: Sections 3.6 and 3.7 of [the paper](https://arxiv.org/abs/2604.01843).
 #
@@ -106,6 +106,7 @@ from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 
 config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
+check_ready(config, metrics=rerun_ablations)
 seed_everything(seed)
 use_style()
 
@@ -188,7 +189,6 @@ display(
 # Before $T_q$ nothing is quantized, so these steps are the same for both quantizers. As long as no two latents of an image share a nearest code, the nearest codes already are the cheapest matching, so both models still take identical steps. All shared steps are trained once: this saves time, and it makes the comparison exact. On a CPU, trainings run side by side, one core each; in `quick` they take up to 5 GB of memory. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before a new training, a few of its slowest steps are timed, and an estimate is printed.
 
 # %%
-check_ready(config, metrics=rerun_ablations)
 jobs = models(config)
 if force:
     for job in jobs.values():
@@ -270,7 +270,7 @@ display(Markdown("\n".join(lines)))
 
 # %%
 marks = {
-    "T_q": config.train.quantize_from_step,
+    "$T_q$": config.train.quantize_from_step,
     "codebook fitted again": initialisation_steps(config.train)[1:],
 }
 marks |= {"discriminator starts": config.train.discriminator_from_step}

@@ -236,7 +236,7 @@ display(styled(table, {"bits": "{:,.1f}"}, na_rep="any"))
 # %% [markdown]
 # ## What our models do
 #
-# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables and figures they are `K_data` and `K_img`.)
+# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables they are written K_data and K_img.)
 
 # %%
 usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
@@ -374,14 +374,16 @@ most = nearest_row.codes_per_image
 curves = {
     "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in places],
     "PI-VQ, matching": [matching_bits(k_paper, n) for n in places],
-    f"PI-VQ, nearest\n(K_img = {most})": [nearest_bits(k_paper, min(most, n), n) for n in places],
+    f"PI-VQ, nearest\n($K_\\mathrm{{img}}$ = {most})": [
+        nearest_bits(k_paper, min(most, n), n) for n in places
+    ],
     "nearest, counted once": [
         capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places
     ],
 }
 measured = [
     (
-        f"{label} (K_img = {usage[label].max_codes_per_image})",
+        rf"{label} ($K_\mathrm{{img}}$ = {usage[label].max_codes_per_image})",
         sizes[label].num_codes,
         of["bits_counted_once"],
     )

@@ -179,9 +179,11 @@ display(
 
 # %%
 a, b = (set(learned[i].tolist()) for i in pairs[0])
-parts = {"shared by both": a & b, "only b (the beginning)": b - a, "only a (the end)": a - b}
+parts = {"$C_c$, shared by both": a & b, "$R_b$, only b (the beginning)": b - a}
+parts |= {"$R_a$, only a (the end)": a - b}
 display(Markdown("  \n".join(f"{name}: {sorted(part)}" for name, part in parts.items())))
-path = smooth_path(*(learned[i] for i in pairs[0]), generator).tolist()
+own = torch.Generator().manual_seed(seed)  # the figures below do not depend on this path
+path = smooth_path(*(learned[i] for i in pairs[0]), own).tolist()
 lines = [
     ", ".join(f"**{code}**" if code not in before else str(code) for code in now)
     for before, now in zip([path[0], *path], path, strict=False)
@@ -507,7 +509,7 @@ if counted:
     display(styled(table, shares, na_rep="–"))
 
 # %% [markdown]
-# In words: the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lose, both beyond the larger of the two controls; then all that are clear of both controls: their 95% intervals do not overlap.
+# The next cell says in words which attribute samples of Algorithm 1 most often show although neither parent has it, and which one they most often lose, both beyond the larger of the two controls. Then it names all attributes that are clear of both controls: their 95% intervals do not overlap.
 
 # %%
 lines, worst = [], {}

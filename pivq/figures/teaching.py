@@ -78,14 +78,15 @@ def _draw_assignment(
     for letter, at, colours, above in (("z", latents, [INK] * len(latents), True), ("e", codebook, edges, plane)):
         for i, (place, colour) in enumerate(zip(at, colours, strict=True)):
             name = f"${letter}_{{{i}}}$" + ("" if plane else f"\n{_signed(place[0])}")
-            style = {"textcoords": "offset points", "ha": "center", "va": "bottom" if above else "top"}
-            axes.annotate(name, place, (0, 7 if above else -7), color=colour, **style)
+            offset = (7, 4) if plane else (0, 7 if above else -7)
+            style = {"textcoords": "offset points", "ha": "left" if plane else "center"}
+            axes.annotate(name, place, offset, va="bottom" if above else "top", color=colour, zorder=5, **style)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[])
     axes.margins(x=0.25)
     if plane:
-        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_aspect("equal")
         axes.margins(y=0.2)
         axes.set_facecolor("#FAFAFA")
     else:

@@ -15,6 +15,8 @@ def style():
     with plt.rc_context():
         use_style()
         yield
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()  # some faults show only then
     plt.close("all")
 
 
