@@ -69,7 +69,6 @@ rerun_ablations = False
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
-from collections import Counter
 from math import isclose
 
 import pandas as pd
@@ -104,6 +103,7 @@ from pivq.runs.teaching.exercises import check_half_life, check_hinge
 from pivq.runs.untrained import untrained_model
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
+from pivq.usage import slot_usage
 
 config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
 check_ready(config, metrics=rerun_ablations)
@@ -150,7 +150,7 @@ codebooks = {"random codebook": fresh, "codebook fitted to latents": fitted}
 plot_latents_and_codes(latents, codebooks);
 
 # %% [markdown]
-# The table has what counts for the decoder: how far a latent is from its nearest code, compared with the distance between the latents of *one token* in two faces (all that tells faces apart); how many codes are in use; and how many of these faces have a set of codes that no other one has.
+# The table has what counts for the decoder: how far a latent is from its nearest code, beside the distance between the latents of *one token* in two faces, which is all that tells faces apart; how many codes are in use; the share of faces in which a token takes its most frequent code; and the entropy of the codes, summed over tokens: the bits that they can say about a face ([notebook 04](04_capacity.ipynb)).
 
 # %%
 pairs = (latents[1:] - latents[:-1]).norm(dim=2)  # one token, two faces
@@ -158,17 +158,21 @@ rows = []
 for title, codes_of in codebooks.items():
     distances = torch.cdist(latents.flatten(0, 1), codes_of).unflatten(0, latents.shape[:2])
     nearest = distances.argmin(dim=2)  # (N, L)
-    sets = Counter(tuple(sorted(row)) for row in nearest.tolist())
-    alone = sum(count == 1 for count in sets.values())
+    of_tokens = slot_usage(nearest.numpy(), len(codes_of))
     rows.append([
-        title, f"{distances.amin(dim=2).median():.2f}", f"{pairs.median():.2f}",
-        f"{len(nearest.unique()):,} of {len(codes_of):,}", f"{alone / len(latents):.0%}",
+        title,
+        f"{distances.amin(dim=2).median():.2f}",
+        f"{pairs.median():.2f}",
+        f"{len(nearest.unique()):,} of {len(codes_of):,}",
+        f"{of_tokens.counts.max(axis=1).mean() / len(nearest):.0%}",
+        f"{of_tokens.entropy_bits:.0f}",
     ])
 columns = ["", "latent to nearest code", "latent to latent, other face", "codes in use"]
-display(styled(pd.DataFrame(rows, columns=[*columns, "faces with a set of their own"])))
+columns += ["faces with a token's most frequent code", "bits"]
+display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
-# **What to look at.** The latents form one cloud for each learned token, and the clouds are small beside the distance to a random code. So all faces get the same few codes, and the decoder, which sees nothing but codes, can only learn the mean face. Its gradient then says nothing about faces, so the encoder does not learn either: that is the "catastrophic failure" of Section 3.7. A fitted codebook has several codes within each cloud, and the sets differ. The last section measures both.
+# **What to look at.** The latents form one cloud for each learned token, and the clouds are small beside the distance to a random code. So a token takes nearly the same code for every face, and the set says hardly anything about the face. The decoder sees nothing but codes, so it learns little more than the mean face. Its gradient, which is copied straight through to latents far away, does not tell the encoder what to change: that is the "catastrophic failure" of Section 3.7. A fitted codebook has several codes within each cloud. The last section measures both.
 
 # %% [markdown]
 # ## What is trained, and how it departs from the paper
@@ -416,7 +420,7 @@ display(Markdown("\n".join(f"- {line}" for line in said(ablations["rows"]))))
 #
 # - Five terms: L1, perceptual, adversarial, codebook, commitment. The adaptive weight balances the third against the first two.
 # - Quantization starts at $T_q$, with a codebook fitted to the latents of the last $W$ steps, and fitted again a few times.
-# - With a random codebook from the start all faces get the same codes, and the decoder learns the mean face.
+# - With a random codebook from the start, a token takes nearly the same code for every face, and the decoder learns little more than the mean face.
 # - With learned tokens both quantizers take the same steps here, so they are one model; with drawn tokens they part.
 #
 # Next: [notebook 04](04_capacity.ipynb) counts what a set of codes can hold.

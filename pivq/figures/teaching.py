@@ -126,7 +126,7 @@ def plot_cost_of_order(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def plot_attention(images: Images, weights: np.ndarray | torch.Tensor, tokens: Sequence[int]) -> Figure:
-    """Draw where tokens gather from: images in grey, lit where a token attends, and the mean over all tokens.
+    """Draw where tokens gather from: images in pale grey, coloured where a token attends, and the mean over all tokens.
 
     Args:
         images: `(N, 3, H, W)`, one in a row.
@@ -143,13 +143,13 @@ def plot_attention(images: Images, weights: np.ndarray | torch.Tensor, tokens: S
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for row, picture, of_image in zip(grid, pixels, weights, strict=True):
         maps = [*of_image[list(tokens)], of_image.mean(axis=0)]
-        grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+        grey = np.repeat(100 + 0.6 * picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)  # pale
         high, wide = picture.shape[:2]
         row[0].imshow(picture)
         for axes, cells in zip(row[1:], maps, strict=True):
             axes.imshow(grey)
-            place = {"extent": (-0.5, wide - 0.5, high - 0.5, -0.5), "alpha": 0.6, "interpolation": "nearest"}
-            axes.imshow(cells, cmap="inferno", vmin=0, vmax=cells.max(), **place)
+            place = {"extent": (-0.5, wide - 0.5, high - 0.5, -0.5), "alpha": 0.85 * cells / (cells.max() or 1)}
+            axes.imshow(cells, cmap="plasma", vmin=0, vmax=cells.max() or 1, **place)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=9)
     for axes in grid.flat:
