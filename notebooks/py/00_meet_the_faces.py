@@ -217,7 +217,7 @@ if train.attributes is not None:
     shares = train.attributes.mean().astype(float)
     rarest, commonest = shares.idxmin(), shares.idxmax()
     display(Markdown(
-        f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest)}) "
+        f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest.replace('_', ' '))}) "
         f"to {shares[commonest]:.1%} ({escape(commonest)})."
     ))
 

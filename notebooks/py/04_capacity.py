@@ -283,7 +283,7 @@ for label in sorted(
 table2 = pd.DataFrame(rows).astype({"paper: K_img (max)": "Int64"})
 about = f"paper: CelebA-HQ, learned tokens, K = {k_paper}, L = {l_paper}; ours: K = {K}, {note}"
 save_table(table2, "table2_capacity", config, caption(config, config.train.steps, about))
-display(styled(table2, precision=1, na_rep="–"))
+display(styled(table2, precision=1, thousands=",", na_rep="–"))
 
 # %% [markdown]
 # The table has the numbers that the claim is about. Nearest collapses as in the paper if its images have far fewer different codes than $L$. Where $K_\text{img}$ is near $L$, Eq. (2) counts the same multiset many times, so read the last row too: below 1, nearest repeats so rarely that the rule against repeats only takes possibilities away. By construction, matching never repeats a code.

@@ -78,7 +78,7 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import facts_table, styled
+from pivq.figures.tables import facts_table, styled, to_markdown
 from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.models import require_models
@@ -174,10 +174,11 @@ table = pd.concat([top, frame[frame["accuracy"].isna()]], ignore_index=True)
 table.insert(4, "gain", table["accuracy"] - table["baseline"])
 save_table(table, "probing", config, caption(config, config.train.steps, note))
 shown = table.drop(columns=[name for name in table if name.endswith("_std")])
-display(styled(shown, {"positives": "{:,}", "used": "{:,}"}, precision=3))
+shown = shown.rename(columns=lambda column: column.replace("_", " "))
+display(Markdown(to_markdown(shown.assign(attribute=shown["attribute"].str.replace("_", " ")))))
 
 # %% [markdown]
-# In words:
+# The next cell says in words what the table shows.
 
 # %%
 display(Markdown("\n".join(f"- {line}" for line in in_words(frame))))

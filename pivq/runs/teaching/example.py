@@ -57,10 +57,10 @@ class Example:
             rows.append([_listed(way), " + ".join(map(number, terms)), sum(terms)])
         table = pd.DataFrame(rows, columns=["codes", "sum", "total distance"])
         table = table.sort_values("total distance", kind="stable", ignore_index=True)[:SHOWN]
-        shown = "all of them" if len(table) == count else f"the cheapest {len(table)}"
+        shown = "all of these ways" if len(table) == count else f"the cheapest {len(table)}"
         shown = "the cheapest, which matching finds without listing them" if count > LISTED else shown
         table["total distance"] = table["total distance"].map(number)
-        return f"There are K! / (K − L)! = {count:,} ways; the table has {shown}.", table
+        return f"$K!/(K-L)!$ is {count:,} here; the table has {shown}.", table
 
     def say(self, method: str) -> str:
         """Return what a method ("nearest", "greedy" or "matching") does with these numbers, as Markdown."""
