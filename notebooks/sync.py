@@ -7,7 +7,7 @@ the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
-tagged `answer`, imports, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
+tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
 under "Answer" is left out. Keep DIR beside `notebooks/`, so that the first cell finds the project.
 """
 
@@ -38,9 +38,7 @@ def stub(answer: str) -> str:
     """Return the code of an answer without what answers: functions without body, assignments without value."""
     lines, kept = answer.splitlines(), []
     for node in ast.parse(answer).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            kept.append(ast.get_source_segment(answer, node))
-        elif isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef):
             head = lines[node.lineno - 1 : node.body[0].end_lineno]  # up to its docstring
             kept.append("\n".join([*head, "    ..."]))
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -56,7 +54,7 @@ def without_answers(notebook: nbformat.NotebookNode) -> None:
             cell.source = re.sub(folded, "*Your answer:*", cell.source, flags=re.DOTALL)
         elif "answer" in cell.metadata.get("tags", []):
             cell.source = stub(cell.source)
-            cell.metadata.pop("jupyter", None)  # it is not folded any more
+            cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]})  # it is not folded any more
 
 
 def to_notebook(source: Path, answers: bool = True) -> str:

@@ -218,7 +218,7 @@ if train.attributes is not None:
     rarest, commonest = shares.idxmin(), shares.idxmax()
     display(Markdown(
         f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest.replace('_', ' '))}) "
-        f"to {shares[commonest]:.1%} ({escape(commonest)})."
+        f"to {shares[commonest]:.1%} ({escape(commonest.replace('_', ' '))})."
     ))
 
 # %% [markdown]
@@ -278,7 +278,7 @@ if train.attributes is not None:
 #
 # The mean face has the least mean *squared* error of all constant pictures. Which constant picture has the least mean *absolute* error, L1? Complete the function; `images` is a tensor `(N, 3, H, W)`.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def best_constant(images):
     """Return the picture (3, H, W) with the least mean absolute difference to all images."""
     return images.median(dim=0).values

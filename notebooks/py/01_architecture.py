@@ -338,7 +338,7 @@ plot_images(torch.cat([placed, placed_shuffled, difference]), columns=len(images
 #
 # Write attention for one query $q \in \mathbb{R}^d$ and $T$ tokens with keys and values in $\mathbb{R}^{T \times d}$: $\sum_i a_i v_i$ with $a = \mathrm{softmax}(K q / \sqrt{d})$. The check also shuffles the tokens.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def attend(query, keys, values):
     """Return what a query (d,) gets from keys and values (T, d): a vector (d,)."""
     weights = torch.softmax(keys @ query / query.shape[0] ** 0.5, dim=0)

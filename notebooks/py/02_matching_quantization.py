@@ -73,6 +73,7 @@ from math import isclose
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
+from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 
 from pivq.codebook_init import fit_codebook
@@ -442,10 +443,7 @@ display(styled(pd.DataFrame(rows, columns=columns)))
 #
 # Write the three rules as functions from a table of distances `(L, K)`, a tensor, to $L$ codes: nearest, greedy in latent order, and the optimal matching. For the last, `scipy.optimize.linear_sum_assignment` solves the problem.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
-from scipy.optimize import linear_sum_assignment
-
-
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def nearest_codes(distances):
     """Return the nearest code of each latent, Eq. (1)."""
     return distances.argmin(dim=1)
@@ -477,7 +475,7 @@ display(Markdown("  \n".join(checks)))
 #
 # How bad can greedy be? Find a $3 \times 3$ table of positive distances for which greedy, in latent order, pays at least ten times as much as the matching.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 worst = [[1.0, 1.1, 50.0], [1.0, 90.0, 50.0], [50.0, 90.0, 1.0]]
 
 # %% [markdown]
@@ -491,7 +489,7 @@ display(Markdown(check_worst_table(worst)))
 #
 # Write the straight-through line as a function of the latents and their code vectors, both `(L, d)`. Then leave out `.detach()`, and read what the check says.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def straight_through(latents, vectors):
     """Return the code vectors (L, d); their gradient goes to the latents alone."""
     return latents + (vectors - latents).detach()

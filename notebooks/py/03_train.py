@@ -69,7 +69,7 @@ rerun_ablations = False
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
-from math import isclose
+from math import isclose, log
 
 import pandas as pd
 import torch
@@ -435,7 +435,7 @@ display(Markdown("\n".join(f"- {line}" for line in said(ablations["rows"]))))
 #
 # Write the discriminator's and the generator's loss from their formulas above. Both get tensors of scores.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def discriminator_loss(real, fake):
     """Return the hinge loss, × 0.5, of scores of real images and of reconstructions."""
     return 0.5 * ((1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean())
@@ -456,9 +456,7 @@ display(Markdown(check_hinge(discriminator_loss, generator_loss)))
 #
 # The averaged weights follow with $\beta = 0.995$. After how many steps has half of what they held left them?
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
-from math import log
-
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 half_life = log(0.5) / log(0.995)
 
 # %% [markdown]

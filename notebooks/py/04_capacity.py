@@ -68,6 +68,8 @@ device = "auto"
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
+from math import comb, factorial, log2
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -537,10 +539,7 @@ save_json(all_numbers | stamp(config, config.train.steps), "capacity", config);
 #
 # Write Eq. (4) as a function. At the paper's size $\binom{4096}{512}$ has 669 digits: does your function still work?
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
-from math import comb, factorial, log2
-
-
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def set_bits(codebook_size, num_codes):
     """Return log2 C(K, L): the bits of a set of L codes out of K."""
     return log2(comb(codebook_size, num_codes))
@@ -556,7 +555,7 @@ display(Markdown(check_set_bits(set_bits)))
 #
 # How many multisets of $L$ codes out of $K$ have *exactly* $K_\text{img}$ different codes? The check lists them.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def multisets(codebook_size, codes_per_image, num_codes):
     """Return the number of multisets of L codes out of K with exactly K_img different ones."""
     choices = comb(codebook_size, codes_per_image)
@@ -573,7 +572,7 @@ display(Markdown(check_multisets(multisets)))
 #
 # Take $K = 512$. From which $L$ on is the order worth more than half of the $L \log_2 K$ bits?
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 bites = 1
 while log2(factorial(bites)) <= bites * log2(512) / 2:
     bites += 1

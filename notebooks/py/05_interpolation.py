@@ -704,7 +704,7 @@ save_json(all_numbers | stamp(config, config.train.steps), "interpolation", conf
 #
 # Write Algorithm 1 for two sets and a `random.Random`. The check runs it 600 times and looks at the odds.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def recombine(a, b, rng):
     """Return a set of as many codes as a and b have: Algorithm 1, with rng a random.Random."""
     exclusive = sorted(a ^ b)
@@ -721,7 +721,7 @@ display(Markdown(check_recombine(recombine)))
 #
 # Two faces differ in 16 codes each. How many *paths* lead from one to the other, and how many different sets can Algorithm 1 return? Compute the second.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 results = math.comb(32, 16)
 
 # %% [markdown]

@@ -445,7 +445,7 @@ save_json(numbers | stamp(config, config.train.steps), "sample_quality", config)
 #
 # Write precision from its formula, for features `(N, F)` of real and `(M, F)` of fake images, as numpy arrays.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def precision(real, fake, k):
     """Return the share of fakes that lie in the ball of a real point, out to its k-th neighbour."""
     among = np.linalg.norm(real[:, None] - real, axis=2)

@@ -353,7 +353,7 @@ save_json(numbers | stamp(config, config.train.steps), "probing", config);
 #
 # Write the table of the probe's inputs, `(N, K)` zeros and ones, from codes `(N, L)` as a numpy array.
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def presence_table(codes, codebook_size):
     """Return an array (N, K): 1 where the code is among the face's codes, else 0."""
     table = np.zeros((len(codes), codebook_size), dtype=int)
@@ -371,7 +371,7 @@ display(Markdown(check_presence(presence_table)))
 #
 # Write the limit above as a function of codes `(N, L)` and labels `(N,)`, both numpy arrays. Then apply it: which attributes does it cap well below 100%?
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def ceiling(codes, labels):
     """Return the accuracy that no classifier of sets of codes can exceed."""
     groups = {}

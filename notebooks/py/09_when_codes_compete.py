@@ -263,7 +263,7 @@ display(Markdown(said.get("whole", "")))
 #
 # $L$ latents each take one of $K$ codes, evenly and independently. How many different codes does an image have on average? Compare with the study: is nearest's collapse more than chance?
 
-# %% tags=["answer"] jupyter={"source_hidden": true}
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
 def expected_distinct(codebook_size, num_codes):
     """Return the expected number of different codes among L draws from K."""
     missed = (1 - 1 / codebook_size) ** num_codes  # the probability that nobody takes a code
