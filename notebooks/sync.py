@@ -54,7 +54,7 @@ def without_answers(notebook: nbformat.NotebookNode) -> None:
             cell.source = re.sub(folded, "*Your answer:*", cell.source, flags=re.DOTALL)
         elif "answer" in cell.metadata.get("tags", []):
             cell.source = stub(cell.source)
-            cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]})  # it is not folded any more
+            cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]})  # not folded
 
 
 def to_notebook(source: Path, answers: bool = True) -> str:

@@ -113,7 +113,7 @@ use_style()
 #
 # $$c_l = \arg\min_j \lVert z_l - e_j \rVert_2. \tag{1}$$
 #
-# Each latent decides for itself, so several may take the same code. This is one step of k-means: the codes are the centres.
+# Each latent decides for itself, so several may take the same code. This is the assignment step of k-means, with the codes as centres.
 #
 # ## An example to follow by hand
 #
