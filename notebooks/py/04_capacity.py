@@ -165,7 +165,8 @@ budgets = {
         cost_of_order(of.model.codebook_size, of.model.num_codes)
     for kind, of in kinds.items()
 }
-for size, places in ((512, 32), (paper.CODEBOOK_SIZE, paper.NUM_CODES)):
+ours = {(of.model.codebook_size, of.model.num_codes) for of in kinds.values()}
+for size, places in sorted({(512, 32), (paper.CODEBOOK_SIZE, paper.NUM_CODES)} - ours):
     budgets[f"the paper:\nK = {size:,}, L = {places}"] = cost_of_order(size, places)
 plot_cost_of_order(budgets);
 
