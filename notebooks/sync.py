@@ -6,9 +6,15 @@ without their code. A source says REPOSITORY where the notebook gets the project
 in `pyproject.toml` alone. With `--check` nothing is written: the notebooks that differ from their source are listed,
 and the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
+
+`--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
+tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
+under "Answer" is left out. Keep DIR beside `notebooks/`, so that the first cell finds the project.
 """
 
 import argparse
+import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -30,15 +36,41 @@ def repository() -> str:
     return project["urls"]["Repository"].removeprefix("https://github.com/")
 
 
-def to_notebook(source: Path) -> str:
-    """Return the notebook of a percent-format source as the text of its file."""
+def stub(answer: str) -> str:
+    """Return the code of an answer without what answers: functions without body, assignments without value."""
+    lines, kept = answer.splitlines(), []
+    for node in ast.parse(answer).body:
+        if isinstance(node, ast.FunctionDef):
+            head = lines[node.lineno - 1 : node.body[0].end_lineno]  # up to its docstring
+            kept.append("\n".join([*head, "    ..."]))
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            kept.append(f"{node.targets[0].id} = ...")
+    return "\n\n".join(kept)
+
+
+def without_answers(notebook: nbformat.NotebookNode) -> None:
+    """Take the answers of the exercises out of a notebook."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            folded = r"<details><summary>Answer</summary>.*?</details>"
+            cell.source = re.sub(folded, "*Your answer:*", cell.source, flags=re.DOTALL)
+        elif "answer" in cell.metadata.get("tags", []):
+            cell.source = stub(cell.source)
+            cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]})  # not folded
+
+
+def to_notebook(source: Path, answers: bool = True) -> str:
+    """Return the notebook of a percent-format source as the text of its file, with or without `answers`."""
     text = source.read_text(encoding="utf-8").replace("REPOSITORY", repository())
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = nbformat.from_dict(METADATA)
     for index, cell in enumerate(notebook.cells):
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's note of blank lines in the source
         cell.id = f"cell-{index:02d}"  # not random, so that an unchanged source makes no difference
         if cell.cell_type == "code" and cell.source.startswith(("import ", "from ")):
             cell.metadata |= nbformat.from_dict(FOLDED)
+    if not answers:
+        without_answers(notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return nbformat.writes(notebook) + "\n"
@@ -48,8 +80,16 @@ def main() -> int:
     """Write the notebooks, or check them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs")
-    check = parser.parse_args().check
+    parser.add_argument("--student", metavar="DIR", type=Path, help="write notebooks without answers to DIR")
+    arguments = parser.parse_args()
     sources = {path.stem: path for path in sorted((FOLDER / "py").glob("*.py"))}
+    if arguments.student:
+        arguments.student.mkdir(parents=True, exist_ok=True)
+        for name, source in sources.items():
+            (arguments.student / f"{name}.ipynb").write_text(to_notebook(source, answers=False), encoding="utf-8")
+        print(f"wrote {len(sources)} notebooks without answers to {arguments.student}")
+        return 0
+    check = arguments.check
     differing = [path.stem for path in sorted(FOLDER.glob("*.ipynb")) if path.stem not in sources]
     for name in differing:
         print(f"{name}.ipynb has no source py/{name}.py", file=sys.stderr)

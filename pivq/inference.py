@@ -95,3 +95,30 @@ def order_difference(
     shuffled = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in codes])
     in_order, out_of_order = (decode_in_batches(decode, order, batch_size) for order in (codes, shuffled))
     return float((out_of_order - in_order).abs().max())
+
+
+@torch.no_grad()
+def token_attention(model: PIVQ, images: Tensor) -> Tensor:
+    """Return how much each token attends to each cell of the image in the encoder's last layer, `(B, L, h, w)`.
+
+    The weights are means over heads, computed from the layer's own query and key maps. A token's weights over all cells
+    and all tokens sum to 1; what is missing here went to the tokens.
+
+    Args:
+        images: `(B, 3, H, W)`, floats in [0, 1].
+
+    Raises:
+        TypeError, ValueError: see `PIVQ.encode_latents`.
+    """
+    last, seen = model.encoder.transformer.layers[-1], []
+    hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        model.encode_latents(images)
+    finally:
+        hook.remove()
+    tokens = last.norm1(seen[0])  # (B, h w + L, d), what the layer was given
+    count, grid = model.config.num_codes, (model.config.grid_size,) * 2
+    queries, (keys, _) = last.query(tokens[:, -count:]), last.key_value(tokens).chunk(2, dim=2)
+    q, k = (x.unflatten(2, (last.heads, -1)).transpose(1, 2) for x in (queries, keys))  # (B, heads, ·, d / heads)
+    weights = (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(dim=3)  # (B, heads, L, h w + L)
+    return weights.mean(dim=1)[:, :, :-count].unflatten(2, grid)

@@ -15,6 +15,7 @@ from pivq.inference import (
     encode_images,
     latents_in_batches,
     order_difference,
+    token_attention,
 )
 from pivq.model import PIVQ
 
@@ -94,3 +95,37 @@ def test_order_difference_finds_a_decoder_that_minds(batch_size):
 
     assert max(expected) > 0
     assert order_difference(decode, codes, torch.Generator().manual_seed(3), batch_size) == max(expected)
+
+
+def test_attention_of_the_tokens_is_what_the_last_layer_computes(model):
+    """Each token's share of the cells is the layer's own: its values are set to 1 at the cells, 0 at the tokens."""
+    images = torch.rand(2, 3, model.config.image_size, model.config.image_size)
+    weights = token_attention(model, images)
+    count, grid = model.config.num_codes, model.config.grid_size
+    assert weights.shape == (2, count, grid, grid)
+    shares = weights.sum(dim=(2, 3))
+    assert ((shares > 0) & (shares < 1)).all()
+
+    last = model.encoder.transformer.layers[-1]
+    with torch.no_grad():
+        last.key_value.register_forward_hook(lambda module, given, out: _ones_at_cells(out, grid**2))
+        seen = []
+        last.out.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+        model.encode_latents(images)
+    heads = seen[0].unflatten(2, (last.heads, -1)).mean(dim=(2, 3))  # (B, L)
+    torch.testing.assert_close(heads, shares, rtol=1e-4, atol=1e-5)
+
+
+def _ones_at_cells(keys_values, cells):
+    keys, values = keys_values.chunk(2, dim=2)
+    values = torch.zeros_like(values)
+    values[:, :cells] = 1
+    return torch.cat([keys, values], dim=2)
+
+
+def test_attention_leaves_no_hook_behind(model):
+    images = torch.rand(1, 3, model.config.image_size, model.config.image_size)
+    before = model.encode(images)
+    token_attention(model, images)
+    assert not model.encoder.transformer.layers[-1]._forward_pre_hooks
+    assert torch.equal(model.encode(images), before)

@@ -15,7 +15,15 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/00_meet_the_faces.ipynb)
 #
-# **Claim that is prepared here.** The paper argues that sets of discrete codes suit *spatially aligned* images: they have many discrete attributes, and since eyes, mouth and hair are always in the same place, little needs to be said about position (Section 1). The paper uses photographs of faces. The default profile downloads nothing: it draws portraits from parts, so their attributes are known exactly.
+# **Claim that is prepared here.** The paper argues that sets of discrete codes suit *spatially aligned* images: they have many discrete attributes, and since eyes, mouth and hair are always in the same place, a code hardly needs to say *where* something is (Section 1). The paper uses photographs of faces. The default profile downloads nothing: it draws portraits from parts, so their attributes are known exactly.
+#
+# **Afterwards you can**
+#
+# - say what *spatially aligned* images are, and show it with two pictures: the mean and the standard deviation of a set;
+# - state the simplest rival of every model, the mean face, and its error as L1 and as PSNR;
+# - read a table of attributes: which are rare, which are missing, which go together.
+#
+# Read with it: Section 1 of [the paper](https://arxiv.org/abs/2604.01843).
 #
 # | | |
 # |---|---|
@@ -36,7 +44,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -67,10 +78,11 @@ from pivq.figures.artefacts import save_figure, save_table
 from pivq.figures.charts import plot_attributes
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import escape, styled
+from pivq.figures.tables import escape, facts_table, styled
 from pivq.losses import psnr
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.exercises import check_best_constant
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 seed_everything(seed)
@@ -79,7 +91,7 @@ use_style()
 # %% [markdown]
 # ## The faces
 #
-# There are two sets: one for training, and one held out for every number that judges a model. Drawn faces that are not in `data/` yet are drawn now.
+# There are two sets: one for training, and one held out for every number that judges a model. Drawn faces that are not in `data/` yet are drawn now. An image $x$ has the shape $3 \times H \times W$: three colours, height, width. It is stored as whole numbers from 0 to 255, and a model gets it divided by 255.
 
 # %%
 train = load_split(config, "train")
@@ -91,19 +103,25 @@ display(Markdown(f"{escape(str(train))}  \n{escape(str(heldout))}"))
 
 # %%
 figure = plot_images(train.images[:48], columns=12)
-save_figure(figure, "faces", config, caption(config, note="the first 48 faces of the training set"));
+note = "the first 48 faces of the training set"
+save_figure(figure, "faces", config, caption(config, note=note));
 
 # %% [markdown]
 # **What to look at.** Is everything in the same place in every picture? In aligned faces, eyes and mouth keep their height, and the face fills the frame. What varies is *what* is there.
 
 # %%
 if config.dataset == "avatars":
-    display(Markdown(
-        "In drawn faces, most of what varies is a choice from a short list: a hair colour, glasses or none, a mouth. "
-        "Hair and brows have one colour. Some combinations are rare or absent, as among people: beards with long hair, "
-        "blond hair with dark skin. The pictures are far simpler than photographs, so take results on them as a test "
-        "of the method, not as a benchmark."
-    ))
+    display(
+        Markdown(
+            "In drawn faces, most of what varies is a choice from a short list: a hair colour, "
+            "glasses or none, a mouth. "
+            "Hair and brows have one colour. Some combinations are rare or absent, as among "
+            "people: beards with long hair, "
+            "blond hair with dark skin. The pictures are far simpler than photographs, so take "
+            "results on them as a test "
+            "of the method, not as a benchmark."
+        )
+    )
 
 # %% [markdown]
 # The mean of many training faces shows how strict the alignment is. The second picture shows how much each pixel varies over the set, scaled so that the greatest deviation is white.
@@ -114,12 +132,23 @@ shown = np.stack([mean, deviation / deviation.max()])
 plot_images(shown, columns=2, column_labels=["mean", "standard deviation"]);
 
 # %% [markdown]
-# The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better.
+# The mean face is also the simplest of all "models": it answers every image with the same picture. Any autoencoder has to do better. Two numbers say how far a picture $\hat x$ is from an image $x$, both with values from 0 to 1. The **L1** error is the mean absolute difference; the **PSNR**, the peak signal-to-noise ratio, is the mean squared difference on a logarithmic scale:
+#
+# $$\text{L1} = \frac{1}{3HW} \lVert \hat x - x \rVert_1, \qquad \text{PSNR} = -10 \log_{10} \Big( \frac{1}{3HW} \lVert \hat x - x \rVert_2^2 \Big) \text{ dB}.$$
+#
+# Less L1 and more PSNR are better; 3 dB more halve the squared error.
 
 # %%
 images = from_uint8(heldout.images[:2000])
-error, decibels = float((images - mean).abs().mean()), float(psnr(images, mean.expand_as(images)).mean())
-display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."))
+error, decibels = (
+    float((images - mean).abs().mean()),
+    float(psnr(images, mean.expand_as(images)).mean()),
+)
+display(
+    Markdown(
+        f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), or {decibels:.1f} dB PSNR."
+    )
+)
 
 # %% [markdown]
 # ## Their attributes
@@ -128,8 +157,13 @@ display(Markdown(f"Held-out L1 of the mean face: **{error:.3f}** (0–1 scale), 
 
 # %%
 if train.attributes is not None:
-    traits = [row.index[(row == 1).to_numpy(bool, na_value=False)][:6] for _, row in train.attributes[:6].iterrows()]
-    plot_images(train.images[:6], columns=6, titles=[", ".join(names).replace("_", " ") for names in traits])
+    traits = [
+        row.index[(row == 1).to_numpy(bool, na_value=False)][:6]
+        for _, row in train.attributes[:6].iterrows()
+    ]
+    plot_images(
+        train.images[:6], columns=6, titles=[", ".join(names).replace("_", " ") for names in traits]
+    )
 
 # %% [markdown]
 # A drawn face also has the parts and colours it was made from. Here are those of the same six faces:
@@ -152,15 +186,20 @@ if train.attributes is not None:
             "missing": train.attributes.isna().mean().to_numpy(float),
         }
     )
-    save_table(table, "attributes", config, caption(config, note="shares of the images; missing: cannot be seen"))
+    save_table(
+        table,
+        "attributes",
+        config,
+        caption(config, note="shares of the images; missing: cannot be seen"),
+    )
     display(styled(table, {name: "{:.1%}" for name in ("training", "held out", "missing")}))
 
 # %% [markdown]
-# The next table has counts, for both sets together: how many positives and negatives a probe of an attribute can use, and how many images it leaves out because the label is missing.
+# The next table has counts, for both sets together: how many positives and negatives a classifier of an attribute can use, and how many images it leaves out because the label is missing.
 
 # %%
 if train.attributes is not None:
-    display(label_counts(pd.concat([train.attributes, heldout.attributes])))
+    display(styled(label_counts(pd.concat([train.attributes, heldout.attributes])), thousands=","))
 
 # %% [markdown]
 # The figure shows the same, with the most frequent first.
@@ -178,8 +217,8 @@ if train.attributes is not None:
     shares = train.attributes.mean().astype(float)
     rarest, commonest = shares.idxmin(), shares.idxmax()
     display(Markdown(
-        f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest)}) "
-        f"to {shares[commonest]:.1%} ({escape(commonest)})."
+        f"{len(shares)} attributes, from {shares[rarest]:.1%} ({escape(rarest.replace('_', ' '))}) "
+        f"to {shares[commonest]:.1%} ({escape(commonest.replace('_', ' '))})."
     ))
 
 # %% [markdown]
@@ -196,14 +235,18 @@ if train.choices is not None:
     shared["pictures"] = len(pictures[0] & pictures[1])
     shared["combinations of attributes"] = len(combinations[0] & combinations[1])
     training, held_out = map(len, combinations)
-    display(Markdown(f"Distinct combinations of attributes: {training:,} in training, {held_out:,} held out."))
+    display(
+        Markdown(
+            f"Distinct combinations of attributes: {training:,} in training, {held_out:,} held out."
+        )
+    )
 assert not any(shared.values()), f"training and held-out set share {shared}"
 display(Markdown(f"In common: {', '.join(f'{count} {name}' for name, count in shared.items())}."))
 
 # %% [markdown]
 # ## Attributes that go together
 #
-# Attributes are not independent, and a probe (notebook 07) may use one to guess another. These are the strongest correlations, among the images where both attributes can be seen:
+# Attributes are not independent. A *probe*, a classifier that reads an attribute from the codes ([notebook 07](07_probing.ipynb)), may use one to guess another. These are the strongest correlations, among the images where both attributes can be seen:
 
 # %%
 if train.attributes is not None:
@@ -217,9 +260,74 @@ if train.attributes is not None:
 # **What to look at.** Some correlations follow from the definitions: a bald head has no long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
 
 # %% [markdown]
+# ## Summary
+#
+# - Aligned images have everything in the same place; what varies is *what* is there.
+# - The mean face reaches about 13 dB in the default set. A model has to beat it, or it shows nothing.
+# - Attributes of drawn faces are exact. Some are rare, some go together, and the held-out set asks for combinations that training never showed.
+#
+# Next: [notebook 01](01_architecture.ipynb) builds the model.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 0.1: the best constant picture
+#
+# The mean face has the least mean *squared* error of all constant pictures. Which constant picture has the least mean *absolute* error, L1? Complete the function; `images` is a tensor `(N, 3, H, W)`.
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def best_constant(images):
+    """Return the picture (3, H, W) with the least mean absolute difference to all images."""
+    return images.median(dim=0).values
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_best_constant(best_constant)))
+
+# %% [markdown]
+# ### Exercise 0.2: accuracy without looking
+#
+# An attribute is true of a share $p$ of the faces. Which accuracy does a predictor reach that never looks at a picture? Compute it for the rarest attribute of the table above. What follows for a reader of [notebook 07](07_probing.ipynb)?
+#
+# <details><summary>Answer</summary>
+#
+# It always says what is more frequent and is right in $\max(p, 1 - p)$ of all cases: with $p = 6\%$ it reaches 94%. An accuracy means something only beside this *majority baseline*, so Fig. 5 shows both.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 0.3: hair or skin?
+#
+# In this set, black hair and dark skin go together. A classifier of black hair is right for 80% of the faces. How do you find out whether it looks at the hair or at the skin?
+#
+# <details><summary>Answer</summary>
+#
+# Test it where the two part: among the faces with dark skin alone, and among those with light skin alone, each time beside the majority baseline of that group. A classifier that reads the skin falls to the baseline within both groups.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **CelebA.** Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015. [arXiv:1411.7766](https://arxiv.org/abs/1411.7766).
+# - **CelebA-HQ.** T. Karras, T. Aila, S. Laine, J. Lehtinen: Progressive Growing of GANs for Improved Quality, Stability, and Variation. [arXiv:1710.10196](https://arxiv.org/abs/1710.10196), 2017.
+# - **FFHQ.** T. Karras, S. Laine, T. Aila: A Style-Based Generator Architecture for Generative Adversarial Networks. TPAMI 2021. [arXiv:1812.04948](https://arxiv.org/abs/1812.04948).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, faces=train.versions, fingerprints={"train": train.fingerprint, "heldout": heldout.fingerprint}))
+facts = stamp(
+    config,
+    faces=train.versions,
+    fingerprints={"train": train.fingerprint, "heldout": heldout.fingerprint},
+)
+display(facts_table(facts))

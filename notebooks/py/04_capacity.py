@@ -15,11 +15,20 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/04_capacity.ipynb)
 #
-# **Claim that is tested here.** With nearest-neighbour quantization, the codes of an image repeat: of $L = 512$ at most $K_\text{img} = 49$ differ. Matching makes all $L$ differ, "resulting in over 3.5× the effective upper limit on information capacity" (Sections 3.4 and 4.2, Fig. 4, Table 2). Two kinds of tokens are measured side by side: *learned* ones, as the paper has them, and, where the profile trains them, ones *drawn* anew for every image, our variant (notebook 09). The control is the untrained encoder.
+# **Claim that is tested here.** With nearest-neighbour quantization, the codes of an image repeat: of $L = 512$ at most $K_\text{img} = 49$ differ. Matching makes all $L$ differ, "resulting in over 3.5× the effective upper limit on information capacity" (Sections 3.4 and 4.2, Fig. 4, Table 2). Two kinds of tokens are measured side by side: *learned* ones, as the paper has them, and, where the profile trains them, ones *drawn* anew for every image, our variant ([notebook 09](09_when_codes_compete.ipynb)). The control is the untrained encoder.
+#
+# **Afterwards you can**
+#
+# - derive Eqs. (2) and (4), and check both by listing everything on a small example;
+# - say what the order of the codes would be worth, in bits, at any size;
+# - tell the codes that a set *could* hold from those that a trained model uses;
+# - find the flaw in Eq. (2), and count without it.
+#
+# Read with it: Sections 3.4, 4.1 and 4.2 of [the paper](https://arxiv.org/abs/2604.01843).
 #
 # | | |
 # |---|---|
-# | needs | the trained models (notebook 03); the stored study of notebook 09, if there is one |
+# | needs | the trained models ([notebook 03](03_train.ipynb)); the stored study of [notebook 09](09_when_codes_compete.ipynb), if there is one |
 # | makes | `fig4_capacity`, `table2_capacity`, `codebook_use`, `slots`, and the numbers `capacity.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -36,7 +45,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -56,7 +68,7 @@ device = "auto"
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
-from itertools import combinations, combinations_with_replacement
+from math import comb, factorial, log2
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,18 +76,27 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from pivq import paper
-from pivq.capacity import exactly_distinct_bits, matching_bits, multiset_bits, nearest_bits, positional_bits
+from pivq.capacity import (
+    exactly_distinct_bits,
+    matching_bits,
+    multiset_bits,
+    nearest_bits,
+    positional_bits,
+)
 from pivq.config import load_config
 from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.code_charts import plot_capacity, plot_codebook_use, plot_slots
 from pivq.figures.style import use_style
-from pivq.figures.tables import styled
+from pivq.figures.tables import facts_table, styled
+from pivq.figures.teaching import plot_cost_of_order
 from pivq.inference import encode_images
 from pivq.processes import pick_device
 from pivq.runs.competition import capacity, effect_of_draw, stored_study
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.counting import cost_of_order, overcount, representations
+from pivq.runs.teaching.exercises import check_multisets, check_order_bites, check_set_bits
 from pivq.runs.untrained import untrained_model
 from pivq.storage.paths import stored_file
 from pivq.usage import code_usage, slot_usage
@@ -94,47 +115,68 @@ sizes = {label: run.config.model for label, run in runs.items()}
 kinds = {label.partition(", ")[0]: run.config for label, run in runs.items()}
 K, L = config.model.codebook_size, config.model.num_codes
 note = f"{len(codes['learned, matching']):,} training faces"
-lines = [f"{kind} tokens: K = {of.model.codebook_size}, L = {of.model.num_codes}" for kind, of in kinds.items()]
+lines = [
+    f"{kind} tokens: K = {of.model.codebook_size}, L = {of.model.num_codes}"
+    for kind, of in kinds.items()
+]
 display(Markdown("  \n".join([*lines, f"Codes of {note}."])))
 
 # %% [markdown]
 # ## Counting, on the smallest example
 #
-# Take a codebook of $K = 3$ codes a, b, c and images of $L = 2$ codes. How many different representations are there? Capacity is the base-2 logarithm of that number. Everything can be listed:
+# An image that can be any of $N$ representations carries at most $\log_2 N$ bits: its **capacity**. So capacity is counting. Take a codebook of $K$ codes, written as letters, and images of $L$ codes. With positions, every place has $K$ choices. Without order, an image is a *multiset* if codes may repeat, and a *set* if they may not:
+#
+# $$N_\text{positions} = K^L, \qquad N_\text{multisets} = \binom{K + L - 1}{L}, \qquad N_\text{sets} = \binom{K}{L} = \frac{K!}{L!\,(K - L)!}.$$
+#
+# The last is the paper's capacity of matching, with the $K_\text{data}$ codes that the data set uses in place of $K$:
+#
+# $$B = \log_2 \binom{K_\text{data}}{L} \text{ bits}. \tag{4}$$
+#
+# The next cell lists everything. Change the letters or the length.
 
 # %%
-letters = "abc"
-lists = {
-    "with positions": [first + second for first in letters for second in letters],
-    "without order, repeats allowed": ["".join(pair) for pair in combinations_with_replacement(letters, 2)],
-    "without order, no repeats": ["".join(pair) for pair in combinations(letters, 2)],
-}
-formulas = {
-    "with positions": ("K^L (VQ-VAE, VQ-GAN)", positional_bits(3, 2)),
-    "without order, repeats allowed": ("C(K + L − 1, L), multisets", multiset_bits(3, 2)),
-    "without order, no repeats": ("C(K, L), Eq. (4), matching", matching_bits(3, 2)),
-}
-table = pd.DataFrame(
-    [[name, " ".join(items), len(items), formulas[name][0], formulas[name][1]] for name, items in lists.items()],
-    columns=["the codes of an image", "all of them", "number", "formula", "bits"],
-)
-assert all(round(2**bits) == number for bits, number in zip(table["bits"], table["number"], strict=True))
-display(table.style.format({"bits": "{:.2f}"}).hide(axis="index"))
+letters, length = "abc", 2
+display(styled(representations(letters, length)))
 
 # %% [markdown]
-# There are *fewer* sets without repeats than with them. Matching can gain only where nearest leaves most of its multisets unused: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs. Here is the number for $K_\text{img} = 2$:
+# There are *fewer* sets without repeats than with them. Matching can gain only where nearest leaves most of its multisets unused: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs.
+#
+# $$B = \log_2 \left[ \binom{K_\text{data}}{K_\text{img}} \times \binom{L + K_\text{img} - 1}{K_\text{img} - 1} \right] \text{ bits}. \tag{2}$$
+#
+# The next cell compares it with the list, for as many different codes per image as there can be.
 
 # %%
-by_formula, once = 2 ** nearest_bits(3, 2, 2), 2 ** multiset_bits(3, 2)
-display(Markdown(f"Eq. (2) gives {by_formula:.0f}, but there are only {once:.0f} multisets."))
+display(Markdown(overcount(letters, length)))
 
 # %% [markdown]
-# Eq. (2) counts aa once as a choice of {a, b} with no b, and once more as a choice of {a, c} with no c. So it is an upper bound. It is close where $K_\text{img}$ is far below $L$, and **above the number of all multisets** where $K_\text{img}$ comes near $L$. Remember this for our own table.
+# Where a count is too large, it is because Eq. (2) chooses the codes first, and a multiset that uses only some of the chosen ones belongs to several choices: *aa* to every pair of codes that holds *a*. So Eq. (2) is an upper bound. It is close where $K_\text{img}$ is far below $L$, and **above the number of all multisets** where $K_\text{img}$ comes near $L$. Remember this for our own table.
+#
+# ## What the order is worth
+#
+# $L$ different codes can stand in $L!$ orders, and a set does not know which. So of the $L \log_2 K$ bits that the same codes would hold with positions, a set gives up $\log_2 L!$; matching gives up a little more, because no code may repeat:
+#
+# $$\underbrace{L \log_2 K}_{\text{with positions}} = \underbrace{\log_2 \tbinom{K}{L}}_{\text{a set keeps}} + \underbrace{\log_2 L!}_{\text{the order}} + \underbrace{L \log_2 K - \log_2 \tfrac{K!}{(K - L)!}}_{\text{repeats}}.$$
+#
+# The figure has the three parts for the models of this profile and for the paper's sizes.
+
+# %%
+budgets = {
+    f"{kind} tokens:\nK = {of.model.codebook_size}, L = {of.model.num_codes}":
+        cost_of_order(of.model.codebook_size, of.model.num_codes)
+    for kind, of in kinds.items()
+}
+ours = {(of.model.codebook_size, of.model.num_codes) for of in kinds.values()}
+for size, places in sorted({(512, 32), (paper.CODEBOOK_SIZE, paper.NUM_CODES)} - ours):
+    budgets[f"the paper:\nK = {size:,}, L = {places}"] = cost_of_order(size, places)
+plot_cost_of_order(budgets);
+
+# %% [markdown]
+# **What to look at.** With $K = 512$ and $L = 32$, order would be worth 118 of 288 bits; at the paper's larger size, well over half. The loss is the price of mixing images by mixing sets. The paper pays it back with larger $K$ and $L$: 2,221 bits for its set of 512 codes, where a VQ-GAN with 256 codes in places has 2,560.
 
 # %% [markdown]
 # ## The numbers of the paper, computed again
 #
-# The table compares the paper's numbers with the formulas, for the paper's sizes $K = 4096$ and $L = 512$:
+# Here are the paper's numbers beside what its formulas give, for its sizes $K = 4096$ and $L = 512$. One of them does not match.
 
 # %%
 k_paper, l_paper = paper.CODEBOOK_SIZE, paper.NUM_CODES
@@ -147,43 +189,57 @@ recomputed = {
 }
 recomputed["capacity_ratio"] = recomputed["matching_bits"] / recomputed["nearest_bits"]
 paper_once = {
-    quantizer: capacity(quantizer, k_paper, nearest_row.codes_per_image, l_paper)["bits_counted_once"]
+    quantizer: capacity(quantizer, k_paper, nearest_row.codes_per_image, l_paper)[
+        "bits_counted_once"
+    ]
     for quantizer in ("nearest", "matching")
 }
 claims = {claim.id: claim for claim in paper.CLAIMS}
 rows = [
-    [claims[name].where, claims[name].text, f"{claims[name].value:g}", f"{value:,.3f}"]
+    [claims[name].where, claims[name].text, f"{claims[name].value:,g}", f"{value:,.1f}"]
+    if claims[name].value > 10
+    else [claims[name].where, claims[name].text, f"{claims[name].value:g}", f"{value:.2f}"]
     for name, value in recomputed.items()
 ]
-display(pd.DataFrame(rows, columns=["where", "claim", "paper", "recomputed"]).style.hide(axis="index"))
+display(styled(pd.DataFrame(rows, columns=["where", "claim", "paper", "recomputed"])))
 
 # %% [markdown]
-# The 614 bits of nearest quantization are the one number that the formula does not give, for any $K_\text{data}$. And the "theoretical maximum of around 2313 bits" is the number of multisets, not the maximum of Eq. (2). The rows "counted once" count each multiset once; the greatest is over exactly $K_\text{img}$ different codes:
+# The 614 bits of nearest quantization are the one number that the formula does not give, for any $K_\text{data}$. And the "theoretical maximum of around 2313 bits" is the number of multisets, not the maximum of Eq. (2). The rows "counted once" count each multiset once: with exactly $K_\text{img}$ different codes there are $\binom{K_\text{data}}{K_\text{img}} \binom{L - 1}{K_\text{img} - 1}$, because each of them is used at least once.
 
 # %%
 distinct = range(1, l_paper + 1)
 by_equation = [nearest_bits(k_paper, n, l_paper) for n in distinct]
 counted_once = [exactly_distinct_bits(k_paper, n, l_paper) for n in distinct]
 greatest = {
-    "equation2_maximum": {"bits": max(by_equation), "codes_per_image": 1 + int(np.argmax(by_equation))},
-    "exactly_distinct_maximum": {"bits": max(counted_once), "codes_per_image": 1 + int(np.argmax(counted_once))},
+    "equation2_maximum": {
+        "bits": max(by_equation),
+        "codes_per_image": 1 + int(np.argmax(by_equation)),
+    },
+    "exactly_distinct_maximum": {
+        "bits": max(counted_once),
+        "codes_per_image": 1 + int(np.argmax(counted_once)),
+    },
 }
 by_formula, by_count = greatest.values()
 rows = [
     ["nearest: Table 2", nearest_row.codes_per_image, nearest_row.bits],
-    ["nearest: Eq. (2), every code in use", nearest_row.codes_per_image, recomputed["nearest_bits"]],
+    [
+        "nearest: Eq. (2), every code in use",
+        nearest_row.codes_per_image,
+        recomputed["nearest_bits"],
+    ],
     ["nearest: the same, counted once", nearest_row.codes_per_image, paper_once["nearest"]],
     ["greatest of Eq. (2)", by_formula["codes_per_image"], by_formula["bits"]],
     ["greatest, counted once", by_count["codes_per_image"], by_count["bits"]],
     ["all multisets, counted once", None, recomputed["maximum_bits"]],
 ]
 table = pd.DataFrame(rows, columns=["", "K_img", "bits"]).astype({"K_img": "Int64"})
-display(table.style.format({"bits": "{:,.1f}"}, na_rep="any").hide(axis="index"))
+display(styled(table, {"bits": "{:,.1f}"}, na_rep="any"))
 
 # %% [markdown]
 # ## What our models do
 #
-# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image.
+# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables they are written K_data and K_img.)
 
 # %%
 usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
@@ -198,33 +254,39 @@ save_figure(figure, "codebook_use", config, caption(config, config.train.steps, 
 
 # %%
 bits = {
-    label: capacity(runs[label].quantizer, of.codes_in_use, of.max_codes_per_image, sizes[label].num_codes)
+    label: capacity(
+        runs[label].quantizer, of.codes_in_use, of.max_codes_per_image, sizes[label].num_codes
+    )
     for label, of in usage.items()
 }
 formula = {"nearest": "bits_equation_2", "matching": "bits_equation_4"}
 reported = {row.quantizer: row for row in paper.TABLE2}
 rows = []
-for label in sorted(runs, key=lambda label: (label.startswith("drawn"), label.endswith("matching"))):
+for label in sorted(
+    runs, key=lambda label: (label.startswith("drawn"), label.endswith("matching"))
+):
     (tokens, quantizer), of = label.split(", "), usage[label]
     theirs = reported[quantizer] if tokens == "learned" else None
-    rows.append({
-        "tokens": tokens,
-        "quantization": quantizer,
-        "paper: K_img (max)": theirs and theirs.codes_per_image,
-        "paper: bits": theirs and theirs.bits,
-        "paper's sizes, recomputed": theirs and recomputed[f"{quantizer}_bits"],
-        "paper's sizes, counted once": theirs and paper_once[quantizer],
-        "ours: L": sizes[label].num_codes,
-        "ours: K_img (max)": of.max_codes_per_image,
-        "ours: K_img (mean)": of.mean_codes_per_image,
-        "ours: K_data": of.codes_in_use,
-        "ours: bits, Eq. (2) / (4)": bits[label][formula[quantizer]],
-        "ours: bits, each counted once": bits[label]["bits_counted_once"],
-    })  # fmt: skip
+    rows.append(
+        {
+            "tokens": tokens,
+            "quantization": quantizer,
+            "paper: K_img (max)": theirs and theirs.codes_per_image,
+            "paper: bits": theirs and theirs.bits,
+            "paper's sizes, recomputed": theirs and recomputed[f"{quantizer}_bits"],
+            "paper's sizes, counted once": theirs and paper_once[quantizer],
+            "ours: L": sizes[label].num_codes,
+            "ours: K_img (max)": of.max_codes_per_image,
+            "ours: K_img (mean)": of.mean_codes_per_image,
+            "ours: K_data": of.codes_in_use,
+            "ours: bits, Eq. (2) / (4)": bits[label][formula[quantizer]],
+            "ours: bits, each counted once": bits[label]["bits_counted_once"],
+        }
+    )
 table2 = pd.DataFrame(rows).astype({"paper: K_img (max)": "Int64"})
 about = f"paper: CelebA-HQ, learned tokens, K = {k_paper}, L = {l_paper}; ours: K = {K}, {note}"
 save_table(table2, "table2_capacity", config, caption(config, config.train.steps, about))
-display(styled(table2, precision=1, na_rep="–"))
+display(styled(table2, precision=1, thousands=",", na_rep="–"))
 
 # %% [markdown]
 # The table has the numbers that the claim is about. Nearest collapses as in the paper if its images have far fewer different codes than $L$. Where $K_\text{img}$ is near $L$, Eq. (2) counts the same multiset many times, so read the last row too: below 1, nearest repeats so rarely that the rule against repeats only takes possibilities away. By construction, matching never repeats a code.
@@ -232,9 +294,10 @@ display(styled(table2, precision=1, na_rep="–"))
 # %%
 ratios = {
     kind: {
-        "ratio": bits[f"{kind}, matching"]["bits_equation_4"] / bits[f"{kind}, nearest"]["bits_equation_2"],
-        "ratio_counted_once":
-            bits[f"{kind}, matching"]["bits_counted_once"] / bits[f"{kind}, nearest"]["bits_counted_once"],
+        "ratio": bits[f"{kind}, matching"]["bits_equation_4"]
+        / bits[f"{kind}, nearest"]["bits_equation_2"],
+        "ratio_counted_once": bits[f"{kind}, matching"]["bits_counted_once"]
+        / bits[f"{kind}, nearest"]["bits_counted_once"],
     }
     for kind in kinds
 }
@@ -242,20 +305,34 @@ near = {kind: usage[f"{kind}, nearest"] for kind in kinds}
 lengths = {kind: of.model.num_codes for kind, of in kinds.items()}
 once_in_paper = paper_once["matching"] / paper_once["nearest"]
 rows = [
-    ["nearest: K_img (max) / L", nearest_row.codes_per_image / l_paper,
-     *(near[kind].max_codes_per_image / lengths[kind] for kind in kinds)],
-    ["nearest: K_img (mean) / L", None, *(near[kind].mean_codes_per_image / lengths[kind] for kind in kinds)],
-    ["bits of matching / nearest, Eqs. (4) and (2)", recomputed["capacity_ratio"],
-     *(of["ratio"] for of in ratios.values())],
-    ["bits of matching / nearest, counted once", once_in_paper, *(of["ratio_counted_once"] for of in ratios.values())],
-]  # fmt: skip
+    [
+        "nearest: K_img (max) / L",
+        nearest_row.codes_per_image / l_paper,
+        *(near[kind].max_codes_per_image / lengths[kind] for kind in kinds),
+    ],
+    [
+        "nearest: K_img (mean) / L",
+        None,
+        *(near[kind].mean_codes_per_image / lengths[kind] for kind in kinds),
+    ],
+    [
+        "bits of matching / nearest, Eqs. (4) and (2)",
+        recomputed["capacity_ratio"],
+        *(of["ratio"] for of in ratios.values()),
+    ],
+    [
+        "bits of matching / nearest, counted once",
+        once_in_paper,
+        *(of["ratio_counted_once"] for of in ratios.values()),
+    ],
+]
 columns = ["", "paper", *(f"ours, {kind} tokens" for kind in kinds)]
 display(styled(pd.DataFrame(rows, columns=columns), precision=2, na_rep="–"))
 
 # %% [markdown]
 # ## Already so before training?
 #
-# Whatever the table shows, is it learned? The next cell takes encoders with their first random weights, fits a codebook to their latents, and quantizes held-out faces to the nearest codes, as notebook 02 does. Drawn tokens are other ones for every image here, as in training.
+# Is what the table shows learned? The next cell takes encoders with their first random weights, fits a codebook to their latents, and quantizes held-out faces to the nearest codes, as [notebook 02](02_matching_quantization.ipynb) does. Drawn tokens are drawn anew for every image here, as in training.
 
 # %%
 device = pick_device(device)
@@ -273,21 +350,26 @@ for kind, of in kinds.items():
         "slot_dominant_share": slot_usage(first, of.model.codebook_size).dominant_share,
         "slot_dominant_share_redrawn": of_draw["dominant_share"],
     }
-    length, first, last = lengths[kind], before[kind]["mean_codes_per_image"], near[kind].mean_codes_per_image
+    length, first, last = (
+        lengths[kind],
+        before[kind]["mean_codes_per_image"],
+        near[kind].mean_codes_per_image,
+    )
     if last < 0.99 * length:
         text = "so nearest **repeats codes**, and matching has something to decide"
     elif first >= 0.99 * length:
         text = "so nearest **does not repeat codes, and did not before training** (notebook 02)"
     else:
         text = "so nearest repeated codes before training, and **does not any more**"
-    said = f"{last:.1f} of {length} different codes an image with nearest, {first:.1f} before training"
+    said = f"{last:.1f} of {length} different codes per image with nearest"
+    said += f", {first:.1f} before training"
     lines.append(f"{kind} tokens: {said}, {text}.")
 display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
 # ## Capacity against length (Fig. 4)
 #
-# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once. The large marks are our models, the small ones the study of notebook 09, all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines.
+# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once. The large marks are our models, the small ones the study of [notebook 09](09_when_codes_compete.ipynb), all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines.
 
 # %%
 places = list(range(1, l_paper + 1))
@@ -295,19 +377,39 @@ most = nearest_row.codes_per_image
 curves = {
     "VQ-VAE (positional)": [positional_bits(k_paper, n) for n in places],
     "PI-VQ, matching": [matching_bits(k_paper, n) for n in places],
-    f"PI-VQ, nearest\n(K_img = {most})": [nearest_bits(k_paper, min(most, n), n) for n in places],
-    "nearest, counted once": [capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places],
+    f"PI-VQ, nearest\n($K_\\mathrm{{img}}$ = {most})": [
+        nearest_bits(k_paper, min(most, n), n) for n in places
+    ],
+    "nearest, counted once": [
+        capacity("nearest", k_paper, min(most, n), n)["bits_counted_once"] for n in places
+    ],
 }
 measured = [
-    (f"{label} (K_img = {usage[label].max_codes_per_image})", sizes[label].num_codes, of["bits_counted_once"])
+    (
+        rf"{label} ($K_\mathrm{{img}}$ = {usage[label].max_codes_per_image})",
+        sizes[label].num_codes,
+        of["bits_counted_once"],
+    )
     for label, of in bits.items()
 ]
 study = stored_study(profile, seed) if stored_file("competition", profile, seed).exists() else []
 small = []
-for label in [f"{kind}, {quantizer}" for kind in ("learned", "drawn") for quantizer in ("matching", "nearest")]:
-    rows = [row for row in study if f"{row['variation']}, {row['quantizer']}" == label and row["bits_counted_once"]]
+for label in [
+    f"{kind}, {quantizer}" for kind in ("learned", "drawn") for quantizer in ("matching", "nearest")
+]:
+    rows = [
+        row
+        for row in study
+        if f"{row['variation']}, {row['quantizer']}" == label and row["bits_counted_once"]
+    ]
     if rows:
-        small.append((f"study: {label}", [row["L"] for row in rows], [row["bits_counted_once"] for row in rows]))
+        small.append(
+            (
+                f"study: {label}",
+                [row["L"] for row in rows],
+                [row["bits_counted_once"] for row in rows],
+            )
+        )
 figure = plot_capacity(places, curves, measured, small=small)
 about = f"curves: K = {k_paper:,}, computed; marks: our models, counted once, measured on {note}"
 save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, about));
@@ -317,13 +419,17 @@ save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps,
 #
 # ## Which token uses which code
 #
-# Why do codes repeat, or not? Each latent comes from one token, a *slot*. For the decoder the set has no order, but nothing prevents slots with tokens of their own from using codes of their own. In the figure, each column is a code and each row a slot. Drawn tokens are one fixed draw here, the one that the model uses after training.
+# Why do codes repeat, or not? Each latent comes from one token. The place of that token in the latent order is its *slot*. For the decoder the set has no order, but nothing prevents slots with tokens of their own from using codes of their own. In the figure, each column is a code and each row a slot. Drawn tokens are one fixed draw here, the one that the model uses after training.
 
 # %%
 slots = {label: slot_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
 same = bool((codes["learned, nearest"] == codes["learned, matching"]).all())
-panels = {"learned, both quantizers" if same else "learned, matching": slots["learned, matching"]} | {
-    label: of for label, of in slots.items() if label not in ("learned, matching", *["learned, nearest"] * same)
+panels = {
+    "learned, both quantizers" if same else "learned, matching": slots["learned, matching"]
+} | {
+    label: of
+    for label, of in slots.items()
+    if label not in ("learned, matching", *["learned, nearest"] * same)
 }
 figure, axes = plt.subplots(len(panels), 1, figsize=(8.5, 2.8 * len(panels)), squeeze=False)
 for panel, (label, of) in zip(axes.flat, panels.items(), strict=True):
@@ -331,38 +437,43 @@ for panel, (label, of) in zip(axes.flat, panels.items(), strict=True):
 save_figure(figure, "slots", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# How often would the other rule have decided otherwise? The next cell quantizes the latents of held-out faces both ways with each trained model. It also draws other tokens, for the models that draw them: what do codes and pictures owe to the draw?
+# How often would the other rule have decided otherwise? The next cell quantizes the latents of held-out faces both ways with each trained model. For the models that draw tokens, it also draws others: how much of the codes and the pictures comes from the draw?
 
 # %%
 effects = {label: effect_of_draw(run.model(device), some) for label, run in runs.items()}
 
 # %% [markdown]
-# The table has the share of latents for which matching and nearest choose the same code; which share of all uses falls to a code's main slot, with the tokens of the encoder and with tokens drawn anew for every image; and how many codes a slot takes. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The entropy is what these data use at most, summed over slots; above the free set's bits it counts an order that a set does not keep. The last two rows are the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
+# The table has the share of latents for which matching and nearest choose the same code; which share of all uses falls to a code's main slot, with the tokens of the encoder and with tokens drawn anew for every image; and how many codes a slot takes. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The entropy is $\sum_l H_l$ with $H_l = -\sum_k p_{lk} \log_2 p_{lk}$, where $p_{lk}$ is the share of images in which slot $l$ takes code $k$: the most that these data use. If it exceeds the bits of a free set, it counts an order that a set does not keep. The last two rows are the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
 
 # %%
-table = pd.DataFrame({
-    label: {
-        "both rules agree": f"{effects[label]['agreement']:.1%}",
-        "uses by the main slot": f"{of.dominant_share:.1%}",
-        "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
-        "codes per slot": f"{of.codes_per_slot:.1f}",
-        "bits of separate slots": f"{of.bits:.1f}",
-        "L log2(K / L)": f"{sizes[label].num_codes * np.log2(sizes[label].codebook_size / sizes[label].num_codes):.1f}",
-        "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
-        "entropy of the slots": f"{of.entropy_bits:.1f}",
-        "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
-        "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
+even = {
+    label: of.num_codes * np.log2(of.codebook_size / of.num_codes) for label, of in sizes.items()
+}
+table = pd.DataFrame(
+    {
+        label: {
+            "both rules agree": f"{effects[label]['agreement']:.1%}",
+            "uses by the main slot": f"{of.dominant_share:.1%}",
+            "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
+            "codes per slot": f"{of.codes_per_slot:.1f}",
+            "bits of separate slots": f"{of.bits:.1f}",
+            "L log2(K / L)": f"{even[label]:.1f}",
+            "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
+            "entropy of the slots": f"{of.entropy_bits:.1f}",
+            "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
+            "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
+        }
+        for label, of in slots.items()
     }
-    for label, of in slots.items()
-})  # fmt: skip
+)
 display(styled(table, index=True))
 
 # %% [markdown]
-# **What to look at.** If nearly all uses of a code come from its main slot, each slot has codes of its own. Then latents do not compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields: its usable capacity is nearer the bits of separate slots than those of a free set. If slots share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is open: the paper does not say which token uses which code, and reports that nearest collapses. Notebook 09 shows what decides it here.
+# **What to look at.** If nearly all uses of a code come from its main slot, each slot has codes of its own. Then latents do not compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields: its usable capacity is nearer the bits of separate slots than those of a free set. If slots share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is open: the paper does not say which token uses which code, and reports that nearest collapses. [Notebook 09](09_when_codes_compete.ipynb) shows what decides it here.
 #
 # ## The numbers, for the verdict
 #
-# Notebook 08 reads them from here.
+# [Notebook 08](08_verdict.ipynb) reads them from here.
 
 # %%
 numbers = {
@@ -386,7 +497,12 @@ numbers = {
 models = {quantizer: numbers[f"learned, {quantizer}"] for quantizer in formula}
 if "drawn" in kinds:
     of = kinds["drawn"].model
-    models["drawn"] = {"K": of.codebook_size, "L": of.num_codes, **ratios["drawn"], "untrained": before["drawn"]}
+    models["drawn"] = {
+        "K": of.codebook_size,
+        "L": of.num_codes,
+        **ratios["drawn"],
+        "untrained": before["drawn"],
+    }
     models["drawn"] |= {quantizer: numbers[f"drawn, {quantizer}"] for quantizer in formula}
 all_numbers = {
     "K": K,
@@ -405,9 +521,95 @@ all_numbers |= {"drawn": models["drawn"]} if "drawn" in models else {}
 save_json(all_numbers | stamp(config, config.train.steps), "capacity", config);
 
 # %% [markdown]
+# ## Summary
+#
+# - Capacity is the logarithm of a number of representations. Matching has $\log_2 \binom{K}{L}$ bits.
+# - A set gives up $\log_2 L!$ bits for the order: 118 of 288 at $K = 512$, $L = 32$.
+# - Eq. (2) counts some multisets several times; near $K_\text{img} = L$ it exceeds the number of all of them.
+# - The paper's 3.5 times rest on a collapse of nearest to 49 codes. Whether it happens depends on which token uses which code.
+#
+# Next: [notebook 05](05_interpolation.ipynb) mixes sets. [Notebook 09](09_when_codes_compete.ipynb) asks when latents compete for codes.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 4.1: Eq. (4)
+#
+# Write Eq. (4) as a function. At the paper's size $\binom{4096}{512}$ has 669 digits: does your function still work?
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def set_bits(codebook_size, num_codes):
+    """Return log2 C(K, L): the bits of a set of L codes out of K."""
+    return log2(comb(codebook_size, num_codes))
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_set_bits(set_bits)))
+
+# %% [markdown]
+# ### Exercise 4.2: Eq. (2) without the over-count
+#
+# How many multisets of $L$ codes out of $K$ have *exactly* $K_\text{img}$ different codes? The check lists them.
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def multisets(codebook_size, codes_per_image, num_codes):
+    """Return the number of multisets of L codes out of K with exactly K_img different ones."""
+    choices = comb(codebook_size, codes_per_image)
+    return choices * comb(num_codes - 1, codes_per_image - 1)
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_multisets(multisets)))
+
+# %% [markdown]
+# ### Exercise 4.3: when the order bites
+#
+# Take $K = 512$. From which $L$ on is the order worth more than half of the $L \log_2 K$ bits?
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+bites = 1
+while log2(factorial(bites)) <= bites * log2(512) / 2:
+    bites += 1
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_order_bites(bites)))
+
+# %% [markdown]
+# ### Exercise 4.4: the better measure
+#
+# In the default profile, the table says of learned tokens that nearest holds more bits than matching. Is nearest the better quantizer, then?
+#
+# <details><summary>Answer</summary>
+#
+# No: both give the same codes here, so they say the same about an image. Eq. (2) and Eq. (4) are *upper bounds* from counts of codes, and Eq. (2) over-counts most where $K_\text{img} \approx L$. Counted once, the two nearly agree; what is left are the multisets that repeat a code, which nearest could use and does not. And since each slot keeps codes of its own, even the set's bound is far above what is used: see *bits of separate slots*.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **Counting.** P. Flajolet, R. Sedgewick: Analytic Combinatorics. Cambridge University Press, 2009.
+# - **VQ-VAE.** A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation Learning. NeurIPS 2017. [arXiv:1711.00937](https://arxiv.org/abs/1711.00937).
+# - **VQ-GAN.** P. Esser, R. Rombach, B. Ommer: Taming Transformers for High-Resolution Image Synthesis. CVPR 2021. [arXiv:2012.09841](https://arxiv.org/abs/2012.09841).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={label: run.folder.name for label, run in runs.items()}))
+facts = stamp(
+    config, steps=config.train.steps, runs={label: run.folder.name for label, run in runs.items()}
+)
+display(facts_table(facts))

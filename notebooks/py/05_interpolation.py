@@ -19,9 +19,17 @@
 #
 # Each of these is measured beside a control that could show it to be false: an untrained model, cross-faded pixels, reconstructions.
 #
+# **Afterwards you can**
+#
+# - state Algorithm 1 and the smooth path with sets, and count their results;
+# - measure whether a path is smooth, whether its images are plausible and how far one code reaches, each beside a control;
+# - say where traits come from that neither parent has.
+#
+# Read with it: Sections 3.5 and 4.4, and Algorithm 1 of [the paper](https://arxiv.org/abs/2604.01843).
+#
 # | | |
 # |---|---|
-# | needs | the trained matching models (notebook 03), or the model that comes with the project: learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
+# | needs | the trained matching models ([notebook 03](03_train.ipynb)), or the model that comes with the project: learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
 # | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -38,7 +46,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -72,7 +83,7 @@ from pivq.figures.charts import plot_smoothness
 from pivq.figures.code_charts import plot_traits
 from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
 from pivq.figures.style import use_style
-from pivq.figures.tables import escape, styled
+from pivq.figures.tables import escape, facts_table, styled
 from pivq.inference import decode_in_batches, encode_images, order_difference
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
@@ -89,6 +100,7 @@ from pivq.runs.recombination import (
 )
 from pivq.runs.shipped import ShippedRun, runs_to_show, which
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.exercises import check_number_of_samples, check_recombine
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
 
@@ -97,12 +109,14 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training (notebook 09). The pairs are drawn from the seed, not picked; only if one of the first two has a single path, as a hardly trained model's may, pairs with more come first.
+# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked; but if one of the first two pairs has a single path, as with a hardly trained model, pairs with more paths come first.
 
 # %%
 device = pick_device(device)
 runs = {
-    label.removesuffix(", matching"): run for label, run in runs_to_show(config).items() if label.endswith("matching")
+    label.removesuffix(", matching"): run
+    for label, run in runs_to_show(config).items()
+    if label.endswith("matching")
 }
 display(Markdown("  \n".join(which(run) for run in runs.values())))
 trained = {kind: run.model(device) for kind, run in runs.items()}
@@ -112,18 +126,29 @@ train, heldout = load_split(config, "train"), load_split(config, "heldout")
 generator = torch.Generator().manual_seed(seed)
 pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
 learned = codes["learned"]
-single = torch.tensor([len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()])
+single = torch.tensor(
+    [len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()]
+)
 if single[:2].any():
     pairs = pairs[torch.argsort(single.int(), stable=True)]
-display(Markdown(f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and {escape(heldout.ids[pairs[0, 1]])}."))
+display(
+    Markdown(
+        f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and "
+        f"{escape(heldout.ids[pairs[0, 1]])}."
+    )
+)
 
 # %% [markdown]
 # The controls are the same models with their first random weights, and a codebook fitted to their latents:
 
 # %%
-untrained = {kind: untrained_model(run.config, train.images, device=device) for kind, run in runs.items()}
+untrained = {
+    kind: untrained_model(run.config, train.images, device=device) for kind, run in runs.items()
+}
 some = heldout.images[pairs[:50].flatten()]
-untrained_codes = {kind: torch.from_numpy(encode_images(model, some)) for kind, model in untrained.items()}
+untrained_codes = {
+    kind: torch.from_numpy(encode_images(model, some)) for kind, model in untrained.items()
+}
 untrained_pairs = torch.arange(len(some)).reshape(-1, 2)
 
 # %% [markdown]
@@ -131,22 +156,43 @@ untrained_pairs = torch.arange(len(some)).reshape(-1, 2)
 
 # %%
 by_order = order_difference(trained["learned"].decode, learned[:50], generator)
-display(Markdown(f"Greatest difference: **{by_order:.0e}** (of 1). The rounding of float32 sums makes about 1e-06."))
+display(
+    Markdown(
+        f"Greatest difference: **{by_order:.0e}** (of 1). The rounding of float32 sums makes about "
+        "1e-06."
+    )
+)
 
 # %% [markdown]
 # ## One step by hand
 #
-# Here are the two sets of codes of the first pair: the codes that they share ($C_c$), and those that only one has. A path exchanges the codes of the second line for those of the third, one at a time. The order is random, for each line separately.
+# The codes of two images are the sets $C_a$ and $C_b$, of $L$ codes each. They share some, and the others are exclusive to one of them:
+#
+# $$C_c = C_a \cap C_b, \qquad R_a = C_a \setminus C_b, \qquad R_b = C_b \setminus C_a, \qquad |R| = |R_a| = |R_b| = L - |C_c|.$$
+#
+# A **smooth path** from $b$ to $a$ exchanges the codes of $R_b$ for those of $R_a$, one at a time. Put each in a random order, $R'_a$ and $R'_b$; after $t$ of $|R|$ steps the set is
+#
+# $$C^t_\text{smooth} = C_c \;\cup\; R'_a[1 \dots t] \;\cup\; R'_b[t + 1 \dots |R|].$$
+#
+# There are $|R|!$ orders of each, so $(|R|!)^2$ paths. Here are the sets of the first pair, and one path, row by row (`pivq.sampling.smooth_path`); what is new in a row is bold.
 
 # %%
 a, b = (set(learned[i].tolist()) for i in pairs[0])
-parts = {"shared by both": a & b, "only b (the beginning)": b - a, "only a (the end)": a - b}
+parts = {"$C_c$, shared by both": a & b, "$R_b$, only b (the beginning)": b - a}
+parts |= {"$R_a$, only a (the end)": a - b}
 display(Markdown("  \n".join(f"{name}: {sorted(part)}" for name, part in parts.items())))
+own = torch.Generator().manual_seed(seed)  # the figures below do not depend on this path
+path = smooth_path(*(learned[i] for i in pairs[0]), own).tolist()
+lines = [
+    ", ".join(f"**{code}**" if code not in before else str(code) for code in now)
+    for before, now in zip([path[0], *path], path, strict=False)
+]
+display(Markdown("  \n".join(lines[:4] + ["…"] * (len(lines) > 4))))
 
 # %% [markdown]
 # ## Two paths between two faces (Fig. 1)
 #
-# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The cell checks that each path starts and ends at its faces' own codes, exchanges exactly one code per step and never repeats a code.
+# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The next cell checks three things: a path starts and ends at its faces' codes, each step swaps one code, and no code repeats.
 
 # %%
 images, headings, sources = [], [], []
@@ -159,14 +205,23 @@ for i, j in pairs[:2].tolist():
             sets = [set(row.tolist()) for row in path]
             assert sets[0] == set(rows[j].tolist()) and sets[-1] == set(rows[i].tolist())
             assert all(len(row) == rows.shape[1] for row in sets), "a code repeats"
-            assert all(len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)), "not one a step"
+            assert all(
+                len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)
+            ), "not one a step"
         images += [decode_in_batches(model.decode, path) for path in paths]
         exchanged = len(paths[0]) - 1
         count = math.factorial(exchanged) ** 2
-        counts[kind].append({"exchanged": exchanged, "paths": str(count), "apart": paths_apart(*images[-2:])})
+        counts[kind].append(
+            {"exchanged": exchanged, "paths": str(count), "apart": paths_apart(*images[-2:])}
+        )
         digits = len(str(count)) - 1
-        number = rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
-        headings.append(f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = {number} paths")
+        number = (
+            rf"${count / 10**digits:.1f} \cdot 10^{{{digits}}}$" if digits > 5 else f"{count:,}"
+        )
+        headings.append(
+            f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = "
+            f"{number} paths"
+        )
         sources += [heldout.images[j], heldout.images[i]]
 figure = plot_paths(images, torch.stack(sources), headings)
 note = "matching; held-out faces drawn from the seed; two random paths for each pair"
@@ -175,7 +230,7 @@ save_figure(figure, "fig1_interpolation", config, caption(config, config.train.s
 # %% [markdown]
 # **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
 #
-# The table has the exact number of paths, and how far apart the two paths of a pair run, on average over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
+# The table has the exact number of paths, and how far apart the two paths of a pair are: the mean distance over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
 
 # %%
 for kind, model in untrained.items():
@@ -185,25 +240,40 @@ for kind, model in untrained.items():
             decode_in_batches(model.decode, smooth_path(*ends, generator)) for _ in range(2)
         ))
 rows = [
-    [titles[kind], n, f"({count['exchanged']}!)² = {int(count['paths']):,}", count["apart"], count["untrained_apart"]]
-    for kind, of in counts.items() for n, count in enumerate(of, 1)
+    [
+        titles[kind],
+        n,
+        f"({count['exchanged']}!)² = {int(count['paths']):,}",
+        count["apart"],
+        count["untrained_apart"],
+    ]
+    for kind, of in counts.items()
+    for n, count in enumerate(of, 1)
 ]
 columns = ["model", "pair", "number of paths", "apart", "apart, untrained"]
-display(styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"}))
+display(
+    styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"})
+)
 
 # %% [markdown]
 # ## How smooth?
 #
-# The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
+# The next cell measures, over many pairs, the L1 distance between neighbouring images of a path, $\lVert \hat x^{t+1} - \hat x^t \rVert_1 / \lVert \hat x^{|R|} - \hat x^0 \rVert_1$, and how far each image is from the first. A straight path would be as long as the distance between its ends; each detour makes it longer. For contrast, a *cross-fade* mixes the pixels of the two reconstructions. It is perfectly straight, and its middle is a double exposure. The *detail* of an image, its mean absolute difference between neighbouring pixels, tells the two apart: double exposure and blur have less than the ends.
 
 # %%
-walks = {kind: measure_walks(model.decode, codes[kind], pairs[:50], generator) for kind, model in trained.items()}
-figure, grid = plt.subplots(len(walks), 2, figsize=(8.5, 3.0 * len(walks)), sharex=True, squeeze=False)
+walks = {
+    kind: measure_walks(model.decode, codes[kind], pairs[:50], generator)
+    for kind, model in trained.items()
+}
+figure, grid = plt.subplots(
+    len(walks), 2, figsize=(8.5, 3.0 * len(walks)), sharex=True, squeeze=False
+)
 for panels, (kind, walk) in zip(grid, walks.items(), strict=True):
     plot_smoothness(*walk.distances.values(), tuple(walk.details.values()), panels, titles[kind])
 for axes in grid[:-1].flat:
     axes.set_xlabel("")
-note = f"matching; {walks['learned'].numbers['pairs']} pairs of held-out faces; median, and band from 10% to 90%"
+note = f"matching; {walks['learned'].numbers['pairs']} pairs of held-out faces"
+note += "; median, and band from 10% to 90%"
 save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
@@ -214,7 +284,9 @@ save_figure(figure, "smoothness", config, caption(config, config.train.steps, no
 # %%
 smoothness = {kind: walk.numbers for kind, walk in walks.items()}
 for kind, model in untrained.items():
-    steps = measure_walks(model.decode, untrained_codes[kind], untrained_pairs, generator).numbers["largest_step"]
+    steps = measure_walks(model.decode, untrained_codes[kind], untrained_pairs, generator).numbers[
+        "largest_step"
+    ]
     smoothness[kind]["untrained_largest_step"] = steps
 quantities = {
     "pairs": ("paths", "{:.0f}"),
@@ -233,9 +305,11 @@ rows = [
 ]
 display(styled(pd.DataFrame(rows, columns=["", *(titles[kind] for kind in smoothness)])))
 lines = [
-    f"{titles[kind].capitalize()}: {1 - of['share_with_large_step']:.0%} of the paths are smooth; the largest step is "
+    f"{titles[kind].capitalize()}: {1 - of['share_with_large_step']:.0%} of the paths are smooth; "
+    "the largest step is "
     f"{of['largest_step'] / of['untrained_largest_step']:.2f} times the untrained model's."
-    for kind, of in smoothness.items() if of["largest_step"] and of["untrained_largest_step"]
+    for kind, of in smoothness.items()
+    if of["largest_step"] and of["untrained_largest_step"]
 ]
 display(Markdown("  \n".join(lines) or "No pair has a path."))
 
@@ -250,25 +324,42 @@ plot_images(torch.cat(rows), columns=9, row_labels=["codes", "pixels"]);
 # %% [markdown]
 # ## How plausible?
 #
-# Detail is one measure, and it favours codes. "Equally plausible" asks for another: are the images on the way as near to real faces as the ends are? The next cell takes the distance from each image to the nearest training face, in the features that notebook 06 measures with. The cross-fade is the control: a path through codes should come out nearer to real faces than a double exposure.
+# Detail is one measure, and it favours codes. "Equally plausible" asks for another: are the images on the way as near to real faces as the ends are? The next cell takes the distance from each image to the nearest training face, in the features that [notebook 06](06_sample_quality.ipynb) measures with. The cross-fade is the control: a path through codes should come out nearer to real faces than a double exposure.
 
 # %%
 network = load_feature_network(config.evaluation.features, device)
 plausibility = {
-    kind: measure_plausibility(run, network, codes[kind], pairs[:300], generator) for kind, run in runs.items()
+    kind: measure_plausibility(run, network, codes[kind], pairs[:300], generator)
+    for kind, run in runs.items()
 }
-stops = {"ends": "the ends (reconstructions)", "quarter": "a quarter of the way by codes",
-         "half_way": "half-way by codes", "cross_fade_half_way": "half-way by cross-fade"}  # fmt: skip
+stops = {
+    "ends": "the ends (reconstructions)",
+    "quarter": "a quarter of the way by codes",
+    "half_way": "half-way by codes",
+    "cross_fade_half_way": "half-way by cross-fade",
+}
 rows = [[text, *(of[name] for of in plausibility.values())] for name, text in stops.items()]
-display(styled(pd.DataFrame(rows, columns=["median distance to the nearest training face",
-                                           *(titles[kind] for kind in plausibility)]), precision=1))  # fmt: skip
+display(
+    styled(
+        pd.DataFrame(
+            rows,
+            columns=[
+                "median distance to the nearest training face",
+                *(titles[kind] for kind in plausibility),
+            ],
+        ),
+        precision=1,
+    )
+)
 lines = []
 for kind, of in plausibility.items():
     within = 2 * math.sqrt(0.25 / of["pairs"])  # two standard errors of a share of one half
     word = "more plausible" if of["nearer"] > 0.5 + within else "not more plausible"
     lines.append(
-        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are nearer to a real face "
-        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to {50 + 100 * within:.0f}%). By this "
+        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are "
+        "nearer to a real face "
+        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to "
+        f"{50 + 100 * within:.0f}%). By this "
         f"measure paths through codes are **{word}** than double exposures."
     )
 display(Markdown("  \n".join(lines)))
@@ -276,7 +367,7 @@ display(Markdown("  \n".join(lines)))
 # %% [markdown]
 # ## How far does one code reach?
 #
-# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads (its participation ratio: 100% if all pixels change alike, 1/64 if one of 64 cells does). For scale: two different faces, and one cell of the decoder's grid replaced.
+# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads: with $\delta_p$ the change of pixel $p$ of $P$, its *participation ratio* is $(\sum_p \delta_p)^2 / (P \sum_p \delta_p^2)$, which is 100% if all pixels change alike and 1/64 if one of 64 cells does. For scale: two different faces, and one cell of the decoder's grid replaced.
 
 # %%
 chosen = pairs[:300]
@@ -295,14 +386,24 @@ rows = [
     [text, *("–" if of[name] is None else f"{of[name]:.1%}" for of in spread.values())]
     for name, text in reach.items()
 ]
-display(styled(pd.DataFrame(rows, columns=["the change spreads over", *(titles[kind] for kind in spread)])))
+display(
+    styled(
+        pd.DataFrame(rows, columns=["the change spreads over", *(titles[kind] for kind in spread)])
+    )
+)
 
 # %% [markdown]
 # **What to look at.** A code whose change spreads over far more than one cell acts on the picture as a whole. The untrained model says how much of that is the architecture, which lets every code reach every cell.
 #
 # ## New faces from two parents (Algorithm 1)
 #
-# Algorithm 1 keeps all codes that both parents have, and fills up to $L$ with codes drawn at random from those that only one has. Each draw is another face. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets.
+# **Algorithm 1** keeps all codes that both parents have, and fills up to $L$ with codes drawn at random from those that only one has:
+#
+# 1. $C_c = C_a \cap C_b$, and $C_d = (C_a \setminus C_b) \cup (C_b \setminus C_a)$.
+# 2. Start with $C_\text{interp} = C_c$.
+# 3. $L - |C_c|$ times: draw a code uniformly from $C_d$, add it to $C_\text{interp}$, and remove it from $C_d$.
+#
+# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`).
 
 # %%
 chosen, each = pairs[2:8], 4
@@ -313,7 +414,9 @@ for kind, model in trained.items():
     samples[kind] = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
 columns = list(samples)
 rows = torch.stack(list(samples.values()), dim=1).flatten(0, 1)  # the models side by side
-parents_a, parents_b = (heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T)
+parents_a, parents_b = (
+    heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T
+)
 figure = plot_samples_with_parents(parents_a, rows, parents_b, [titles[kind] for kind in columns])
 note = "matching; held-out parents drawn from the seed, four samples of each pair"
 save_figure(figure, "samples_with_parents", config, caption(config, config.train.steps, note));
@@ -334,34 +437,50 @@ for kind, rows in codes.items():
         "from_a_least": float((in_a & ~in_b).float().mean(dim=1).min()),
         "from_a_most": float((in_a & ~in_b).float().mean(dim=1).max()),
     }
-    assert composition[kind]["both"] + composition[kind]["one"] > 1 - 1e-6, "a code from neither parent"
-display(Markdown("  \n".join(
-    f"{titles[kind].capitalize()}: {of['both']:.0%} of a sample's codes are shared by both parents, and "
-    f"{of['one']:.0%} come from one of them; no code comes from neither. The share that comes from parent a alone lies "
-    f"between {of['from_a_least']:.0%} and {of['from_a_most']:.0%} over {len(pairs):,} samples."
-    for kind, of in composition.items()
-)))
+    assert composition[kind]["both"] + composition[kind]["one"] > 1 - 1e-6, (
+        "a code from neither parent"
+    )
+display(
+    Markdown(
+        "  \n".join(
+            f"{titles[kind].capitalize()}: {of['both']:.0%} of a sample's codes are shared by both "
+            "parents, and "
+            f"{of['one']:.0%} come from one of them; no code comes from neither. The share that "
+            "comes from parent a alone lies "
+            f"between {of['from_a_least']:.0%} and {of['from_a_most']:.0%} over {len(pairs):,} "
+            "samples."
+            for kind, of in composition.items()
+        )
+    )
+)
 
 # %% [markdown]
 # ## Do traits come from the parents?
 #
-# Where images have attributes, as the drawn faces do, this can be counted. A linear classifier of features learns each attribute from reconstructions of training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read right.
+# Where images have attributes, as the drawn faces do, this can be counted. A linear classifier learns each attribute from features of reconstructed training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read correctly. (The *balanced error* is the mean of two: the share of false alarms and the share of misses.)
 #
-# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are pictures that are no faces either, but can show no trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*; what it is for is explained below.
+# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are not faces either, but cannot show a trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*, which is explained below.
 
 # %%
 countable = countable_attributes(train, heldout)
 count = min(4000, config.evaluation.samples)
 recombined = {
-    kind: measure_recombination(run, train, heldout, network, count) for kind, run in runs.items() if countable
+    kind: measure_recombination(run, train, heldout, network, count)
+    for kind, run in runs.items()
+    if countable
 }
 counted = {kind: measured for kind, measured in recombined.items() if len(measured.traits)}
-lines = ["These images have no attributes that can be counted."] if not recombined else [
-    f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are read with a balanced error "
-    f"of {READABLE:.0%} or less; read worse, or not known of every image: "
-    f"{escape(', '.join(measured.unread)) or 'none'}."
-    for kind, measured in recombined.items()
-]
+lines = (
+    ["These images have no attributes that can be counted."]
+    if not recombined
+    else [
+        f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are "
+        "read with a balanced error "
+        f"of {READABLE:.0%} or less; read worse, or not known of every image: "
+        f"{escape(', '.join(measured.unread)) or 'none'}."
+        for kind, measured in recombined.items()
+    ]
+)
 display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
@@ -374,22 +493,29 @@ if counted:
     save_figure(figure, "traits", config, caption(config, config.train.steps, note))
     frames = [measured.traits.assign(tokens=kind) for kind, measured in counted.items()]
     shown = ["sampler", "attribute", "gained", "neither", "lost", "both", "false_alarms", "misses"]
-    table = pd.concat(frames)[["tokens", *shown]].rename(columns={
-        "gained": "has it, neither parent has", "neither": "pairs without", "lost": "lacks it, both have it",
-        "both": "pairs with",
-        "false_alarms": "reconstructions: false alarms", "misses": "reconstructions: misses",
-    })  # fmt: skip
+    table = pd.concat(frames)[["tokens", *shown]].rename(
+        columns={
+            "gained": "has it, neither parent has",
+            "neither": "pairs without",
+            "lost": "lacks it, both have it",
+            "both": "pairs with",
+            "false_alarms": "reconstructions: false alarms",
+            "misses": "reconstructions: misses",
+        }
+    )
     save_table(table, "traits", config, caption(config, config.train.steps, note))
     shares = dict.fromkeys([*table.columns[[3, 5, 7, 8]]], "{:.1%}")
     display(styled(table, shares, na_rep="–"))
 
 # %% [markdown]
-# In words: the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lose, both beyond the larger of the two controls; then all that are clear of both controls, 95% intervals apart.
+# The next cell says in words which attribute samples of Algorithm 1 most often show although neither parent has it, and which one they most often lose, both beyond the larger of the two controls. Then it names all attributes that are clear of both controls: their 95% intervals do not overlap.
 
 # %%
 lines, worst = [], {}
 for kind, measured in counted.items():
-    by_sampler = {name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")}
+    by_sampler = {
+        name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")
+    }
     of_algorithm, fade = by_sampler["Algorithm 1"], by_sampler["cross-fade"]
     for share, of, control, text in (
         ("gained", "neither", "false_alarms", "show it although neither parent has it"),
@@ -399,37 +525,54 @@ for kind, measured in counted.items():
         excess = excess[of_algorithm[of] >= 20].dropna()
         if len(excess):
             name = worst[kind, share] = excess.idxmax()
-            most, clear = of_algorithm.loc[name], ", ".join(beyond_controls(measured.traits, share)) or "none"
+            most, clear = (
+                of_algorithm.loc[name],
+                ", ".join(beyond_controls(measured.traits, share)) or "none",
+            )
             lines.append(
-                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: {most[share]:.0%} of {most[of]:,} "
+                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: "
+                f"{most[share]:.0%} of {most[of]:,} "
                 f"samples {text}; reconstructions err in {most[control]:.1%}, "
                 f"cross-fades in {fade.loc[name, share]:.1%}. Clear of both: "
                 f"{escape(clear.replace('_', ' '))}."
             )
 for kind, measured in counted.items():
     gained, lost = (len(beyond_controls(measured.traits, error)) for error in ("gained", "lost"))
-    where = f"for {gained} (from nowhere) and {lost} (lost) of {measured.traits['attribute'].nunique()} attributes"
+    attributes = measured.traits["attribute"].nunique()
+    where = f"for {gained} (from nowhere) and {lost} (lost) of {attributes} attributes"
     lines.append(
-        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, and none from "
+        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, "
+        "and none from "
         "elsewhere; of *traits* the same "
-        + (f"**does not hold** {where}." if gained + lost else "holds as far as this can be counted.")
+        + (
+            f"**does not hold** {where}."
+            if gained + lost
+            else "holds as far as this can be counted."
+        )
     )
 if len(counted) > 1:
     common = set.intersection(*(set(of.traits["attribute"]) for of in counted.values()))
-    sums = {kind: total_errors(of.traits[of.traits["attribute"].isin(common)]) for kind, of in counted.items()}
+    sums = {
+        kind: total_errors(of.traits[of.traits["attribute"].isin(common)])
+        for kind, of in counted.items()
+    }
     told = [
-        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}" if of["lost"][0] is not None else titles[kind]
-        for kind, of in sums.items() if len(of)
+        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}"
+        if of["lost"][0] is not None
+        else titles[kind]
+        for kind, of in sums.items()
+        if len(of)
     ]
     lines.append(
-        f"Compare the models only on the {len(common)} attributes that are counted in both. There traits come from "
+        f"Compare the models only on the {len(common)} attributes that are counted in both. There "
+        "traits come from "
         f"nowhere, and are lost, in these shares of the cases: {'; '.join(told)}."
     )
 if lines:
     display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
-# Here are such samples of the first attribute, learned tokens, drawn from the seed, between the *reconstructions* of their parents: what decoding alone does is in those already.
+# Here are such samples of the first attribute, with learned tokens, drawn from the seed. They stand between the *reconstructions* of their parents, which already show what decoding alone does.
 
 # %%
 if name := worst.get(("learned", "gained")):
@@ -438,15 +581,21 @@ if name := worst.get(("learned", "gained")):
     if len(at):
         sampled, decode = counted["learned"].samples, trained["learned"].decode
         parents = codes["learned"][sampled.pairs[at]]
-        rows = [decode_in_batches(decode, rows) for rows in (parents[:, 0], sampled.codes[at], parents[:, 1])]
+        rows = [
+            decode_in_batches(decode, rows)
+            for rows in (parents[:, 0], sampled.codes[at], parents[:, 1])
+        ]
         figure = plot_samples_with_parents(*rows)
-        note = f"{titles['learned']}, matching: {name.replace('_', ' ')} in the sample, in neither parent; all decoded"
-        save_figure(figure, "traits_from_nowhere", config, caption(config, config.train.steps, note))
+        note = f"{titles['learned']}, matching: {name.replace('_', ' ')} in the sample"
+        note += ", in neither parent; all decoded"
+        save_figure(
+            figure, "traits_from_nowhere", config, caption(config, config.train.steps, note)
+        )
 
 # %% [markdown]
 # ## Is it the slots?
 #
-# An explanation suggests itself. With learned tokens each token, or *slot*, takes codes of its own (notebook 04), as a form has fields. Algorithm 1 knows no fields: it takes any of the codes that differ, so a sample can hold two codes of one slot and none of another, which no image in training does. If that is why traits go wrong, then
+# An explanation suggests itself. With learned tokens each token, or *slot*, takes codes of its own ([notebook 04](04_capacity.ipynb)), as a form has fields. Algorithm 1 knows no fields: it takes any of the codes that differ, so a sample can hold two codes of one slot and none of another, which no image in training does. If that is why traits go wrong, then
 #
 # 1. samples with more slots of two codes go wrong more often, and more so than the same pairs do slot by slot, and
 # 2. hardly any go wrong *slot by slot*, where each latent takes the code of one parent or the other, and no slot has two.
@@ -464,22 +613,30 @@ for kind, measured in counted.items():
     of = totals[kind].set_index("sampler")["gained"].astype(float)
     if (part := explained_by_slots(totals[kind])) is not None:
         lines.append(
-            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the cases with Algorithm "
-            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of reconstructions. Of the "
-            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; the rest stays when "
+            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the "
+            "cases with Algorithm "
+            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of "
+            "reconstructions. Of the "
+            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; "
+            "the rest stays when "
             "there are none."
         )
     if name := worst.get((kind, "gained")):
         shares = measured.traits.set_index(["attribute", "sampler"]).loc[name, "gained"]
         lines.append(
-            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: {shares['Algorithm 1']:.0%} with Algorithm "
+            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: "
+            f"{shares['Algorithm 1']:.0%} with Algorithm "
             f"1, {shares['slot by slot']:.0%} slot by slot."
         )
-    rise, without = (measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
-                     for name in ("gained", "gained slot by slot"))  # fmt: skip
+    rise, without = (
+        measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
+        for name in ("gained", "gained slot by slot")
+    )
     lines.append(
-        f"From the samples with the fewest such slots to those with the most, this share changes by {100 * rise:+.1f} "
-        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from which pairs these are."
+        "From the samples with the fewest such slots to those with the most, this share changes "
+        f"by {100 * rise:+.1f} "
+        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from "
+        "which pairs these are."
     )
 if lines:
     display(Markdown("  \n".join(lines)))
@@ -489,7 +646,7 @@ if lines:
 #
 # ## The numbers, for the verdict
 #
-# Notebook 06 measures how good such samples are as a whole, and whether they are new. The next cell saves the numbers of this notebook for notebooks 06 and 08. Numbers of paths are saved as text, because many JSON readers cannot hold numbers of that size.
+# [Notebook 06](06_sample_quality.ipynb) measures how good such samples are as a whole, and whether they are new. The next cell saves the numbers of this notebook for notebooks [06](06_sample_quality.ipynb) and [08](08_verdict.ipynb). Numbers of paths are saved as text, because many JSON readers cannot hold numbers of that size.
 
 # %%
 numbers = {}
@@ -505,15 +662,101 @@ for kind in runs:
         "spread": spread[kind],
     }
 traits = {
-    kind: {"rows": as_records(measured.traits), "by_slots": as_records(measured.twice),
-           "totals": as_records(totals[kind]), "unread": measured.unread,
-           "beyond_controls": {error: beyond_controls(measured.traits, error) for error in ("gained", "lost")},
-           "explained_by_slots": {error: explained_by_slots(totals[kind], error) for error in ("gained", "lost")}}
+    kind: {
+        "rows": as_records(measured.traits),
+        "by_slots": as_records(measured.twice),
+        "totals": as_records(totals[kind]),
+        "unread": measured.unread,
+        "beyond_controls": {
+            error: beyond_controls(measured.traits, error) for error in ("gained", "lost")
+        },
+        "explained_by_slots": {
+            error: explained_by_slots(totals[kind], error) for error in ("gained", "lost")
+        },
+    }
     for kind, measured in counted.items()
-}  # fmt: skip
-all_numbers = {"order_difference": by_order} | numbers.pop("learned") | numbers | ({"traits": traits} if traits else {})
+}
+all_numbers = (
+    {"order_difference": by_order}
+    | numbers.pop("learned")
+    | numbers
+    | ({"traits": traits} if traits else {})
+)
 if not isinstance(runs["learned"], ShippedRun):  # the verdict is on runs of one's own
     save_json(all_numbers | stamp(config, config.train.steps), "interpolation", config)
+
+# %% [markdown]
+# ## Summary
+#
+# - Algorithm 1 and smooth paths are operations on sets: intersection, difference, exchange. They need no learned prior, and one pass of the decoder per image.
+# - Every *code* of a sample comes from a parent. Not every *trait* does: several codes make a trait, and half of them can make another.
+# - A path of codes keeps contours where a cross-fade doubles them; whether its images are nearer to real faces is measured above, with its control.
+#
+# Next: [notebook 06](06_sample_quality.ipynb) measures samples as a whole.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 5.1: Algorithm 1 on Python sets
+#
+# Write Algorithm 1 for two sets and a `random.Random`. The check runs it 600 times and looks at the odds.
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def recombine(a, b, rng):
+    """Return a set of as many codes as a and b have: Algorithm 1, with rng a random.Random."""
+    exclusive = sorted(a ^ b)
+    return (a & b) | set(rng.sample(exclusive, len(a - b)))
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_recombine(recombine)))
+
+# %% [markdown]
+# ### Exercise 5.2: how many children?
+#
+# Two faces differ in 16 codes each. How many *paths* lead from one to the other, and how many different sets can Algorithm 1 return? Compute the second.
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+results = math.comb(32, 16)
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_number_of_samples(results)))
+
+# %% [markdown]
+# ### Exercise 5.3: half a hat
+#
+# One parent wears a hat, the other has long hair. On the way from one to the other, what will the picture show half-way? Predict first. Then draw the path of such a pair: take two faces by their attributes, `smooth_path`, `decode_in_batches` and `plot_images`.
+#
+# <details><summary>Answer</summary>
+#
+# A hat is not one code: colour, outline and shadow are spread over several, and they are exchanged in a random order. So half-way there is often half a hat: its colour without its outline, or hair that shines through. The decoder has never seen such a set in training, where all codes came from one image. With another order of the same codes the picture half-way is another one. See *Do traits come from the parents?* above for how often this happens.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 5.4: a control for smoothness
+#
+# An untrained model has paths, too. Why are *its* steps measured, and what would you conclude if they were just as small?
+#
+# <details><summary>Answer</summary>
+#
+# Each step changes one of $L$ codes in any model, so small steps can come from the architecture alone. If the untrained model's steps were as small, smoothness would say nothing about what was learned.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **The base code.** S. Bond-Taylor, P. Hessey, H. Sasaki, T. P. Breckon, C. G. Willcocks: Unleashing Transformers: Parallel Token Prediction with Discrete Absorbing Diffusion for Fast High-Resolution Image Generation from Vector-Quantized Codes. ECCV 2022. [doi:10.1007/978-3-031-20050-2_11](https://doi.org/10.1007/978-3-031-20050-2_11).
 
 # %% [markdown]
 # ## Provenance
@@ -521,4 +764,7 @@ if not isinstance(runs["learned"], ShippedRun):  # the verdict is on runs of one
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}))
+facts = stamp(
+    config, steps=config.train.steps, runs={kind: run.folder.name for kind, run in runs.items()}
+)
+display(facts_table(facts))

@@ -17,9 +17,17 @@
 #
 # **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5). What an *untrained* encoder's codes tell is measured beside it: only what goes beyond that was learned.
 #
+# **Afterwards you can**
+#
+# - state the probe: its inputs, its model, its baseline and its control;
+# - say which attributes the codes hold, and which training put there;
+# - compute a limit that no probe can exceed, however clever.
+#
+# Read with it: Sections 3.8 and 4.4, and Fig. 5 of [the paper](https://arxiv.org/abs/2604.01843).
+#
 # | | |
 # |---|---|
-# | needs | the trained matching models (notebook 03), or the model that comes with the project |
+# | needs | the trained matching models ([notebook 03](03_train.ipynb)), or the model that comes with the project |
 # | makes | `fig5_probing`, `probing`, `predictive_codes`, and the numbers `probing.json` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -36,7 +44,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -55,6 +66,8 @@ force = False
 # The next cell imports what is needed, and sets the configuration and the style of all figures.
 
 # %%
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import torch
@@ -65,13 +78,14 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import styled
+from pivq.figures.tables import facts_table, styled, to_markdown
 from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.probes import compare_probes, in_words
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.shipped import ShippedRun, runs_to_show, which
 from pivq.runs.splits import load_split
+from pivq.runs.teaching.exercises import check_ceiling, check_presence
 from pivq.runs.untrained import untrained_model
 from pivq.usage import presence, slot_usage
 
@@ -80,7 +94,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to. *Learned* tokens are what the paper describes; *drawn* tokens are our variant, where they are trained (notebook 03).
+# The paper probes its whole data set, so the next cell takes the codes and attributes of all faces, training and held-out together. Training never saw an attribute, and every accuracy is measured on faces that its probe was not fitted to. *Learned* tokens are what the paper describes; *drawn* tokens are our variant, where they are trained ([notebook 03](03_train.ipynb)).
 
 # %%
 runs = runs_to_show(config)
@@ -91,29 +105,47 @@ K, L, folds = config.model.codebook_size, config.model.num_codes, config.evaluat
 heldout_codes = run.codes("heldout")
 codes = np.concatenate([run.codes("train"), heldout_codes])
 if train.attributes is None:
-    statistics = pd.concat([pixel_statistics(split.images.numpy(), split.ids) for split in (train, heldout)])
+    statistics = pd.concat(
+        [pixel_statistics(split.images.numpy(), split.ids) for split in (train, heldout)]
+    )
     attributes = (statistics > statistics.median()).astype("Int8")
-    display(Markdown(
-        "**These images have no labels.** Simple properties of their pixels are probed instead, "
-        "each true of the half of the images that has more of it."
-    ))
+    display(
+        Markdown(
+            "**These images have no labels.** Simple properties of their pixels are probed "
+            "instead, "
+            "each true of the half of the images that has more of it."
+        )
+    )
 else:
     attributes = pd.concat([train.attributes, heldout.attributes])
 count = attributes.shape[1]
-display(Markdown(f"{len(codes):,} faces, {count} attributes, {K} inputs of which {L} are 1 for each face."))
+display(
+    Markdown(
+        f"{len(codes):,} faces, {count} attributes, {K} inputs of which {L} are 1 for each face."
+    )
+)
 
 # %% [markdown]
 # ## The probe
 #
-# Each face becomes a row of $K$ zeros and ones: is the code among its codes or not? The probe does not learn where in the set a code stands. Here is the first face, and what the probe sees of it:
+# A *probe* is a simple classifier that reads an attribute from the codes; if it succeeds, the attribute is in them. Each face becomes a row $p \in \{0, 1\}^K$ of zeros and ones: $p_k = [\,k \in C_x\,]$, is the code among its codes or not? The probe does not learn where in the set a code stands. Here is the first face, and what the probe sees of it:
 
 # %%
 inputs = presence(codes, K)
 row = inputs[0].toarray()[0].astype(int)
-display(Markdown(f"codes {sorted(codes[0].tolist())}  \ninputs {''.join(map(str, row[:64]))}{'…' if K > 64 else ''}"))
+display(
+    Markdown(
+        f"codes {sorted(codes[0].tolist())}  \ninputs "
+        f"{''.join(map(str, row[:64]))}{'…' if K > 64 else ''}"
+    )
+)
 
 # %% [markdown]
-# The probe is one logistic regression per attribute, cross-validated. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
+# The probe is one **logistic regression** per attribute: a weight $w_k$ for each code and a bias $b$ give the probability of a yes,
+#
+# $$P(y = 1 \mid C_x) = \sigma \Big( b + \sum_{k \in C_x} w_k \Big), \qquad \sigma(s) = \frac{1}{1 + e^{-s}}.$$
+#
+# So each code adds its vote, whatever the others are. It is *cross-validated*: the faces are split into folds, and each fold is predicted by a probe that was fitted to the others. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
 
 # %% [markdown]
 # **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at T_q. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
@@ -125,7 +157,9 @@ untrained_codes = encode_images(untrained_model(config, train.images), images)
 probes["untrained"] = probe(untrained_codes, attributes, K, folds=folds, seed=seed)
 if drawn:
     of_drawn = np.concatenate([drawn.codes("train"), drawn.codes("heldout")])
-    probes["drawn"] = probe(of_drawn, attributes, drawn.config.model.codebook_size, folds=folds, seed=seed)
+    probes["drawn"] = probe(
+        of_drawn, attributes, drawn.config.model.codebook_size, folds=folds, seed=seed
+    )
 frame = compare_probes(probes)
 top = top_attributes(frame, len(frame))
 note = f"{len(codes):,} faces, {folds}-fold cross-validation; learned tokens, matching"
@@ -141,10 +175,11 @@ table = pd.concat([top, frame[frame["accuracy"].isna()]], ignore_index=True)
 table.insert(4, "gain", table["accuracy"] - table["baseline"])
 save_table(table, "probing", config, caption(config, config.train.steps, note))
 shown = table.drop(columns=[name for name in table if name.endswith("_std")])
-display(styled(shown, {"positives": "{:,}", "used": "{:,}"}, precision=3))
+shown = shown.rename(columns=lambda column: column.replace("_", " "))
+display(Markdown(to_markdown(shown.assign(attribute=shown["attribute"].str.replace("_", " ")))))
 
 # %% [markdown]
-# In words:
+# The next cell says in words what the table shows.
 
 # %%
 display(Markdown("\n".join(f"- {line}" for line in in_words(frame))))
@@ -160,7 +195,10 @@ skipped = frame[frame["accuracy"].isna()]
 beyond = above[above["beyond_untrained"]]
 groups = {"significantly above the baseline": above, "above the untrained encoder, too": beyond,
           "not above the baseline": below, "not scored": skipped}
-rows = [[name, len(part), ", ".join(part["attribute"]).replace("_", " ")] for name, part in groups.items()]
+rows = [
+    [name, len(part), ", ".join(part["attribute"]).replace("_", " ")]
+    for name, part in groups.items()
+]
 display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
 # %% [markdown]
@@ -168,13 +206,42 @@ display(styled(pd.DataFrame(rows, columns=["", "attributes", "which"])))
 
 # %%
 unseen = probe(heldout_codes, attributes.loc[heldout.ids], K, folds=folds, seed=seed)
-both = frame.merge(unseen, on="attribute", suffixes=("", "_heldout")).dropna(subset=["accuracy", "accuracy_heldout"])
-differences = (both["accuracy_heldout"] - both["baseline_heldout"]) - (both["accuracy"] - both["baseline"])
-display(Markdown(
-    f"On {len(heldout):,} held-out faces alone, {int(unseen['significant'].sum())} attributes are significantly above "
-    f"the baseline. The gain over it differs by {differences.median():+.1%} in the median attribute, and by "
-    f"{differences.min():+.1%} to {differences.max():+.1%} over all."
-))
+both = frame.merge(unseen, on="attribute", suffixes=("", "_heldout")).dropna(
+    subset=["accuracy", "accuracy_heldout"]
+)
+differences = (both["accuracy_heldout"] - both["baseline_heldout"]) - (
+    both["accuracy"] - both["baseline"]
+)
+display(
+    Markdown(
+        f"On {len(heldout):,} held-out faces alone, {int(unseen['significant'].sum())} attributes "
+        "are significantly above "
+        f"the baseline. The gain over it differs by {differences.median():+.1%} in the median "
+        "attribute, and by "
+        f"{differences.min():+.1%} to {differences.max():+.1%} over all."
+    )
+)
+
+# %% [markdown]
+# ## What no probe can know
+#
+# Is an attribute that the probe does not find absent from the codes, or does it only need a cleverer classifier? There is a limit that holds for *every* classifier, linear or not. Faces with the same set of codes look the same to it, so it can be right at most for the more frequent label of each such group:
+#
+# $$\text{accuracy} \;\le\; \frac1N \sum_{S} \max_{y} \big|\{ n : C_{x_n} = S,\; y_n = y \}\big|.$$
+#
+# The next cell counts the faces that share their whole set with another one. Exercise 7.2 computes the limit.
+
+# %%
+sets = [frozenset(row) for row in codes.tolist()]
+sizes = Counter(sets)
+sharing = sum(count for count in sizes.values() if count > 1)
+display(
+    Markdown(
+        f"{len(sizes):,} different sets of codes for {len(sets):,} faces: {sharing:,} faces share "
+        "theirs "
+        f"with another face, {max(sizes.values())} at most."
+    )
+)
 
 # %% [markdown]
 # ## A code with a meaning
@@ -184,13 +251,21 @@ display(Markdown(
 # %%
 name = top.iloc[0]["attribute"]
 title = name.replace("_", " ")
-strongest = correlate_codes(run.codes("train"), attributes.loc[train.ids, name], K).nlargest(5, "correlation")
-titles = {"share": "faces that have it", "with_code": f"{title}, with the code", "without_code": f"{title}, without"}
+strongest = correlate_codes(run.codes("train"), attributes.loc[train.ids, name], K).nlargest(
+    5, "correlation"
+)
+titles = {
+    "share": "faces that have it",
+    "with_code": f"{title}, with the code",
+    "without_code": f"{title}, without",
+}
 table = strongest.rename(columns=titles).rename_axis("code")
-display(styled(table, dict.fromkeys(table, "{:.1%}") | {"correlation": "{:.2f}"}, index=True))
+table = table.reset_index()
+shares = dict.fromkeys(titles.values(), "{:.1%}")
+display(styled(table, shares | {"correlation": "{:.2f}"}))
 
 # %% [markdown]
-# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. (Notebook 04 shows whether tokens keep to their codes.)
+# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. ([Notebook 04](04_capacity.ipynb) shows whether tokens keep to their codes.)
 
 # %%
 code = int(strongest.index[0])
@@ -204,20 +279,30 @@ changed = heldout_codes[lack].copy()
 changed[:, slot] = code
 model = run.model()
 decoded = [model.decode(torch.from_numpy(rows)) for rows in (heldout_codes[lack], changed)]
-pictures = torch.cat([heldout.images[have].float() / 255, heldout.images[lack].float() / 255, *decoded])
+pictures = torch.cat(
+    [heldout.images[have].float() / 255, heldout.images[lack].float() / 255, *decoded]
+)
 labels = [f"with code {code}", f"without code {code}", "reconstructed", f"code {code} put in"]
 figure = plot_images(pictures, columns=shown, row_labels=labels)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
 save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes follow what the reconstruction needs, and one code can tell several attributes that go together (notebook 00). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
+# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
 
 # %%
 other = heldout_codes[lack].copy()
 other[:, slot] = [generator.choice(np.setdiff1d(np.arange(K), row)) for row in heldout_codes[lack]]
-effect, chance = (float((model.decode(torch.from_numpy(rows)) - decoded[0]).abs().mean()) for rows in (changed, other))
-display(Markdown(f"Mean change of a pixel: {effect:.4f} with code {code}, {chance:.4f} with a random code instead."))
+effect, chance = (
+    float((model.decode(torch.from_numpy(rows)) - decoded[0]).abs().mean())
+    for rows in (changed, other)
+)
+display(
+    Markdown(
+        f"Mean change of a pixel: {effect:.4f} with code {code}, {chance:.4f} with a random code "
+        "instead."
+    )
+)
 
 # %% [markdown]
 # The next cell saves the numbers for the verdict.
@@ -251,10 +336,102 @@ if not isinstance(run, ShippedRun):  # the verdict is on runs of one's own
     save_json(numbers | stamp(config, config.train.steps), "probing", config)
 
 # %% [markdown]
+# ## Summary
+#
+# - The probe sees presence and absence of codes, and adds their votes. An accuracy means something beside the majority baseline, and a claim about *learning* beside the untrained encoder.
+# - Some attributes are in the codes, some are not, and some are lost by training.
+# - Faces that share their whole set of codes set a limit for any classifier.
+# - A code that goes with an attribute need not make it: that takes an experiment.
+#
+# Next: [notebook 08](08_verdict.ipynb) collects the verdict.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 7.1: the probe's inputs
+#
+# Write the table of the probe's inputs, `(N, K)` zeros and ones, from codes `(N, L)` as a numpy array.
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def presence_table(codes, codebook_size):
+    """Return an array (N, K): 1 where the code is among the face's codes, else 0."""
+    table = np.zeros((len(codes), codebook_size), dtype=int)
+    table[np.arange(len(codes))[:, None], codes] = 1
+    return table
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_presence(presence_table)))
+
+# %% [markdown]
+# ### Exercise 7.2: a limit for every probe
+#
+# Write the limit above as a function of codes `(N, L)` and labels `(N,)`, both numpy arrays. Then apply it: which attributes does it cap well below 100%?
+
+# %% cellView="form" tags=["answer"] jupyter={"source_hidden": true}
+def ceiling(codes, labels):
+    """Return the accuracy that no classifier of sets of codes can exceed."""
+    groups = {}
+    for row, label in zip(codes.tolist(), labels.tolist(), strict=True):
+        groups.setdefault(frozenset(row), Counter())[label] += 1
+    return sum(max(group.values()) for group in groups.values()) / len(labels)
+
+
+limits = {}
+for attribute, column in attributes.items():
+    seen = column.notna().to_numpy()
+    limits[attribute] = ceiling(codes[seen], column[seen].to_numpy(int))
+lowest = sorted(limits, key=limits.get)[:5]
+display(Markdown("The lowest limits: " + ", ".join(
+    f"{attribute.replace('_', ' ')} {limits[attribute]:.1%}" for attribute in lowest
+)))
+
+# %% [markdown]
+# The next cell checks the answer, and says what is wrong with it.
+
+# %% tags=["check"]
+display(Markdown(check_ceiling(ceiling)))
+
+# %% [markdown]
+# ### Exercise 7.3: what does the limit prove?
+#
+# An attribute has a limit of 96%, a probe of 62% and a baseline of 60%. Is it in the codes?
+#
+# <details><summary>Answer</summary>
+#
+# The limit does not settle it. It only proves what is *lost*: 4% of the labels cannot be known from the codes, by anything. That groups of equal sets are small makes the limit generous: a face with a set of its own counts as known, although no rule could be learned from it. The probe shows that hardly anything is there for a *linear* reader. Between the two, a stronger classifier on held-out faces would decide.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 7.4: why the untrained encoder?
+#
+# Why is the majority baseline alone no control for "the codes learned this attribute"?
+#
+# <details><summary>Answer</summary>
+#
+# A random network keeps much of an image: overall brightness, large shapes. A probe of its codes beats the majority as well, and nothing was learned there. Only the difference between trained and untrained codes is the work of training.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **Probes.** G. Alain, Y. Bengio: Understanding Intermediate Layers Using Linear Classifier Probes. [arXiv:1610.01644](https://arxiv.org/abs/1610.01644), 2016.
+# - **FFHQ.** T. Karras, S. Laine, T. Aila: A Style-Based Generator Architecture for Generative Adversarial Networks. TPAMI 2021. [arXiv:1812.04948](https://arxiv.org/abs/1812.04948).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's figures.
 
 # %%
 folders = {label: made.folder.name for label, made in runs.items() if label.endswith("matching")}
-display(stamp(config, steps=config.train.steps, runs=folders))
+facts = stamp(config, steps=config.train.steps, runs=folders)
+display(facts_table(facts))

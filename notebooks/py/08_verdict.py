@@ -23,9 +23,16 @@
 #
 # *Differs* means that the statement does not hold for what was computed or measured here. *Not decided by this run* means that the run cannot say, because something was not measured or its models show too little. *Needs paper-scale data* means that the number is of other images and features; ours would mean nothing beside it, so none is shown.
 #
+# **Afterwards you can**
+#
+# - tell a finding from something that is true by construction, and both from arithmetic;
+# - read a judgement with its control and its reason, and say what would overturn it.
+#
+# Read with it: Sections 3 to 5 of [the paper](https://arxiv.org/abs/2604.01843).
+#
 # | | |
 # |---|---|
-# | needs | the numbers that notebooks 03 to 07 left in `figures/<profile>/` |
+# | needs | the numbers that notebooks [03](03_train.ipynb) to [07](07_probing.ipynb) left in `figures/<profile>/` |
 # | makes | `verdict.md`, `verdict.json`, `results` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -42,7 +49,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -67,7 +77,7 @@ from IPython.display import Markdown, display
 
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json, save_table
-from pivq.figures.tables import to_markdown
+from pivq.figures.tables import facts_table, to_markdown
 from pivq.inference import BATCH, reconstruction_errors
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, stamp
@@ -82,30 +92,47 @@ config = load_config(profile, seed, data, layout=layout, on_error=on_error)
 # %% [markdown]
 # ## Did the models learn?
 #
-# Before any claim is judged, the table shows what the models reach on held-out images. *Learned* tokens are what the paper describes; tokens *drawn* anew for every image are our variant, in which its claims about both quantizers can be seen (notebook 09). The control is the mean training image, given as the reconstruction of everything. A model that is hardly better shows nothing, and then no claim about its pictures is decided.
+# Before any claim is judged, the table shows what the models reach on held-out images. *Learned* tokens are what the paper describes; tokens *drawn* anew for every image are our variant, in which its claims about both quantizers can be seen ([notebook 09](09_when_codes_compete.ipynb)). The control is the mean training image, given as the reconstruction of everything. A model that is hardly better shows nothing, and then no claim about its pictures is decided.
 #
-# Bits are those of Eq. (2) for nearest and of Eq. (4) for matching. Eq. (2) counts a set several times where the codes of an image hardly repeat (notebook 04), so the column after it counts each set once. The last two columns compare samples of Algorithm 1 with the same model's reconstructions, which leaves out what decoding costs (notebook 06).
+# **L1** and **PSNR** measure reconstructions ([notebook 00](00_meet_the_faces.ipynb)). *Codes in use* are $K_\text{data}$. **Bits** are the capacity by Eq. (2) for nearest and by Eq. (4) for matching ([notebook 04](04_capacity.ipynb)). Eq. (2) counts a set several times where the codes of an image hardly repeat ([notebook 04](04_capacity.ipynb)), so the column after it counts each set once. The last two columns compare samples of Algorithm 1 with the same model's reconstructions: **FD** is the Fréchet distance of features, then precision and recall ([notebook 06](06_sample_quality.ipynb)).
 
 # %%
 runs, facts = require_models(config), load_facts(config)
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
-mean = torch.stack([batch.float().mean(dim=0) for batch in train.images[:2048].split(256)]).mean(dim=0) / 255
-mean_l1, mean_psnr = reconstruction_errors(lambda images: mean.expand_as(images), heldout.images, BATCH, "cpu")
+mean = (
+    torch.stack([batch.float().mean(dim=0) for batch in train.images[:2048].split(256)]).mean(dim=0)
+    / 255
+)
+mean_l1, mean_psnr = reconstruction_errors(
+    lambda images: mean.expand_as(images), heldout.images, BATCH, "cpu"
+)
 capacity = {"learned": facts["capacity"]["models"], "drawn": facts["capacity"].get("drawn")}
 rows = []
 for name, run in runs.items():
     summary_of, (tokens, quantizer) = run.summary, name.split(", ")
     bits = (capacity[tokens] or {}).get(quantizer, {})
-    rows.append({
-        "tokens": tokens, "quantizer": quantizer, "held-out L1": summary_of["heldout_l1"],
-        "PSNR (dB)": round(summary_of["heldout_psnr"], 2),
-        "codes in use": f"{summary_of['codes_in_use']} of {run.config.model.codebook_size}",
-        "codes an image": f"{summary_of['mean_codes_per_image']:.2f} of {run.config.model.num_codes}",
-        "bits, Eq. (2) / (4)": bits.get("bits"), "bits, counted once": bits.get("bits_counted_once"),
-    } | against_own(facts["sample_quality"], name, config.evaluation.prdc_k[0]))
-control = {"tokens": "–", "quantizer": "mean image (control)", "held-out L1": mean_l1, "PSNR (dB)": round(mean_psnr, 2)}
+    rows.append(
+        {
+            "tokens": tokens,
+            "quantizer": quantizer,
+            "held-out L1": summary_of["heldout_l1"],
+            "PSNR (dB)": round(summary_of["heldout_psnr"], 2),
+            "codes in use": f"{summary_of['codes_in_use']} of {run.config.model.codebook_size}",
+            "codes per image":
+            f"{summary_of['mean_codes_per_image']:.2f} of {run.config.model.num_codes}",
+            "bits, Eq. (2) / (4)": bits.get("bits"),
+            "bits, counted once": bits.get("bits_counted_once"),
+        }
+        | against_own(facts["sample_quality"], name, config.evaluation.prdc_k[0])
+    )
+control = {
+    "tokens": "–",
+    "quantizer": "mean image (control)",
+    "held-out L1": mean_l1,
+    "PSNR (dB)": round(mean_psnr, 2),
+}
 results = pd.DataFrame([*rows, control])
-words = ["codes in use", "codes an image", "precision, recall"]
+words = ["codes in use", "codes per image", "precision, recall"]
 results[words] = results[words].fillna("–")
 note = f"{facts['probing']['heldout']:,} held-out images"
 save_table(results, "results", config, caption(config, config.train.steps, note))
@@ -114,11 +141,14 @@ display(Markdown(to_markdown(results)))
 # %% [markdown]
 # ## What does matching cost?
 #
-# The paper calls the $\mathcal{O}(n^3)$ of matching "a necessary trade-off" against the $\mathcal{O}(n^2)$ of nearest (Section 3.4). The table has the processor time of both for one image, while $K$ grows to 4096 and $L = K/8$ with it. Both read all distances, so the exponents are to be compared with each other. Times differ from run to run, so these are stored: `python -m pivq.runs.verdict.cost` measures them again.
+# The paper calls the $\mathcal{O}(n^3)$ of matching "a necessary trade-off" against the $\mathcal{O}(n^2)$ of nearest (Section 3.4). The table has the processor time of both for one image, while $K$ grows to 4096 and $L = K/8$ with it, and the exponent $p$ of the growth $t \propto K^p$. Both rules read all $L K$ distances, so compare the exponents with each other. Times differ from run to run, so these are stored: `python -m pivq.runs.verdict.cost` measures them again.
 
 # %%
 cost = stored_growth()
-display(Markdown(to_markdown(pd.DataFrame(cost or []))))
+names = {"latents": "latents", "nearest_ms": "nearest (ms)", "matching_ms": "matching (ms)"}
+names |= {"ratio": "matching / nearest", "nearest_exponent": "nearest: p"}
+names |= {"matching_exponent": "matching: p"}
+display(Markdown(to_markdown(pd.DataFrame(cost or []).rename(columns=names))))
 
 # %% [markdown]
 # ## Claim by claim
@@ -126,7 +156,11 @@ display(Markdown(to_markdown(pd.DataFrame(cost or []))))
 # The next cell judges every claim from the saved numbers (the folder `pivq/runs/verdict` has the rules), and counts by kind.
 
 # %%
-matching = {name.split(", ")[0]: run.summary["heldout_psnr"] for name, run in runs.items() if "matching" in name}
+matching = {
+    name.split(", ")[0]: run.summary["heldout_psnr"]
+    for name, run in runs.items()
+    if "matching" in name
+}
 judgements = judge(facts | {"cost": cost, "reconstruction": matching | {"mean_image": mean_psnr}})
 line, passage = counts(judgements), summary(judgements)
 display(Markdown(f"**{line}**\n\n{passage}"))
@@ -137,7 +171,9 @@ display(Markdown(f"**{line}**\n\n{passage}"))
 # %%
 frame = pd.DataFrame(in_order(judgements))
 for kind, part in frame.groupby("kind", sort=False):
-    shown = part.drop(columns=["id", "kind"] + ([] if "control" in kind else ["control", "variant"]))
+    shown = part.drop(
+        columns=["id", "kind"] + ([] if "control" in kind else ["control", "variant"])
+    )
     display(Markdown(f"### {kind[0].upper()}{kind[1:]}: {KINDS[kind]}\n\n{to_markdown(shown)}"))
 introduction = f"**{line}**\n\nOf what was measured:\n\n{passage}"
 made = caption(config, config.train.steps, f"{len(frame)} claims")
@@ -147,10 +183,67 @@ save_json(numbers | stamp(config, config.train.steps), "verdict", config);
 
 # %% [markdown]
 # **How to read it.** Measured claims rest on the models and images of this profile, and on one seed where no other number is given: *reproduced* says that the effect is there at this scale and beyond its control, *differs* that it is not. Neither settles what happens at another scale or on other images. A judgement is more than an observation only if it is the same over several seeds (`--seed`).
+
+# %% [markdown]
+# ## Summary
 #
+# - Claims are counted by kind, because only those that are measured beside a control can be findings.
+# - *Differs* and *not decided* are results, too; each has its reason.
+# - All of it is about small models on drawn faces, and one seed unless stated.
+#
+# Next: [notebook 09](09_when_codes_compete.ipynb) is about the claim that needs a change of the model to be seen.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each answer is folded below its exercise, except in the student version of this notebook. Times and a marking guide are in [docs/teaching.md](https://github.com/REPOSITORY/blob/main/docs/teaching.md).
+
+# %% [markdown]
+# ### Exercise 8.1: three kinds
+#
+# Sort these statements into *measured*, *by construction* and *arithmetic*: (a) shuffled codes give the same image; (b) matching always has $L$ different codes per image; (c) 2,221 bits; (d) samples are novel; (e) the average of the FIDs in Table 3.
+#
+# <details><summary>Answer</summary>
+#
+# (a) by construction: attention is a sum. (b) by construction: it is the rule. (c) arithmetic: Eq. (4) with the paper's sizes; a measurement only as far as the number of codes in use goes into it. (d) measured. (e) arithmetic. Only (d) could have come out otherwise.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 8.2: by chance
+#
+# Suppose 20 claims are tested, each with a test that errs in 5% of all cases, and none of the claims is true. How many would come out as "reproduced"? With which probability at least one? What follows for a verdict on one seed?
+#
+# <details><summary>Answer</summary>
+#
+# One on average; at least one with probability $1 - 0.95^{20} = 64\%$. So a single *reproduced* on one seed proves little. Look for a large effect, a reason, and other seeds (`--seed`).
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 8.3: overturn one
+#
+# Choose a claim that is judged *differs* above. Which experiment would you do to overturn the judgement? Say in advance which result would convince you of the opposite.
+#
+# <details><summary>Answer</summary>
+#
+# For example "nearest's images have few codes", with learned tokens: train with $L = 512$ and $K = 4096$ for as long as the paper, and count the different codes per image and which token uses which code. If an image has far fewer than $L$ codes, *and* has fewer than before training, the judgement falls. If each token keeps its own codes, it stands, and the paper's 49 must come from something else in its model.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **The base code.** S. Bond-Taylor, P. Hessey, H. Sasaki, T. P. Breckon, C. G. Willcocks: Unleashing Transformers: Parallel Token Prediction with Discrete Absorbing Diffusion for Fast High-Resolution Image Generation from Vector-Quantized Codes. ECCV 2022. [doi:10.1007/978-3-031-20050-2_11](https://doi.org/10.1007/978-3-031-20050-2_11).
+
+# %% [markdown]
 # ## Provenance
 #
 # The stamp says what made this notebook's tables.
 
 # %%
-display(stamp(config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}))
+facts = stamp(
+    config, steps=config.train.steps, runs={name: run.folder.name for name, run in runs.items()}
+)
+display(facts_table(facts))

@@ -19,7 +19,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the faces (notebook 00), and a model: that of notebook 03, or the one that comes with the project |
+# | needs | the faces ([notebook 00](00_meet_the_faces.ipynb)), and a model: that of [notebook 03](03_train.ipynb), or the one that comes with the project |
 # | makes | nothing that is kept |
 #
 # You will see
@@ -43,7 +43,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -76,7 +79,7 @@ from pivq import capacity
 from pivq.config import load_config
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import styled
+from pivq.figures.tables import facts_table, styled
 from pivq.matching import match
 from pivq.quantizers import QUANTIZERS
 from pivq.runs.branching import make_trainer
@@ -97,7 +100,8 @@ model, all_codes, which = model_to_show(config)
 heldout = load_split(config, "heldout")
 images = torch.stack([heldout[i] for i in range(8)])  # x: (B, 3, H, W) in [0, 1]
 B, L, K, d = len(images), config.model.num_codes, config.model.codebook_size, config.model.dim
-display(Markdown(f"{which} B = {B} images, L = {L} latents each, K = {K} codes, d = {d} numbers in a vector."))
+sizes = f"B = {B} images, L = {L} latents each, K = {K} codes, d = {d} numbers in a vector"
+display(Markdown(f"{which} {sizes}."))
 
 # %% [markdown]
 # ## 1. The encoder's latents
@@ -145,12 +149,13 @@ display(Markdown(
 #
 # $$\min_{P} \; \sum_{l=1}^{L} \sum_{k=1}^{K} P_{lk} \, \lVert z_l - e_k \rVert_2 \quad \text{with } P_{lk} \in \{0, 1\}, \; \sum_k P_{lk} = 1, \; \sum_l P_{lk} \le 1.$$
 #
-# scipy solves it. (Notebook 02 writes it out as the trace that the paper has; the package has a faster solver that is as exact.)
+# scipy solves it. ([Notebook 02](02_matching_quantization.ipynb) writes it out as the trace that the paper has; the package has a faster solver that is as exact.)
 
 # %%
 def matching(latents, codebook):
     distances = torch.cdist(latents, codebook)  # (B, L, K)
-    return torch.stack([torch.as_tensor(linear_sum_assignment(table)[1]) for table in distances])  # (B, L)
+    rows = [linear_sum_assignment(table)[1] for table in distances]  # of each image
+    return torch.tensor(rows)  # (B, L)
 
 
 for vectors in (latents, together):
@@ -158,7 +163,8 @@ for vectors in (latents, together):
     totals = [distances.gather(2, c[:, :, None]).sum() for c in (codes, match(distances))]
     assert_close(*totals)  # the same cost: both are optimal
     assert all(count == L for count in different(codes))
-display(Markdown(f"The made-up latents get {different(matching(together, codebook))[0]} different codes of {L}."))
+count = different(matching(together, codebook))[0]
+display(Markdown(f"The made-up latents get {count} different codes of {L}."))
 
 # %% [markdown]
 # ## 4. Straight through
@@ -182,7 +188,7 @@ def quantize(latents, codebook, choose):
 moved = latents.clone().requires_grad_()
 straight, codes, *losses = quantize(moved, codebook, matching)
 straight.sum().backward()
-assert torch.equal(moved.grad, torch.ones_like(moved)), "the gradient passes as through the identity"
+assert torch.equal(moved.grad, torch.ones_like(moved)), "the gradient passes unchanged"
 theirs = model.quantizer(latents)
 assert torch.equal(codes, theirs.codes)
 their_losses = theirs.codebook_loss, theirs.commitment_loss
@@ -210,8 +216,9 @@ def layer(tokens, weights, heads):  # tokens: (B, T, d)
         return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
     normed = norm(tokens, "norm1")
-    q, (k, v) = split(linear(normed, "query")), map(split, linear(normed, "key_value").chunk(2, dim=2))
-    fit = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)  # (B, heads, T, T): rows sum to 1
+    q = split(linear(normed, "query"))
+    k, v = map(split, linear(normed, "key_value").chunk(2, dim=2))
+    fit = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)  # (B, heads, T, T)
     tokens = tokens + linear((fit @ v).transpose(1, 2).flatten(2), "out")
     hidden = F.gelu(linear(norm(tokens, "norm2"), "feedforward.0"))
     return tokens + linear(hidden, "feedforward.2")  # (B, T, d)
@@ -222,8 +229,9 @@ def decode(vectors, decoder):  # (B, L, d), in any order
     tokens = torch.cat([vectors, outputs], dim=1)  # (B, L + h w, d)
     for block in decoder.transformer.layers:
         tokens = layer(tokens, dict(block.named_parameters()), block.heads)
-    cells = decoder.transformer.norm(tokens[:, vectors.shape[1] :])  # (B, h w, d): the outputs' answers
-    grid = cells.transpose(1, 2).unflatten(2, (decoder.grid_size, decoder.grid_size))  # (B, d, h, w)
+    answers = decoder.transformer.norm(tokens[:, vectors.shape[1] :])  # (B, h w, d)
+    size = (decoder.grid_size, decoder.grid_size)
+    grid = answers.transpose(1, 2).unflatten(2, size)  # (B, d, h, w)
     patches = decoder.conv_out(decoder.up(grid))  # (B, 3 p², H / p, W / p)
     return (F.pixel_shuffle(patches, decoder.patch_size) + 1) / 2  # x̂: (B, 3, H, W)
 
@@ -233,7 +241,8 @@ with torch.no_grad():
     shuffled = decode(codebook[codes[:, torch.randperm(L)]], model.decoder).clamp(0, 1)
 assert_close(made, model.decode(codes), atol=1e-4, rtol=0)
 assert_close(made, shuffled, atol=1e-4, rtol=0)
-plot_images(torch.cat([images, made, shuffled]), columns=B, row_labels=["image", "decoded", "codes shuffled"]);
+rows = ["image", "decoded", "codes shuffled"]
+plot_images(torch.cat([images, made, shuffled]), columns=B, row_labels=rows);
 
 # %% [markdown]
 # ## 6. One training step
@@ -254,26 +263,32 @@ plot_images(torch.cat([images, made, shuffled]), columns=B, row_labels=["image",
 
 # %%
 def step(x, net, discriminator, perceptual, train):
-    z, codes, codebook_loss, commitment_loss = quantize(net.encoder(x), net.quantizer.codebook, matching)
+    codebook = net.quantizer.codebook
+    z, codes, codebook_loss, commitment_loss = quantize(net.encoder(x), codebook, matching)
     made = decode(z, net.decoder)  # x̂
-    l1, lpips, G = (made - x).abs().mean(), perceptual(made, x).mean(), -discriminator(made).mean()
+    l1, lpips = (made - x).abs().mean(), perceptual(made, x).mean()
+    G = -discriminator(made).mean()
     theta = net.decoder.conv_out.weight
     rest = train.reconstruction_weight * l1 + train.perceptual_weight * lpips
-    norms = [torch.autograd.grad(loss, theta, retain_graph=True)[0].norm() for loss in (rest, G)]
-    weight = (norms[0] / (norms[1] + 1e-4)).clamp(max=train.adversarial_limit)  # λ
-    quantizing = train.codebook_weight * codebook_loss + train.commitment_weight * commitment_loss
-    (rest + weight * G + quantizing).backward()
+    gradients = [torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in (rest, G)]
+    weight = gradients[0].norm() / (gradients[1].norm() + 1e-4)  # λ
+    weight = weight.clamp(max=train.adversarial_limit)
+    rest = rest + train.codebook_weight * codebook_loss + train.commitment_weight * commitment_loss
+    (rest + weight * G).backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), train.gradient_clip or math.inf)
-    hinge = (F.relu(1 - discriminator(x)).mean() + F.relu(1 + discriminator(made.detach())).mean()) / 2
-    return {"l1": l1, "perceptual": lpips, "adversarial": G, "adaptive_weight": weight,
-            "codebook": codebook_loss, "commitment": commitment_loss, "discriminator": hinge}  # fmt: skip
+    real, fake = discriminator(x), discriminator(made.detach())
+    hinge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+    terms = {"l1": l1, "perceptual": lpips, "adversarial": G, "adaptive_weight": weight}
+    terms |= {"codebook": codebook_loss, "commitment": commitment_loss}
+    return terms | {"discriminator": hinge}
 
 
 # %% [markdown]
 # Now both do the step, from the same weights: the lines above, and the package. All terms and all gradients must agree. The last line is the *EMA*, the exponential moving average of the weights: the averaged model is the one that is shown and measured.
 
 # %%
-settings = load_config(profile, seed, data, layout=layout, on_error=on_error, train__discriminator_augmentation=False)
+reading = {"layout": layout, "on_error": on_error}
+settings = load_config(profile, seed, data, **reading, train__discriminator_augmentation=False)
 trainer = make_trainer(settings, "matching", load_split(config, "train").images, "cpu")
 for network in (trainer.model, trainer.ema):
     network.load_state_dict(model.state_dict())
@@ -288,12 +303,13 @@ for name, value in terms.items():
     rows.append([name, f"{value.item():.5f}", f"{theirs[name].item():.5f}"])
 for mine, made in zip(ours.parameters(), trainer.model.parameters(), strict=True):
     assert (mine.grad - made.grad).norm() <= 1e-3 * made.grad.norm() + 1e-7
-for old, new, average in zip(before.parameters(), trainer.model.parameters(), trainer.ema.parameters(), strict=True):
-    assert_close(settings.train.ema_decay * old + (1 - settings.train.ema_decay) * new, average)
+beta, networks = settings.train.ema_decay, (before, trainer.model, trainer.ema)
+for old, new, average in zip(*(network.parameters() for network in networks), strict=True):
+    assert_close(beta * old + (1 - beta) * new, average)
 display(styled(pd.DataFrame(rows, columns=["term", "plain lines", "package"])))
 
 # %% [markdown]
-# What is missing here is when things happen: before $T_q$ the decoder sees the latents themselves, at $T_q$ the codebook is fitted to the latents of the last $W$ steps by k-means, and the discriminator starts later still (Section 3.7). Notebook 03 shows what each is worth.
+# Left out is *when* things happen. Before $T_q$ the decoder sees the latents themselves, at $T_q$ the codebook is fitted to the latents of the last $W$ steps by k-means, and the discriminator starts later still (Section 3.7). [Notebook 03](03_train.ipynb) shows what each is worth.
 
 # %% [markdown]
 # ## 7. Algorithm 1: two sets make a third
@@ -320,7 +336,8 @@ for i, sample in enumerate(samples):
     assert sample.tolist() == theirs[0].tolist() and len(set(sample.tolist())) == L
 parents = model.decode(torch.tensor([a, b]))
 pictures = torch.cat([parents[:1], model.decode(samples), parents[1:]])
-plot_images(pictures, columns=8, titles=["parent a", *(f"sample {i}" for i in range(6)), "parent b"])
+titles = ["parent a", *(f"sample {i}" for i in range(6)), "parent b"]
+plot_images(pictures, columns=8, titles=titles)
 display(Markdown(f"The parents share {len(set(a) & set(b))} of {L} codes."))
 
 # %% [markdown]
@@ -358,7 +375,7 @@ display(styled(pd.DataFrame(rows, columns=["", "bits"]), precision=1))
 # %% [markdown]
 # ## Summary
 #
-# An image becomes $L$ latents, a minimum-cost matching turns them into $L$ different codes, and a decoder that only ever sums over codes turns the set back into an image. Because no code has a place, any $L$ codes are a valid input, and recombining two images needs no model of the codes. Notebook [02](02_matching_quantization.ipynb) shows what matching does to real vectors, [05](05_interpolation.ipynb) what recombination does to faces, [09](09_when_codes_compete.ipynb) when matching matters.
+# An image becomes $L$ latents, a minimum-cost matching turns them into $L$ different codes, and a decoder that only ever sums over codes turns the set back into an image. Because no code has a place, any $L$ codes are a valid input, and recombining two images needs no model of the codes. [Notebook 02](02_matching_quantization.ipynb) shows what matching does to real vectors, [notebook 05](05_interpolation.ipynb) what recombination does to faces, [notebook 09](09_when_codes_compete.ipynb) when matching matters.
 #
 # **References.** The paper: [arXiv:2604.01843](https://arxiv.org/abs/2604.01843). Vector quantization with straight-through gradients: van den Oord et al., *Neural Discrete Representation Learning*, 2017, [arXiv:1711.00937](https://arxiv.org/abs/1711.00937). The adaptive weight and the hinge loss: Esser et al., *Taming Transformers for High-Resolution Image Synthesis*, 2021, [arXiv:2012.09841](https://arxiv.org/abs/2012.09841). Attention: Vaswani et al., *Attention Is All You Need*, 2017, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762). The assignment problem: Kuhn, *The Hungarian Method for the Assignment Problem*, 1955.
 
@@ -368,4 +385,4 @@ display(styled(pd.DataFrame(rows, columns=["", "bits"]), precision=1))
 # The stamp says what made this notebook's figures.
 
 # %%
-display(stamp(config, config.train.steps, model=which))
+display(facts_table(stamp(config, config.train.steps, model=which)))

@@ -38,7 +38,10 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout], check=True)
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -138,7 +141,8 @@ plot_images(explorer.decode(changed), columns=len(changed), titles=titles);
 
 # %%
 sharing = explorer.sharing(code)
-display(Markdown(f"{len(sharing):,} of {len(codes):,} held-out faces have code {code}. The first of them:"))
+count = f"{len(sharing):,} of {len(codes):,} held-out faces"
+display(Markdown(f"{count} have code {code}. The first of them:"))
 plot_images(heldout.images[sharing[:10]], columns=len(sharing[:10]));
 
 # %% [markdown]

@@ -42,7 +42,7 @@ TITLES = {
     "heldout_psnr": "held-out PSNR (dB) ↑",
     "heldout_perceptual": "held-out perceptual distance ↓",
     "codes_in_use": "codes in use ↑",
-    "mean_codes_per_image": "distinct codes an image ↑",
+    "mean_codes_per_image": "distinct codes per image ↑",
 }
 ACROSS = 3  # panels in a row
 # What is drawn in Fig. 5 beside the paper's model.
@@ -229,7 +229,7 @@ def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure
     for position, (name, values) in enumerate(excess.items()):
         colour = [ORANGE, SKY, GREY][position % 3]
         label = f"{name}: {values.mean():.1%} more on average"
-        axes.hist(values, bins, histtype="stepfilled", facecolor=(colour, 0.5), edgecolor=colour, label=label)
+        axes.hist(values, bins, histtype="step", edgecolor=colour, linewidth=2, label=label)
     axes.set(xlabel="total distance above the optimal matching's", ylabel="images", xlim=(0, bins[-1]))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.legend()

@@ -118,8 +118,8 @@ def plot_codebook_use(
         offset = (position - (len(codes) - 1) / 2) * width
         label = f"{name}: {distinct.mean():.2f} on average"
         right.bar(values + offset, times / len(rows), width, color=colour, edgecolor=colour, linewidth=0.8, label=label)
-    left.set(xlabel="codes, most used first", ylabel="uses an image", xlim=(0, codebook_size), ylim=(0, None))
-    right.set(xlabel="distinct codes an image", ylabel="share of images", ylim=(0, None))
+    left.set(xlabel="codes, most used first", ylabel="uses per image", xlim=(0, codebook_size), ylim=(0, None))
+    right.set(xlabel="distinct codes per image", ylabel="share of images", ylim=(0, None))
     low, high = right.get_xlim()
     if high - low < 4:  # all images alike: whole numbers on both sides
         right.set_xlim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)

@@ -1,6 +1,7 @@
 """Tables, in Markdown with numbers rounded column by column, or for a notebook; users' words are never markup."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,32 @@ def styled(frame: pd.DataFrame, formats: Any = None, index: bool = False, **opti
     """
     shown = frame.style.format(formats, escape="html", **options).format_index(escape="html", axis=1)
     return shown.format_index(escape="html") if index else shown.hide(axis="index")
+
+
+def facts_table(facts: Mapping[str, Any]) -> Styler:
+    """Return facts, such as a stamp, as a table of two columns: a fact and its value.
+
+    A value that is a mapping becomes one line, `name value · name value`; underscores in names become spaces.
+
+    Example:
+        >>> facts_table({"seed": 0, "versions": {"python": "3.12", "torch": "2.14"}}).data.values.tolist()
+        [['seed', '0'], ['versions', 'python 3.12 · torch 2.14']]
+    """
+    rows = [[_in_words(name), _fact(value)] for name, value in facts.items()]
+    shown = styled(pd.DataFrame(rows, columns=["fact", "value"]))
+    return shown.hide(axis="columns").set_properties(**{"text-align": "left"})
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " · ".join(f"{_in_words(name)} {_fact(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_fact, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _in_words(name: Any) -> str:
+    return str(name).replace("_", " ")
 
 
 def format_column(column: pd.Series) -> list[str]:

@@ -8,7 +8,7 @@ from pivq.profiles import DRAWN
 NAMES = {"avatars": "faces that are drawn here", "celeba": "CelebA", "celebahq": "CelebA-HQ", "ffhq": "FFHQ",
          "folder": "a folder of images", "lpips_vgg": "LPIPS (VGG16)",
          "efficientnet_lite0": "EfficientNet-Lite0"}  # fmt: skip
-THERE = "paper, or base code [5]"
+THERE = "paper, or base code"
 
 
 def departures(config: Config) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pivq.config import load_config
-from pivq.figures.diagrams import draw_architecture, draw_example, draw_matching
+from pivq.figures.diagrams import draw_architecture, draw_matching
 from pivq.figures.style import BLUE, VERMILLION, use_style
 
 PAPER = {"image_size": 256, "patch_size": 1, "width": 128, "channel_multipliers": (1, 1, 2, 2, 4), "dim": 256}
@@ -97,14 +97,3 @@ def test_matching_refuses_points_outside_a_plane_and_codes_that_do_not_fit():
         draw_matching(np.zeros((3, 4)), np.zeros((5, 2)), {"nearest": [0, 0, 0]})
     with pytest.raises(ValueError, match="nearest: expected 3 codes, one per latent"):
         draw_matching(np.zeros((3, 2)), np.zeros((5, 2)), {"nearest": [0, 0]})
-
-
-def test_example_shows_the_distances_and_totals_worked_by_hand():
-    panels = {"nearest": [0, 0], "greedy": [0, 1], "matching": [1, 0]}
-    figure = draw_example([0.0, 1.0], [0.9, -3.0], panels)
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["nearest\n2 latents, 1 code, total 1.0", "greedy\n2 latents, 2 codes, total 4.9",
-                      "matching\n2 latents, 2 codes, total 3.1"]  # fmt: skip
-    shown = [[t.get_text() for t in axes.texts[:2]] for axes in figure.axes]
-    assert shown == [["0.9", "0.1"], ["0.9", "4.0"], ["3.0", "0.1"]]
-    assert "−3" in figure.axes[0].texts[-1].get_text()

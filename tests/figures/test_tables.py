@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pivq.figures.tables import to_markdown
+from pivq.figures.tables import facts_table, to_markdown
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_numbers_are_formatted_by_the_column(values, texts):
 def test_table_without_telling_columns_is_refused(frame):
     with pytest.raises(ValueError, match="columns"):
         to_markdown(frame)
+
+
+def test_facts_become_rows_of_two_columns():
+    facts = {"image_size": 64, "steps": 3400, "runs": {"learned, matching": "a<b"}, "ids": [1, 2], "whole": True}
+    table = facts_table(facts)
+    assert table.data.values.tolist() == [["image size", "64"], ["steps", "3,400"], ["runs", "learned, matching a<b"],
+                                          ["ids", "1, 2"], ["whole", "True"]]  # fmt: skip
+    assert "a&lt;b" in table.to_html()
