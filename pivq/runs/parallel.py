@@ -87,7 +87,7 @@ def _last_step(job: Job) -> int:
     return job.config.train.quantize_from_step if job.quantizer == "trunk" else job.config.train.steps
 
 
-def _run_processes(jobs: Sequence[Job], tracker: str) -> None:
+def _run_processes(jobs: Sequence[Job], tracker: str = "") -> None:
     """Train each run or stage in a process of its own, as many at once as there are cores.
 
     If they do not divide evenly, the first ones come last, with more cores each: of three on two cores, two with one
@@ -121,7 +121,7 @@ def _run_process(tracker: str, job: Job, threads: int, stop: Event) -> None:
     before = 0 if job.quantizer == "trunk" else job.config.train.quantize_from_step
     extent = {"total": _last_step(job), "initial": steps() or before}
     title = f"{job.config.model.tokens} tokens, {STAGES.get(job.quantizer, job.quantizer)}"
-    arguments = ["pivq.runs.parallel", str(write_config(*job)), tracker]
+    arguments = ["pivq.runs.parallel", str(write_config(*job)), *filter(None, [tracker])]
     with tqdm(desc=title, unit="step", mininterval=1, dynamic_ncols=True, **extent) as bar:
         run_module(
             arguments, folder / "output.txt", threads, stop, f"the training in {folder}",
