@@ -23,7 +23,7 @@ from typing import Any
 from pivq.commands.download import download_weights
 from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
-from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
+from pivq.commands.run_all_arguments import DEMO, Notebook, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.config import Config
 from pivq.runs.ready import check_ready
@@ -124,7 +124,10 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
             print(f"{notebook.name} took {outcomes[-1].seconds / 60:.1f} min", flush=True)
     _print_summary(notebooks, outcomes)
     print(f"Executed notebooks: {_shown(folder)}", flush=True)
-    print(f"All results on one page: {_shown(_write_results(config, notebooks[0].path.parent))}", flush=True)
+    if notebooks[0].name == DEMO:
+        print(f"To look at in a browser: {_shown(folder / f'{DEMO}.html')}", flush=True)
+    else:
+        print(f"All results on one page: {_shown(_write_results(config, notebooks[0].path.parent))}", flush=True)
     if outcomes[-1].failure:
         print(f"The one that failed: {_shown(_failed_copy(folder / outcomes[-1].notebook.path.name))}")
         return 1

@@ -20,10 +20,12 @@ from pivq.config import Config, load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PROFILES
 
 DEVICES = ["auto", "cpu", "cuda"]
+DEMO = "demo"  # the notebook of --demo
 EPILOG = """Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/.
 Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/notebooks-seedN/.
 
 examples:
+  ./run_all.sh --demo                            a first look in a minute, with the model that comes with the project
   ./run_all.sh                                   the default run, about half an hour on two CPU cores
   ./run_all.sh --profile smoke                   every notebook in a few minutes, with models too small to show anything
   ./run_all.sh --only 4-6                        some notebooks; the models must be trained
@@ -78,7 +80,10 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
     try:
         if unknown:
             raise ValueError(_unknown(unknown[0], vars(arguments)))
-        selected = select_notebooks(folder, arguments.only)
+        if arguments.demo and (arguments.only or arguments.profile not in (None, "quick")):
+            raise ValueError("--demo is one notebook with a model of quick: leave out --only and --profile")
+        demo = [_read_notebook(folder / f"{DEMO}.ipynb")] if arguments.demo else None
+        selected = demo or select_notebooks(folder, arguments.only)
         instead = next((name for name in ("list", "dry_run", "check_only") if getattr(arguments, name)), "")
         return Request(selected, collect_parameters(arguments, selected), instead, arguments.download)
     except ValueError as error:
@@ -117,6 +122,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--version", action="version", version=f"pivq {pivq.__version__}")
+    add("--demo", action="store_true", help="a first look, with the model that comes with the project; no training")
     add("--list", action="store_true", help="list the notebooks: what they show and make, minutes; run nothing")
     add("--dry-run", action="store_true",
         help="say what would run, how long, and what is there or missing; run nothing. The status is 1 if anything is "

@@ -19,6 +19,7 @@ def folder(write_notebook):
     usual = 'profile = "quick"\nseed = 0\nforce = False\n'
     write_notebook("04_capacity", parameters=usual + 'device = "auto"\nscale = 1.0')
     write_notebook("07_probing", parameters=usual + READING + 'features = ""\nchosen = None')
+    write_notebook("demo")
     return write_notebook("explore")
 
 
@@ -44,6 +45,13 @@ def test_everything_numbered_runs_in_order_by_default(folder):
     assert names(request) == ["00_first", "04_capacity", "07_probing"]  # explore is interactive
     assert request.parameters == {"profile": "quick", "seed": 0}
     assert request.instead == ""
+
+
+def test_the_demo_is_a_notebook_of_its_own(folder, refused):
+    assert names(parse(["--demo"], folder)) == ["demo"]
+    assert parse(["--demo", "--seed", "2"], folder).parameters == {"profile": "quick", "seed": 2}
+    for more in (["--only", "04"], ["--profile", "smoke"]):
+        assert "leave out --only and --profile" in refused("--demo", *more)
 
 
 @pytest.mark.parametrize(
