@@ -7,4 +7,6 @@ source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/setup_env.sh"
 find_python
 set_up_environment notebooks test
 cd "$root"
-exec "$python" -P -m pytest "$@"
+# Two workers, one core each: trainings in the tests are too small for more. `-n 0` has one, in which a debugger works.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+exec "$python" -P -m pytest -n 2 --dist loadfile "$@"
