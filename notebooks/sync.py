@@ -1,4 +1,4 @@
-"""Write each notebook from its source: `notebooks/py/NN_name.py` → `notebooks/NN_name.ipynb`.
+"""Write each notebook from its source, `notebooks/py/NN_name.py` → `notebooks/NN_name.ipynb`, and blocks of README.md.
 
 Edit the percent-format source, then run `python notebooks/sync.py`. The same source always gives the same bytes,
 without outputs. Cells that begin with an import are the set-up: JupyterLab and the HTML pages show them folded, Colab
@@ -7,6 +7,9 @@ in `pyproject.toml` alone. With `--check` nothing is written: the notebooks that
 and the exit status is 1 if there are any. To keep an edit made in JupyterLab, bring it to the source first:
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 
+Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
+the default run, from `figures/quick/`.
+
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
 under "Answer" is left out. Keep DIR beside `notebooks/`, so that the first cell finds the project.
@@ -14,6 +17,7 @@ under "Answer" is left out. Keep DIR beside `notebooks/`, so that the first cell
 
 import argparse
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -76,6 +80,40 @@ def to_notebook(source: Path, answers: bool = True) -> str:
     return nbformat.writes(notebook) + "\n"
 
 
+def blocks() -> dict[str, str]:
+    """Return the blocks of README.md by name."""
+    address, results = f"https://github.com/{repository()}", FOLDER.parent / "figures" / "quick"
+    verdict = json.loads((results / "verdict.json").read_text(encoding="utf-8"))
+    table = (results / "results.md").read_text(encoding="utf-8").splitlines()
+    shields = "https://img.shields.io/badge"
+    demo = f"https://colab.research.google.com/github/{repository()}/blob/main/notebooks/demo.ipynb"
+    badges = [
+        f"[![Tests]({address}/actions/workflows/tests.yml/badge.svg)]({address}/actions/workflows/tests.yml)",
+        f"[![arXiv]({shields}/arXiv-2604.01843-b31b1b)](https://arxiv.org/abs/2604.01843)",
+        f"[![Python 3.11 to 3.13]({shields}/Python-3.11_to_3.13-3776ab)](pyproject.toml)",
+        f"[![Licence: MIT]({shields}/licence-MIT-green)](LICENSE)",
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({demo})",
+    ]
+    return {
+        "badges": "\n".join(badges),
+        "clone": f"```bash\ngit clone {address}\ncd {address.rpartition('/')[2]}\n```",
+        "glance": f"{verdict['counts'][0].upper()}{verdict['counts'][1:]}.\n\n{verdict['summary']}",
+        "results": "\n".join(line for line in table if line.startswith("|")),
+    }
+
+
+def readme() -> str:
+    """Return README.md with its blocks as they should be."""
+    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    for name, block in blocks().items():
+        before, _, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
+            raise ValueError(f"README.md has no <!-- {name} --> and <!-- /{name} -->")
+        text = f"{before}<!-- {name} -->\n{block}\n{end}{after}"
+    return text
+
+
 def main() -> int:
     """Write the notebooks, or check them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,16 +131,17 @@ def main() -> int:
     differing = [path.stem for path in sorted(FOLDER.glob("*.ipynb")) if path.stem not in sources]
     for name in differing:
         print(f"{name}.ipynb has no source py/{name}.py", file=sys.stderr)
-    for name, source in sources.items():
-        target, text = FOLDER / f"{name}.ipynb", to_notebook(source)
+    wanted = {FOLDER / f"{name}.ipynb": (to_notebook(source), f"py/{name}.py") for name, source in sources.items()}
+    wanted[FOLDER.parent / "README.md"] = readme(), "figures/quick/ and pyproject.toml"
+    for target, (text, origin) in wanted.items():
         if target.is_file() and target.read_text(encoding="utf-8") == text:
             continue
         if check:
-            differing.append(name)
-            print(f"{name}.ipynb differs from py/{name}.py", file=sys.stderr)
+            differing.append(target.name)
+            print(f"{target.name} differs from {origin}", file=sys.stderr)
         else:
             target.write_text(text, encoding="utf-8")
-            print(f"wrote {name}.ipynb")
+            print(f"wrote {target.name}")
     return 1 if differing else 0
 
 

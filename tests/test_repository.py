@@ -354,7 +354,8 @@ def test_the_repository_s_address_stands_in_one_place():
             continue  # a picture
         if address in text:
             holders.append(file)
-    assert sorted(holders) == [*(f"notebooks/{name}.ipynb" for name in [*NOTEBOOKS, *INTERACTIVE]), "pyproject.toml"]
+    written = ["README.md", *(f"notebooks/{name}.ipynb" for name in [*NOTEBOOKS, *INTERACTIVE])]
+    assert sorted(holders) == [*written, "pyproject.toml"], "notebooks/sync.py writes it into the others"
 
 
 def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
@@ -366,6 +367,13 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     source = folder / "py" / "00_first.py"
     title = "# %% [markdown]\n# # Title\n# (https://github.com/REPOSITORY/blob)\n\n"
     source.write_text(f'{title}# %% tags=["parameters"]\nseed = 0\n\n# %%\nseed + 1\n')
+
+    results, readme = tmp_path / "figures" / "quick", tmp_path / "README.md"
+    results.mkdir(parents=True)
+    (results / "verdict.json").write_text('{"counts": "seen: 1 of 2", "summary": "- **Seen**: one."}')
+    (results / "results.md").write_text("Introduction\n\n| a |\n|---|\n| 1 |\n\n*caption*\n")
+    names = ("badges", "clone", "glance", "results")
+    readme.write_text("".join(f"Of {name}: <!-- {name} -->\nold\n<!-- /{name} --> end.\n" for name in names))
 
     def sync(*options: str) -> int:
         return subprocess.run([sys.executable, script, *options], capture_output=True).returncode
@@ -387,6 +395,13 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     assert sync("--check") == 1 and made.read_bytes() == before
     source.unlink()
     assert sync("--check") == 1  # a notebook without a source
+    made.unlink()
+    text = readme.read_text()
+    assert sync("--check") == 0 and "old" not in text and "git clone https://github.com/some/where\ncd where" in text
+    assert "<!-- glance -->\nSeen: 1 of 2.\n\n- **Seen**: one.\n<!-- /glance --> end.\n" in text
+    assert "<!-- results -->\n| a |\n|---|\n| 1 |\n<!-- /results -->" in text
+    readme.write_text(text.replace("| 1 |", "| 2 |"))
+    assert sync("--check") == 1, "a typed number"
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
@@ -455,7 +470,7 @@ def test_readme_shows_the_committed_results():
     table = [line for line in (CHECKOUT / "figures/quick/results.md").read_text().splitlines() if line.startswith("|")]
     assert len(table) == 7 and "\n".join(table) in readme
     verdict = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())
-    assert verdict["counts"] in readme and verdict["summary"] in readme
+    assert verdict["counts"][1:] in readme and verdict["summary"] in readme
 
 
 def test_times_of_the_paper_s_sizes_are_those_that_were_measured():
@@ -467,6 +482,6 @@ def test_times_of_the_paper_s_sizes_are_those_that_were_measured():
 
 
 def test_readme_maps_every_artefact_to_its_notebook():
-    rows = [line for line in (CHECKOUT / "README.md").read_text().splitlines() if line.startswith("| `0")]
+    rows = [line for line in (CHECKOUT / "README.md").read_text().splitlines() if line.startswith("| [`0")]
     mapped = {name: row.split("`")[1] for row in rows for name in re.findall(r"`(\w+)`", row)[1:]}
     assert mapped == ARTEFACTS

@@ -80,6 +80,6 @@ def test_times_in_words(seconds, said):
 def test_the_readme_shows_the_typical_times(checkout):
     """Minutes and memory of the map in README.md are those of `docs/timings.json`, which the runner reads."""
     rows = [line.split("|") for line in (checkout / "README.md").read_text().splitlines()
-            if line.startswith("| `") and line.endswith(" GB |")]  # fmt: skip
-    shown = {row[1].strip(" `"): {"minutes": float(row[-3]), "gigabytes": float(row[-2].split()[0])} for row in rows}
+            if line.startswith("| [`") and line.endswith(" GB |")]  # fmt: skip
+    shown = {row[1].split("`")[1]: {"minutes": float(row[-3]), "gigabytes": float(row[-2].split()[0])} for row in rows}
     assert len(shown) > 5 and shown == typical("quick")
