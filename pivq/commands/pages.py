@@ -27,6 +27,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 IMAGES = ("image/png", "image/jpeg")
 # What a terminal is told: a line up, other things by an escape, to the line's start, a line down; and text.
 WRITTEN = re.compile(r"\x1b\[A|\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
+# Sections that a page shows folded: from their heading to the next one of that level, or to the end.
+FOLDED = re.compile('(<h2 id="(?:exercises|references|provenance)">.*?</h2>)(.*?)(?=<h2 |</main>)', re.DOTALL)
 BAR = re.compile("<!--bar-->.*?<!--/bar-->", re.DOTALL)
 _latex = LatexToMathML(fancy_error=False)
 
@@ -131,7 +133,8 @@ def write_page(executed: Path, target: Path) -> None:
     title = next((plain_text(part.html) for part in headings if part.level == 1), target.stem)
     page = {"title": title, "contents": [part for part in headings if part.level == 2]}
     html, _ = _Exporter().from_notebook_node(notebook, {"metadata": {"name": target.stem}, "page": page})
-    write_text(target.with_suffix(".html"), html)
+    folded = r'<details class="section"><summary>\1</summary>\2</details>'
+    write_text(target.with_suffix(".html"), FOLDED.sub(folded, html))
     write_text(executed, nbformat.writes(notebook) + "\n")
 
 

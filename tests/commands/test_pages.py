@@ -110,6 +110,19 @@ def test_title_and_contents_come_from_the_headings(tmp_path):
     assert {heading["id"] for name, heading in tags.tags if name == "h2"} == {"a-part", "the-end"}
 
 
+def test_code_that_draws_and_sections_for_the_reader_s_own_work_are_folded(tmp_path):
+    cells = [new_markdown_cell("## Results"), new_code_cell("save_figure(1)"), new_code_cell("method = 2"),
+             new_markdown_cell("## Exercises\n\nAsked"), new_code_cell("solved = 3"),
+             new_markdown_cell("## Last\n\nSeen"), new_markdown_cell("## Provenance\n\nStamped")]  # fmt: skip
+    tags = page(tmp_path, *cells)
+    folded = {word: "details" in tags.inside(word)
+              for word in ("save_figure", "method", "Asked", "solved", "Seen", "Stamped")}  # fmt: skip
+    assert folded == {"save_figure": True, "method": False, "Asked": True, "solved": True, "Seen": False,
+                      "Stamped": True}  # fmt: skip
+    headings = [inside[-2:] for text, inside in tags.texts if text == "Exercises" and inside[-1] == "h2"]
+    assert headings == [("summary", "h2")], "the heading stays in view"
+
+
 def test_set_up_is_folded_and_all_other_code_is_not(tmp_path):
     hidden = {"jupyter": {"source_hidden": True}}
     answer = new_code_cell("solution", metadata=hidden | {"tags": ["answer"]})
