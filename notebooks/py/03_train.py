@@ -80,6 +80,7 @@ from pivq.config import load_config
 from pivq.data import from_uint8
 from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_ablations, plot_curves
+from pivq.figures.live import plot_training
 from pivq.figures.pictures import plot_images, plot_reconstructions
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled, to_markdown
@@ -91,13 +92,13 @@ from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.ablations import half_as_long, over_seeds, run_ablations, said
 from pivq.runs.callbacks import best_and_last
-from pivq.runs.cost import measure_cost
+from pivq.runs.cost import expected_cost
 from pivq.runs.departures import departures
 from pivq.runs.models import models
 from pivq.runs.parallel import train_together
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import discard, run_dir
+from pivq.runs.run import discard
 from pivq.runs.shipped import LABEL, ship
 from pivq.runs.splits import load_split
 from pivq.runs.teaching.exercises import check_half_life, check_hinge
@@ -196,12 +197,14 @@ display(
 # %%
 jobs = models(config)
 if force:
+    print(f"force = True: the runs of {len(jobs)} models are deleted and trained again.")
     for job in jobs.values():
         discard(job.config, [job.quantizer])
+    force = False  # this cell can be interrupted, and run again to resume
 for label, job in jobs.items():
-    if job.quantizer == "matching" and not run_dir(*job).exists():
-        print(f"{label}, if trained alone: {measure_cost(job.config, device=device)}")
-runs = dict(zip(jobs, train_together(list(jobs.values()), device), strict=True))
+    if job.quantizer == "matching" and (cost := expected_cost(job.config, device=device)):
+        print(f"{label}, if trained alone: {cost}")
+runs = dict(zip(jobs, train_together(list(jobs.values()), device, draw=plot_training), strict=True))
 
 # %% [markdown]
 # The table has the results on the held-out faces, which no step has seen. L1 is on the scale from 0 to 1.

@@ -20,6 +20,8 @@ MANY = 64  # images that `pivq reconstruct` shows unless told otherwise
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit status: 0, 1 after an error (shown in one line), 130 after Ctrl-C.
 
+    After SIGTERM during a training, which is saved, the status is 143.
+
     A warning is shown in one line too, without its place in the code.
 
     Args:
@@ -34,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"pivq {arguments.command}: {message}", file=sys.stderr)
             return COMMANDS[arguments.command](arguments) or 0
-    except KeyboardInterrupt:
-        print("\nInterrupted. Run the same command again to resume.", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as end:
+        print(f"\n{str(end) or 'Interrupted.'} Run the same command again to resume.", file=sys.stderr)
+        return 128 + end.number if hasattr(end, "number") else INTERRUPTED
     except Exception as error:
         if arguments.debug:
             raise
@@ -57,9 +59,8 @@ def _train(arguments: argparse.Namespace) -> None:
     config = arguments.config
     if arguments.show_settings:
         return print(settings_text(config))
-    from pivq.runs.cost import measure_cost
+    from pivq.runs.cost import expected_cost
     from pivq.runs.parallel import train_together
-    from pivq.runs.planned import run_dir
     from pivq.runs.tracking import check_tracker
     from pivq.runs.training import train
 
@@ -67,10 +68,9 @@ def _train(arguments: argparse.Namespace) -> None:
     check_tracker(tracker)
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
-    if not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
-        price = measure_cost(config, quantizers[0], arguments.device)
-        if first:
-            print(f"Each run: {price}", file=sys.stderr)
+    price = expected_cost(config, quantizers[0], arguments.device)
+    if price and first:
+        print(f"Each run: {price}", file=sys.stderr)
     if len(quantizers) > 1:
         runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, tracker)
     else:

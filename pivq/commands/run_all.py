@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pivq.commands.download import download_weights
+from pivq.commands.edited import is_edited
 from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import DEMO, Notebook, parse, print_anything, requested_config
@@ -112,6 +113,8 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
         from pivq.processes import pick_device
 
         pick_device("cuda")  # says that there is none before a notebook starts
+    if edited := [notebook.name for notebook in notebooks if is_edited(notebook.path)]:
+        print(f"Edited since they were made from notebooks/py/, and run as they are: {', '.join(edited)}.", flush=True)
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():

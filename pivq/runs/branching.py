@@ -31,6 +31,8 @@ from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
 from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.run import check_images, fault, note_images, write_config
 from pivq.runs.splits import load_splits
+from pivq.runs.stopping import Stopped, StopWhenAsked, stop_requests
+from pivq.runs.watching import current_watch
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.writing import remove_leftovers
@@ -70,6 +72,7 @@ def train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset]
         TrainingDiverged: gradients stay non-finite; names the last good checkpoint.
         OtherImages: the stage, or the one before it, was trained on other images.
         InUse: another process trains the stage. (Of a run, `pivq.runs.training.train` holds the lock.)
+        Stopped: Ctrl-C or SIGTERM; a checkpoint of the last whole step is saved. A second one ends without.
     """
     if stage == "trunk":  # several runs may read a whole one at once
         _start(stage, trainer, splits, tracker)
@@ -96,27 +99,43 @@ def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset
     until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
     if trainer.step == until and not trainer.pending:
         return
+    noted, progress, callbacks = {}, None, []
     if main:  # of several processes, only this one writes
         if stage in STAGES:
             write_config(config, stage)  # says how far it will go
         noted = {"images": note_images(folder, splits), "shared_steps": shared}
-        log, progress = JsonlLog(folder / "log.jsonl", trainer), Progress(trainer, until, STAGES.get(stage, stage))
+        log = JsonlLog(folder / "log.jsonl", trainer)
         log.track(tracker, folder, trainer.step)
+        progress = current_watch() or Progress(trainer, until, STAGES.get(stage, stage))
         validation = Validation(splits["heldout"].images[:VALIDATION_IMAGES], folder, log)
-        trainer.callbacks = [progress, log, validation, Checkpoints(folder / "checkpoint.pt", noted)]
+        callbacks = [log, validation, progress, Checkpoints(folder / "checkpoint.pt", noted)]
+
+    def save() -> None:
+        if main:
+            save_checkpoint(folder / "checkpoint.pt", trainer.state_dict() | noted)
+
     try:
-        trainer.fit(until, while_distinct=stage == "shared")
+        with stop_requests() as request:
+            stopping = StopWhenAsked(request, save)
+            trainer.callbacks = [*callbacks, stopping]
+            trainer.fit(until, while_distinct=stage == "shared")
+    except Stopped:
+        if main:
+            log.close()
+        raise
     except TrainingDiverged as error:
         last = folder / "checkpoint.pt"
         raise TrainingDiverged(f"{error}. Last good checkpoint: {last if last.exists() else 'none yet'}") from error
     finally:
         if main:
-            progress.bar.close()
+            progress.close()
     if main:
         log.flush(trainer)
         log.close()
-        save_checkpoint(folder / "checkpoint.pt", trainer.state_dict() | noted)
+    save()
     trainer.accelerator.wait_for_everyone()
+    if request.is_set():  # after the last step
+        stopping.stop(trainer)
 
 
 def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> int | None:
@@ -148,7 +167,7 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
         if main and fault(checkpoint):  # the state is of the previous one, whose place the damaged one must not take
             checkpoint.unlink(missing_ok=True)
             save_checkpoint(checkpoint, state)
-        if main and stage not in STAGES:
+        if main and stage not in STAGES and trainer.step < config.train.steps:
             print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
         return state.get("shared_steps")
     return 0

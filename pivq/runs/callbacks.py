@@ -42,6 +42,10 @@ class Progress:
             shown = [name for name in ("l1", "perceptual", "commitment") if name in losses]
             self.bar.set_postfix({name: f"{float(losses[name]):.3f}" for name in shown})
 
+    def close(self) -> None:
+        """End the bar's line."""
+        self.bar.close()
+
 
 class JsonlLog:
     """Append-only log: one row of mean losses every `LOG_EVERY` steps, one at `flush`, and the rows others `write`.

@@ -1,16 +1,24 @@
 """The cost of a training, measured before it starts."""
 
 import math
+import os
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from pivq.config import Config
+from pivq.processes import pick_device
 from pivq.runs.branching import make_trainer
+from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.provenance import code_digest
 from pivq.runs.ready import check_ready
 from pivq.runs.splits import load_split
+from pivq.storage.checkpoint import has_checkpoint
+from pivq.storage.paths import results_dir
+from pivq.storage.writing import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,27 @@ class Cost:
         )
 
 
+def expected_cost(config: Config, quantizer: str = "matching", device: str = "auto") -> Cost | None:
+    """Return the cost of a run that is still to begin, None of one that has begun: its bar says what is left.
+
+    The same settings, with any seed, are measured once by the same code on the same device; `costs.json` in the
+    profile's folder of results keeps the answers. Errors are those of `measure_cost`.
+    """
+    if any(has_checkpoint(run_dir(config, run)) for run in (quantizer, *STAGES)):
+        return None
+    path, known = results_dir(config.profile) / "costs.json", {}
+    surroundings = [os.environ.get(name, "") for name in ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")]
+    settings = replace(config, seed=0).digest(quantizer)
+    key = " ".join(filter(None, [settings, code_digest(), _name_of(pick_device(device)), *surroundings]))
+    with suppress(OSError, ValueError, KeyError, TypeError):  # not there, damaged or of another version
+        known = read_json(path)
+        return Cost(**known[key])
+    cost = measure_cost(config, quantizer, device)
+    with suppress(OSError):
+        write_json(path, known | {key: asdict(cost)}, sort_keys=True)
+    return cost
+
+
 def measure_cost(config: Config, quantizer: str = "matching", device: str = "auto", steps: int = 20) -> Cost:
     """Time `steps` steps of the last phase of a run, after one that does not count, on a network that is thrown away.
 
@@ -85,8 +114,12 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
         steps=config.train.steps,
         batch_size=config.train.batch_size,
         images=len(images),
-        device=torch.cuda.get_device_name(trainer.device) if on_gpu else f"{torch.get_num_threads()} CPU cores",
+        device=_name_of(trainer.device),
     )
+
+
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU cores"
 
 
 def _peak_memory() -> int | None:

@@ -4,31 +4,37 @@ Two small trainings in parallel, with one core each, take less time than one aft
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import NamedTuple, TypeVar
-
-from tqdm import tqdm
 
 from pivq.config import Config
 from pivq.data.decoding import cpu_count
 from pivq.processes import pick_device
-from pivq.runs.branching import train_ahead
-from pivq.runs.callbacks import read_log
-from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.branching import last_stage, train_ahead
+from pivq.runs.planned import STAGES, run_dir, title_of
 from pivq.runs.run import Run, find_run, read_config, write_config
+from pivq.runs.stopping import Stopped, StopRequest, stop_requests
 from pivq.runs.training import train
+from pivq.runs.watching import Draw, current_watch, watching
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.paths import CHECKOUT
 
 Work = TypeVar("Work")
+TICK = 0.5  # seconds between two looks at processes
+PATIENCE = 60  # seconds that a process may take to save when the one that started it has ended
+ENDED = -signal.SIGTERM, 128 + signal.SIGTERM  # a process that was asked to end: outside of a training, and in one
 
 
 class Job(NamedTuple):
@@ -38,7 +44,9 @@ class Job(NamedTuple):
     quantizer: str
 
 
-def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto", tracker: str = "") -> list[Run]:
+def train_together(
+    jobs: Sequence[tuple[Config, str]], device: str = "auto", tracker: str = "", *, draw: Draw | None = None
+) -> list[Run]:
     """Train runs, or load those that are finished: first, once, the steps that they share, then each run's own.
 
     A job is the settings and the quantizer of a run; `device` is "auto", "cpu", "cuda", …; `tracker` is
@@ -46,14 +54,23 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto", tra
     trained in parallel, each in a process with its share of the cores, common trunks before what follows. On a GPU, or
     where several processes share each batch, they are trained one after the other. Both quantizers share all steps
     up to the first that parts them, if the tokens are learned; with others they part at T_q. The results are those of
-    `pivq.runs.training.train` with that many threads.
+    `pivq.runs.training.train` with that many threads. One bar counts all steps; in a notebook, what `draw` returns is
+    shown beside it, anew after each validation.
 
     Raises:
         InUse: another process trains one of these runs, or a stage of it.
-        RuntimeError: a process failed; the message has the end of its output. A failure, or Ctrl-C, ends all processes;
-            each run resumes from its last checkpoint when it is trained again.
+        Stopped: Ctrl-C or SIGTERM, also of one of the processes: all have saved the steps that are done, and training
+            again resumes there. A second one ends all at once.
+        RuntimeError: a process failed; the message has its last words. The others are saved and ended.
     """
     jobs = [Job(*job) for job in jobs]
+    with watching(jobs, draw):
+        _train_steps(jobs, device, tracker)
+        return [train(*job, device, tracker) for job in jobs]
+
+
+def _train_steps(jobs: Sequence[Job], device: str, tracker: str) -> None:
+    """Train the steps that runs share and, on a CPU, also the rest, each run to its end."""
     missing = [job for job in jobs if not find_run(*job)]
     for folder in [run_dir(*job) for job in missing if run_dir(*job).exists()]:
         if os.environ.get("RANK", "0") == "0":
@@ -73,7 +90,6 @@ def train_together(jobs: Sequence[tuple[Config, str]], device: str = "auto", tra
     else:
         for config in alike:
             train_ahead("shared", config, device, tracker)
-    return [train(*job, device, tracker) for job in jobs]
 
 
 def _unfinished(stages: Iterable[Job]) -> list[Job]:
@@ -94,49 +110,78 @@ def _run_processes(jobs: Sequence[Job], tracker: str = "") -> None:
     core each and then the other with both. So no core is idle while the last one is trained.
     """
     odd = len(jobs) % max(1, min(cpu_count(), len(jobs)))
+    watch = current_watch()
     for turn in filter(None, (jobs[odd:], jobs[:odd])):
-        side_by_side(partial(_run_process, tracker), turn)
+        try:
+            side_by_side(partial(_run_process, tracker), turn, tick=watch.look if watch else lambda: None)
+        except Stopped as end:
+            raise Stopped(_where(turn), end.number) from None
 
 
-def side_by_side(run: Callable[[Work, int, Event], None], works: Sequence[Work], at_once: int = 0) -> None:
+def _where(jobs: Sequence[Job]) -> str:
+    """Say at which steps trainings are saved."""
+    steps = {}
+    for job in jobs:  # a run that has not begun itself may be in the steps before it
+        folder = next(filter(has_checkpoint, filter(None, [run_dir(*job), last_stage(job.config)])), None)
+        steps[job] = newest_checkpoint(folder)["step"] if folder else 0
+    if len(jobs) == 1:
+        return f"Stopped at step {steps[jobs[0]]:,} and saved."
+    places = [f"{title_of(job.config.model.tokens, job.quantizer)}, at step {step:,}" for job, step in steps.items()]
+    return f"Stopped and saved: {'; '.join(places)}."
+
+
+def side_by_side(
+    run: Callable[[Work, int, StopRequest], None], works: Sequence[Work], at_once: int = 0,
+    tick: Callable[[], object] = lambda: None,
+) -> None:  # fmt: skip
     """Call `run(work, threads, stop)` for each work, as many at once as there are cores, or `at_once`.
 
-    `threads` are the cores for one of them. A failure, or Ctrl-C, sets `stop`, which is to end them all.
+    `threads` are the cores for one of them. A failure, Ctrl-C or SIGTERM sets `stop`, which is to end them all; a
+    second Ctrl-C also sets `stop.at_once`. `tick` is called twice a second meanwhile.
+
+    Raises:
+        Stopped: they were asked to stop, and have ended.
     """
-    at_once, stop = max(1, min(at_once or cpu_count(), len(works))), Event()
-    with ThreadPoolExecutor(at_once) as pool:
+    at_once = max(1, min(at_once or cpu_count(), len(works)))
+    with ThreadPoolExecutor(at_once) as pool, stop_requests() as stop:
+
+        def start(work: Work) -> None:
+            if not stop.is_set():
+                run(work, max(1, cpu_count() // at_once), stop)
+
+        futures = [pool.submit(start, work) for work in works]
         try:
-            list(pool.map(lambda work: run(work, max(1, cpu_count() // at_once), stop), works))
-        finally:
+            while (state := wait(futures, TICK, FIRST_EXCEPTION)).not_done:
+                for future in state.done:
+                    future.result()  # raises what failed
+                tick()
+            for future in futures:
+                future.result()
+        except BaseException as error:
             stop.set()
+            if isinstance(error, KeyboardInterrupt):
+                stop.at_once.set()
+            raise
+    if stop.is_set():
+        raise Stopped("Stopped.", stop.number)
 
 
-def _run_process(tracker: str, job: Job, threads: int, stop: Event) -> None:
-    """Train a run or a stage in a process and draw its progress from its log."""
+def _run_process(tracker: str, job: Job, threads: int, stop: StopRequest) -> None:
+    """Train a run or a stage in a process."""
     folder = run_dir(*job)
-
-    def steps() -> int:
-        return max((row["step"] for row in read_log(folder / "log.jsonl")), default=0)
-
-    before = 0 if job.quantizer == "trunk" else job.config.train.quantize_from_step
-    extent = {"total": _last_step(job), "initial": steps() or before}
-    title = f"{job.config.model.tokens} tokens, {STAGES.get(job.quantizer, job.quantizer)}"
     arguments = ["pivq.runs.parallel", str(write_config(*job)), *filter(None, [tracker])]
-    with tqdm(desc=title, unit="step", mininterval=1, dynamic_ncols=True, **extent) as bar:
-        run_module(
-            arguments, folder / "output.txt", threads, stop, f"the training in {folder}",
-            lambda: bar.update(max(steps() - bar.n, 0)),
-        )  # fmt: skip
+    run_module(arguments, folder / "output.txt", threads, stop, f"the training in {folder}")
 
 
 def run_module(
-    arguments: Sequence[str], output: Path, threads: int, stop: Event, what: str,
+    arguments: Sequence[str], output: Path, threads: int, stop: StopRequest, what: str,
     tick: Callable[[], object] = lambda: None,
 ) -> None:  # fmt: skip
-    """Run a module with arguments in a process; end it when `stop` is set, and set it on failure.
+    """Run a module with arguments in a process; when `stop` is set, end it, which lets it save; set it on failure.
 
     The process also ends when this one does, in any way: its standard input is a pipe that this one holds open, and the
-    module calls `end_with_parent` first.
+    module calls `end_with_parent` first. Signals of the terminal and of Jupyter reach this process alone, since the
+    other is in a group of its own.
 
     Args:
         arguments: the module's name, then its arguments.
@@ -147,33 +192,53 @@ def run_module(
         tick: called twice a second.
 
     Raises:
-        RuntimeError: the process failed; the message has the end of its output.
+        RuntimeError: the process failed; the message has its last words. To be ended by SIGTERM is no failure:
+            then `stop` is set.
     """
     command = [sys.executable, "-P", "-m", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(CHECKOUT)}
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # of the file that holds its output
     with (
         open(output, "w", encoding="utf-8") as file,
-        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=file, stderr=file) as process,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=file, stderr=file, process_group=0
+        ) as process,
     ):
+        while process.poll() is None and not stop.wait(TICK):
+            tick()
+        if process.poll() is None:
+            process.terminate()
         while process.poll() is None:
-            if stop.wait(0.5):
-                process.terminate()
+            if stop.at_once.is_set():
+                process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(TICK)
             tick()
     if process.returncode and not stop.is_set():
         stop.set()
-        said = output.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
-        raise RuntimeError(f"{what} failed:\n{said}")
+        if process.returncode in ENDED:
+            stop.number = signal.SIGTERM
+            return
+        raise RuntimeError(f"{what} failed: {_last_words(output) or f'status {process.returncode}'} (see {output})")
+
+
+def _last_words(output: Path) -> str:
+    """Return what a process said last, in one line: of a traceback the error, without the places in the code."""
+    lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    ending = takewhile(lambda line: line and not line[0].isspace(), reversed(lines))
+    return " ".join(reversed(list(ending)))[-1000:]
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that started it (`run_module`) has ended."""
+    """End this process as soon as the one that started it (`run_module`) has ended; a training is saved first."""
 
-    def wait() -> None:
+    def watch() -> None:
         os.read(0, 1)  # returns when the other end of the pipe is closed; a buffered read would lock stdin at the exit
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
         os._exit(1)
 
-    Thread(target=wait, daemon=True).start()
+    Thread(target=watch, daemon=True).start()
 
 
 def _train(config: Config, run: str, tracker: str = "") -> None:
@@ -185,4 +250,8 @@ def _train(config: Config, run: str, tracker: str = "") -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    _train(*read_config(Path(sys.argv[1])), *sys.argv[2:])
+    try:
+        _train(*read_config(Path(sys.argv[1])), *sys.argv[2:])
+    except Stopped as end:
+        print(end)
+        sys.exit(128 + end.number)

@@ -10,7 +10,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,26 +60,47 @@ def unfinished(config: Config) -> list[str]:
     return [label for label, job in planned(config).items() if not (run_dir(*job) / "summary.json").exists()]
 
 
-def steps_left(config: Config) -> int:
-    """Return how many steps are left to train for the models of `planned`, steps that they share counted once.
+def title_of(tokens: str, run: str) -> str:
+    """Return what a run, by quantizer, or one of `STAGES` is, in words; `tokens` are "learned" or "drawn"."""
+    return f"{tokens} tokens, {STAGES.get(run, run)}"
 
-    It is an estimate while both quantizers of learned tokens share their steps: they may part.
+
+def steps_left(config: Config) -> int:
+    """Return how many steps are left to train for the models of `planned`, as `steps_of` counts them."""
+    done, total = steps_of(planned(config).values(), last_step)
+    return total - done
+
+
+def steps_of(jobs: Iterable[tuple[Config, str]], step: Callable[[Path], int]) -> tuple[int, int]:
+    """Return how many different steps of trainings are done, and how many there are; those that runs share count once.
+
+    Both quantizers of learned tokens share their steps after T_q until they part, which nobody can know before: the
+    second number grows if they do.
+
+    Args:
+        jobs: settings and quantizer of each run.
+        step: returns the last step that is trained in the folder of a run or stage.
     """
-    left = 0
-    for settings in dict.fromkeys(settings for settings, _ in planned(config).values()):
-        train, missing = settings.train, []
-        for quantizer in ("matching", "nearest"):
-            if not (run_dir(settings, quantizer) / "summary.json").exists():
-                missing.append(last_step(run_dir(settings, quantizer)))
-        common = max(last_step(run_dir(settings, stage)) for stage in STAGES)
-        if any(missing) or not missing:  # they have parted
-            left += sum(train.steps - max(step, common) for step in missing)
-        elif settings.model.tokens == "learned":
-            left += train.steps - common
-        else:
-            before = max(0, train.quantize_from_step - common)
-            left += before + len(missing) * (train.steps - max(common, train.quantize_from_step))
-    return left
+    done = total = 0
+    trunks: dict[Path, dict[Config, list[str]]] = {}
+    for config, quantizer in dict.fromkeys(jobs):
+        trunks.setdefault(run_dir(config, "trunk"), {}).setdefault(config, []).append(quantizer)
+    for trunk, configs in trunks.items():
+        start = next(iter(configs)).train.quantize_from_step
+        users = [run_dir(config, run) for config, own in configs.items() for run in ("shared", *own)]
+        done += min(start, max(map(step, [trunk, *users])))
+        total += start
+        for config, own in configs.items():
+            last, reached = config.train.steps, [step(run_dir(config, quantizer)) for quantizer in own]
+            common = start
+            if len(own) > 1 and config.model.tokens == "learned":
+                shared = max(start, step(run_dir(config, "shared")))
+                common = shared if any(reached) else last  # a run that has begun has parted, or is the whole of it
+                done += shared - start
+                total += common - start
+            done += sum(max(0, at - common) for at in reached)
+            total += len(own) * (last - common)
+    return done, total
 
 
 def under_way(profile: str, since: float) -> list[Stage]:
@@ -92,7 +113,7 @@ def under_way(profile: str, since: float) -> list[Stage]:
                 continue
             settings = json.loads((log.parent / "config.json").read_text(encoding="utf-8"))
             last = settings["train"]["quantize_from_step" if kind == "trunk" else "steps"]
-            title = f"{settings['model']['tokens']} tokens, {STAGES.get(kind, kind)}"
+            title = title_of(settings["model"]["tokens"], kind)
         except (OSError, ValueError, KeyError, TypeError):  # being written, or of another version
             continue
         found.append(Stage(title, last_step(log.parent), last))

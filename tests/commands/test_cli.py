@@ -136,7 +136,7 @@ def test_training_is_interrupted_resumed_and_found_finished(
     tiny_arguments, tiny_config, stand_ins, monkeypatch, capsys
 ):
     stand_ins(interrupt_at=6)
-    monkeypatch.setattr("pivq.runs.cost.measure_cost", lambda *_: "much")
+    monkeypatch.setattr("pivq.runs.cost.expected_cost", lambda *_: "much")
     assert status("train", *tiny_arguments) == 130
     said = capsys.readouterr().err
     assert "Each run: much" in said and "Run the same command again" in said

@@ -10,7 +10,8 @@ from pivq.config import load_config
 from pivq.discriminator import PatchDiscriminator
 from pivq.model import PIVQ
 from pivq.runs import cost
-from pivq.runs.cost import Cost, measure_cost
+from pivq.runs.cost import Cost, expected_cost, measure_cost
+from pivq.runs.run import run_dir
 from pivq.trainer import Trainer
 
 
@@ -72,3 +73,47 @@ def test_costs_are_measured_where_the_peak_of_memory_is_unknown(monkeypatch):
     known = cost.Cost(10**6, 10**5, 0.5, 3, 2**30, 10, 4, 24, "2 CPU cores")
     assert "1.0 GiB at the peak and 0.5 s per step on 2 CPU cores" in str(known)
     assert "0.10 M), 0.5 s per step on 2 CPU cores" in str(dataclasses.replace(known, peak_bytes=None))
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path) -> list[int]:
+    """Return the seeds that are measured from now on; the cost is made up, results go to an own folder."""
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    seeds = []
+
+    def measure(config, quantizer, device):
+        seeds.append(config.seed)
+        return Cost(10**6, 10**5, 0.5 + len(seeds), 20, None, config.train.steps, 4, 24, "2 CPU cores")
+
+    monkeypatch.setattr(cost, "measure_cost", measure)
+    return seeds
+
+
+def test_the_same_settings_are_measured_once(measured, tiny_config, monkeypatch):
+    first = expected_cost(tiny_config())
+    assert expected_cost(tiny_config()) == first and measured == [0]
+    assert expected_cost(tiny_config(seed=5)) == first and measured == [0], "the seed costs nothing"
+    assert expected_cost(tiny_config(train__batch_size=3)) != first and len(measured) == 2
+    assert expected_cost(tiny_config(), "nearest") != first and len(measured) == 3
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    assert expected_cost(tiny_config()) != first and len(measured) == 4, "another device"
+    monkeypatch.setattr(cost, "code_digest", lambda: "other")
+    expected_cost(tiny_config())
+    assert len(measured) == 5, "other code"
+
+
+@pytest.mark.parametrize("run", ["trunk", "shared", "matching"])
+def test_a_training_that_has_begun_is_not_measured(measured, tiny_config, run):
+    folder = run_dir(tiny_config(), run)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").touch()
+    assert expected_cost(tiny_config()) is None and measured == []
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"x": 1}'])
+def test_damaged_costs_are_measured_again(measured, tiny_config, tmp_path, content):
+    first = expected_cost(tiny_config())
+    (tmp_path / "results/smoke/costs.json").write_text(content)
+    assert expected_cost(tiny_config()) != first and len(measured) == 2
+    expected_cost(tiny_config())
+    assert len(measured) == 2

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
+from threading import Thread
 
 import psutil
 import pytest
@@ -13,8 +14,9 @@ import torch
 from conftest import make_tiny_config
 
 from pivq.runs import parallel
-from pivq.runs.parallel import Job, train_together
+from pivq.runs.parallel import Job, run_module, side_by_side, train_together
 from pivq.runs.run import find_run, read_config, run_dir
+from pivq.runs.stopping import Stopped
 from pivq.runs.training import train
 from pivq.storage.checkpoint import load_checkpoint
 from pivq.storage.locking import InUse, locked
@@ -50,7 +52,7 @@ def turns(monkeypatch) -> list[list[Job]]:
     """Return what is trained at once, one list after the other; it is trained in this process."""
     found = []
 
-    def side_by_side(_, jobs):
+    def side_by_side(_, jobs, tick):
         found.append(list(jobs))
         for job in jobs:
             parallel._train(*job)
@@ -104,7 +106,7 @@ def test_failure_of_a_process_ends_the_others(tiny_config, monkeypatch, failing)
 
     monkeypatch.setattr(parallel.subprocess, "Popen", start)
     monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
-    with pytest.raises(RuntimeError, match=f"the training in .*{failing}-seed0-.* failed:\nno more"):
+    with pytest.raises(RuntimeError, match=f"the training in .*{failing}-seed0-.* failed: no more"):
         parallel._run_processes([Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")])
     assert [process.poll() is not None for process in started] == [True, True]
     assert time.monotonic() - begun < 30
@@ -152,6 +154,97 @@ def test_processes_end_with_the_one_that_started_them(checkout, tmp_path, end):
         parent.wait()
     psutil.wait_procs([child], timeout=10)
     assert not child.is_running()
+
+
+def signal_later(number: int, when, processes) -> Thread:
+    """Send a signal to the processes that a function returns, as soon as another one returns true."""
+
+    def wait():
+        limit = time.monotonic() + 60
+        while not when() and time.monotonic() < limit:
+            time.sleep(0.02)
+        for process in processes():
+            os.kill(process, number)
+
+    thread = Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_stopped_processes_are_saved_and_the_training_ends_alike(tiny_config, tmp_path, monkeypatch):
+    """First SIGTERM to the process that trains, then SIGINT to this one, as Jupyter sends it; then to the end."""
+    monkeypatch.setattr(parallel, "cpu_count", lambda: 1)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    many = {"train__steps": 500, "train__quantize_from_step": 400, "evaluation__checkpoint_every": 10_000}
+    config = tiny_config(**SMALL, **many)
+    log, reached = run_dir(config, "trunk") / "log.jsonl", []
+
+    def children():
+        return [child.pid for child in psutil.Process().children() if "pivq.runs.parallel" in child.cmdline()]
+
+    for number, processes in ((signal.SIGTERM, children), (signal.SIGINT, lambda: [os.getpid()])):
+        size = log.stat().st_size if log.exists() else 0
+        thread = signal_later(number, lambda size=size: log.exists() and log.stat().st_size > size, processes)
+        with pytest.raises(Stopped, match=r"^Stopped at step \d+ and saved\.$") as end:
+            train_together([(config, "nearest")], device="cpu")
+        thread.join()
+        assert end.value.number == number and not children()
+        reached.append(load_checkpoint(log.parent / "checkpoint.pt")["step"])
+        assert str(reached[-1]) in str(end.value)
+    assert 0 < reached[0] < reached[1] < 400
+    ended = train(config, "nearest", "cpu").folder
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "alone"))
+    alone = train(config, "nearest", "cpu").folder
+    states = [load_checkpoint(folder / "checkpoint.pt") for folder in (ended, alone)]
+    assert all(torch.equal(states[0]["model"][name], value) for name, value in states[1]["model"].items())
+    torch.set_num_threads(usual)
+
+
+def test_runs_that_stop_together_are_told_in_one_line(tiny_config, monkeypatch):
+    def stop(run, jobs, tick):
+        raise Stopped("Stopped.", signal.SIGTERM)
+
+    monkeypatch.setattr(parallel, "side_by_side", stop)
+    monkeypatch.setattr(parallel, "last_stage", lambda config: None)
+    monkeypatch.setattr(parallel, "has_checkpoint", lambda folder: "nearest" in folder.name)
+    monkeypatch.setattr(parallel, "newest_checkpoint", lambda folder: {"step": 1234})
+    monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
+    said = "Stopped and saved: learned tokens, matching, at step 0; learned tokens, nearest, at step 1,234."
+    with pytest.raises(Stopped, match=f"^{said}$") as end:
+        parallel._run_processes([Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")])
+    assert end.value.number == signal.SIGTERM
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+
+
+def test_a_second_interrupt_ends_processes_that_do_not_stop(tmp_path, monkeypatch):
+    started, begun, real = [], time.monotonic(), Popen
+    monkeypatch.setattr(parallel.subprocess, "Popen", lambda _, **options: started.append(
+        real([sys.executable, "-c", STUBBORN], **options)) or started[-1])  # fmt: skip
+    output = tmp_path / "output.txt"
+
+    def interrupt():
+        signal_later(signal.SIGINT, lambda: output.exists() and output.read_text(), lambda: [os.getpid()]).join()
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt) as end:
+        side_by_side(lambda work, threads, stop: run_module(["x"], output, threads, stop, "it"), ["one", "two"], 1)
+    thread.join()
+    assert not isinstance(end.value, Stopped) and time.monotonic() - begun < 30
+    assert [process.wait(5) for process in started] == [-signal.SIGKILL], "the second one was never started"
+
+
+def test_what_a_process_said_last_is_told_without_places_in_the_code(tmp_path):
+    output = tmp_path / "output.txt"
+    output.write_text("Traceback (most recent call last):\n  File 'x', line 1\n    raise\nValueError: one\ntwo\n\n")
+    assert parallel._last_words(output) == "ValueError: one two"
+    output.write_text("")
+    assert parallel._last_words(output) == ""
 
 
 def test_code_in_the_current_folder_is_not_run(tiny_config, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from stand_ins import load_profile
 
 from pivq.profiles import DRAWN
-from pivq.runs.planned import Stage, last_step, planned, run_dir, steps_left, under_way, unfinished
+from pivq.runs.planned import Stage, last_step, planned, run_dir, steps_left, steps_of, under_way, unfinished
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +70,60 @@ def test_steps_left_count_shared_steps_once_and_finished_runs_not():
         finish(config, run)
     finish(drawn, "nearest")
     assert steps_left(config) == 0
+
+
+# --- Different steps --------------------------------------------------------------------------------------------------
+
+LAST, T_Q = 8, 3  # steps of the tiny configuration
+
+
+@pytest.fixture
+def learned(tiny_config):
+    return tiny_config()
+
+
+@pytest.fixture
+def drawn(tiny_config):
+    return tiny_config(model__tokens="drawn")
+
+
+def counted(configs, quantizers=("matching", "nearest"), **reached):
+    """Return what `steps_of` counts if the folders of the first configuration have reached these steps."""
+    steps = {run_dir(configs[0], run): step for run, step in reached.items()}
+    return steps_of([(config, quantizer) for config in configs for quantizer in quantizers],
+                    lambda folder: steps.get(folder, 0))  # fmt: skip
+
+
+def test_steps_that_runs_share_count_once(learned, drawn):
+    assert counted([learned]) == (0, LAST), "learned tokens: all steps are shared until the quantizers part"
+    assert counted([drawn]) == (0, T_Q + 2 * (LAST - T_Q)), "drawn tokens: shared up to T_q"
+    assert counted([learned, drawn]) == (0, LAST + T_Q + 2 * (LAST - T_Q))
+    assert counted([learned], ["nearest"]) == (0, LAST)
+    assert counted([learned, learned]) == (0, LAST), "the same job twice is one"
+
+
+def test_settings_that_act_later_share_the_steps_before_t_q(tiny_config):
+    both = [tiny_config(), tiny_config(train__commitment_weight=0.5)]
+    assert counted(both, ["nearest"]) == (0, T_Q + 2 * (LAST - T_Q))
+    assert counted(both, ["nearest"], trunk=2) == (2, T_Q + 2 * (LAST - T_Q))
+
+
+@pytest.mark.parametrize(
+    "reached, expected",
+    [
+        (dict(trunk=2), (2, LAST)),
+        (dict(trunk=3, shared=5), (5, LAST)),
+        (dict(trunk=3, shared=8), (8, LAST)),
+        (dict(trunk=3, shared=8, matching=8), (8, LAST)),
+        (dict(trunk=3, shared=8, matching=8, nearest=8), (8, LAST)),
+        (dict(trunk=3, shared=5, matching=5), (5, 5 + 2 * (LAST - 5))),
+        (dict(trunk=3, shared=5, matching=7, nearest=6), (5 + 2 + 1, 5 + 2 * (LAST - 5))),
+        (dict(matching=4), (4, T_Q + 2 * (LAST - T_Q))),
+    ],
+    ids=["before T_q", "shared", "shared to the end", "one is copied", "one model", "they part", "parted", "alone"],
+)
+def test_done_and_all_of_learned_tokens(learned, reached, expected):
+    assert counted([learned], **reached) == expected
 
 
 def test_trainings_under_way_are_those_whose_logs_grow():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from threading import Event
@@ -129,7 +130,7 @@ def test_a_group_s_process_is_this_module(checkout, tmp_path):
     command = [sys.executable, "-P", "-m", "pivq.runs.study", '{"profile": "smoke"}', "cpu", "no such group"]
     environment = os.environ | {"PYTHONPATH": str(checkout), "PIVQ_ROOT": str(tmp_path)}
     done = subprocess.run(command, env=environment, input="", capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr  # 1: its input had ended before the work had
+    assert done.returncode in (0, -signal.SIGTERM), done.stderr  # its input had ended before the work had
     assert "Error" not in done.stderr
 
 
