@@ -26,6 +26,7 @@ from torch import Tensor
 from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.pretrained.perceptual import load_perceptual
+from pivq.precision import channels_last, compile_if_asked
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
 from pivq.runs.planned import STAGES, run_dir
@@ -53,7 +54,8 @@ def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) ->
     """Return a trainer with its perceptual network, both on the device; see `pivq.runs.training.train`."""
     perceptual = load_perceptual(config.train.perceptual_network)
     trainer = Trainer(config, quantizer, images, perceptual, pick_device(device))
-    perceptual.to(trainer.device)
+    channels_last(perceptual.to(trainer.device), trainer.device)
+    compile_if_asked(trainer)
     return trainer
 
 

@@ -11,6 +11,7 @@ from pivq.config import Config
 from pivq.runs.branching import make_trainer
 from pivq.runs.ready import check_ready
 from pivq.runs.splits import load_split
+from pivq.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,15 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
         steps=config.train.steps,
         batch_size=config.train.batch_size,
         images=len(images),
-        device=torch.cuda.get_device_name(trainer.device) if on_gpu else f"{torch.get_num_threads()} CPU cores",
+        device=_machine(trainer),
     )
+
+
+def _machine(trainer: Trainer) -> str:
+    """Return what is measured in words: the GPU with the number format, or how many CPU cores."""
+    if trainer.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(trainer.device)}, {trainer.precision}"
+    return f"{torch.get_num_threads()} CPU cores" + (f", {name}" if (name := str(trainer.precision)) != "fp32" else "")
 
 
 def _peak_memory() -> int | None:
