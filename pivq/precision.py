@@ -6,8 +6,8 @@
 | `bf16` | bfloat16 | on GPUs of compute capability 8.0 (A100, L4) and newer |
 | `fp16` | float16, losses scaled so that small gradients do not vanish | on older ones (T4, V100) |
 
-Weights, optimizers, the perceptual network, distances, matching, losses and the adaptive weight are float32 or better in
-all of them.
+Weights, optimizers, the perceptual network, distances, matching, losses and the adaptive weight are float32 or better
+in all of them.
 """
 
 import os

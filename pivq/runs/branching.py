@@ -25,8 +25,8 @@ from torch import Tensor
 
 from pivq.config import Config
 from pivq.data import ImageDataset
-from pivq.pretrained.perceptual import load_perceptual
 from pivq.precision import channels_last, compile_if_asked
+from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
 from pivq.runs.planned import STAGES, run_dir
