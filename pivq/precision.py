@@ -13,7 +13,6 @@ in all of them.
 import os
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +20,6 @@ from torch import Tensor, nn
 from pivq.config import suggestion
 from pivq.layers import AttentionBlock, ResidualBlock, TransformerLayer
 from pivq.profiles import PRECISIONS
-
-if TYPE_CHECKING:
-    from pivq.trainer import Trainer
 
 VARIABLE = "ACCELERATE_MIXED_PRECISION"  # set by `accelerate launch --mixed_precision` for its processes, and by us
 COMPILE = "PIVQ_COMPILE"  # set by `pivq train --compile`
@@ -49,6 +45,11 @@ def _check(name: str) -> None:
         raise ValueError(f"unknown precision {name!r}{suggestion(name, PRECISIONS)}")
 
 
+def suiting(capability: tuple[int, int]) -> str:
+    """Return the precision that suits a GPU of a compute capability."""
+    return "bf16" if capability >= BFLOAT16 else "fp16" if capability >= TENSOR_CORES else "fp32"
+
+
 def pick_precision(device: torch.device) -> str:
     """Return the precision of trainings on a device, "fp32", "bf16" or "fp16": what was chosen, or what suits it.
 
@@ -64,7 +65,7 @@ def pick_precision(device: torch.device) -> str:
         return "fp32" if name == "auto" else name
     capability = torch.cuda.get_device_capability(device)
     if name == "auto":
-        return "bf16" if capability >= BFLOAT16 else "fp16" if capability >= TENSOR_CORES else "fp32"
+        return suiting(capability)
     if name == "bf16" and capability < BFLOAT16:
         card = torch.cuda.get_device_name(device)
         raise ValueError(f"{card} has no bfloat16: use --precision fp16 or fp32, or leave it to auto")
@@ -133,15 +134,15 @@ def channels_last(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(memory_format=torch.channels_last) if device.type == "cuda" else network
 
 
-def compile_if_asked(trainer: "Trainer") -> None:
-    """Compile the blocks of a trainer's model for its batches, if `COMPILE` is set and the trainer is on a GPU."""
+def compile_if_asked(network: nn.Module, example: Tensor, precision: Precision) -> None:
+    """Compile the blocks of a network for batches like an example, if `COMPILE` is set and they are on a GPU."""
     if not os.environ.get(COMPILE):
         return
-    if trainer.device.type != "cuda":
+    if precision.device.type != "cuda":
         warnings.warn("blocks are compiled for GPUs only: --compile changes nothing on a CPU", stacklevel=2)
         return
-    with trainer.precision.autocast():
-        compile_blocks(trainer.model, trainer.batch(0))
+    with precision.autocast():
+        compile_blocks(network, example)
 
 
 def compile_blocks(network: nn.Module, example: Tensor, backend: str = "inductor") -> bool:

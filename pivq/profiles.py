@@ -163,9 +163,9 @@ _FFHQ256 = _CELEBA64 | {
 # Steps of a schedule, of which a training of another length has as many in proportion (`pivq.config.at_length`).
 SCHEDULE = ("train.warmup_steps", "train.quantize_from_step", "train.history_steps", "train.discriminator_from_step",
             "train.adversarial_from_step", "evaluation.validate_every", "evaluation.checkpoint_every")  # fmt: skip
-# The paper's method and losses in one session of a free GPU: half the width, and as many steps as both quantizers can be
-# trained for in less than three hours on a T4 (the arithmetic: docs/paper_scale.md). So few steps need attention
-# that starts sharp (`query_key_gain`, as in `quick`), and a larger learning rate that rises first and falls later.
+# The paper's method and losses in one session of a free GPU: half the width, and a length at which both quantizers are
+# trained in less than three hours on a T4 (the arithmetic: docs/paper_scale.md). So few steps need attention that is
+# sharp from the start (`query_key_gain`, as in `quick`), and a larger learning rate that rises first and falls later.
 _SHORT_STEPS = 60_000
 _SHORT_SCHEDULE = {  # as fractions of the steps
     "train.warmup_steps": 0.01, "train.quantize_from_step": 0.2, "train.history_steps": 0.002,

@@ -285,7 +285,8 @@ def test_what_cannot_be_compiled_trains_without(tiny_config):
 
 def test_on_a_cpu_nothing_is_compiled(make_trainer, monkeypatch):
     monkeypatch.setattr(precision, "compile_blocks", None)
-    compile_if_asked(make_trainer())
+    trainer = make_trainer()
+    compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)
     monkeypatch.setenv(precision.COMPILE, "1")
     with pytest.warns(UserWarning, match="--compile changes nothing on a CPU"):
-        compile_if_asked(make_trainer())
+        compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)

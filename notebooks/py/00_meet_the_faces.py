@@ -49,6 +49,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -72,7 +73,7 @@ from pivq.losses import psnr
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.splits import load_split
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -49,6 +49,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -80,7 +81,7 @@ from pivq.runs.shipped import shipped_run
 from pivq.runs.splits import load_split
 from pivq.runs.untrained import untrained_model
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -41,7 +41,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `force` trains all models again. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
+# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -49,8 +49,10 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
+precision = "auto"
 features = ""
 rerun_ablations = False
 
@@ -70,6 +72,7 @@ from pivq.figures.pictures import plot_images, plot_reconstructions
 from pivq.figures.style import use_style
 from pivq.figures.tables import to_markdown
 from pivq.inference import encode_images
+from pivq.precision import use_precision
 from pivq.pretrained.features import load_feature_network
 from pivq.runs.ablations import half_as_long, over_seeds, run_ablations, said
 from pivq.runs.callbacks import best_and_last
@@ -85,9 +88,10 @@ from pivq.runs.splits import load_split
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 
-config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, features, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
+use_precision(precision)
 
 # %% [markdown]
 # ## What is trained, and how it departs from the paper

@@ -56,6 +56,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -85,7 +86,7 @@ from pivq.runs.shipped import model_to_show
 from pivq.runs.splits import load_split
 from pivq.sampling import interpolate
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 
@@ -273,7 +274,9 @@ def step(x, net, discriminator, perceptual, train):
 # Now both do the step, from the same weights: the lines above, and the package. All terms and all gradients must agree. The last line is the *EMA*, the exponential moving average of the weights: the averaged model is the one that is shown and measured.
 
 # %%
-settings = load_config(profile, seed, data, layout=layout, on_error=on_error, train__discriminator_augmentation=False)
+settings = load_config(
+    profile, seed, data, layout=layout, on_error=on_error, steps=steps, train__discriminator_augmentation=False
+)
 trainer = make_trainer(settings, "matching", load_split(config, "train").images, "cpu")
 for network in (trainer.model, trainer.ema):
     network.load_state_dict(model.state_dict())

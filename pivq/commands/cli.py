@@ -57,6 +57,8 @@ def _train(arguments: argparse.Namespace) -> None:
     config = arguments.config
     if arguments.show_settings:
         return print(settings_text(config))
+    from pivq.precision import COMPILE, use_precision
+    from pivq.runs.budget import steps_within
     from pivq.runs.cost import measure_cost
     from pivq.runs.parallel import train_together
     from pivq.runs.planned import run_dir
@@ -65,9 +67,19 @@ def _train(arguments: argparse.Namespace) -> None:
 
     tracker = arguments.log or ""
     check_tracker(tracker)
+    if arguments.precision:
+        use_precision(arguments.precision)
+    if arguments.compile:
+        os.environ[COMPILE] = "1"
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
-    if not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
+    if arguments.budget:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise ValueError("--budget is for one process, each of several would choose for itself: give --steps")
+        steps, said = steps_within(config, arguments.budget, arguments.device, len(quantizers))
+        config = arguments.configure(steps=steps)
+        print(said, file=sys.stderr)
+    elif not any(run_dir(config, quantizer).exists() for quantizer in quantizers):
         price = measure_cost(config, quantizers[0], arguments.device)
         if first:
             print(f"Each run: {price}", file=sys.stderr)

@@ -26,6 +26,7 @@ from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import Notebook, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.config import Config
+from pivq.runs.budget import steps_within
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return preview(request)
     try:
         with _ended_by_signals():
-            return run(request.notebooks, request.parameters, request.download)
+            return run(request.notebooks, request.parameters, request.download, request.budget)
     except KeyboardInterrupt as end:
         with suppress(OSError):  # the terminal may be closed
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
@@ -81,13 +82,14 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return 1
 
 
-def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False) -> int:
+def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False, budget: str = "") -> int:
     """Execute notebooks until one fails, print a summary, and return the exit status.
 
     Args:
         notebooks: to execute, in order.
         parameters: of the notebooks, as `pivq.commands.run_all_arguments.collect_parameters` returns them.
         download: first download the weights that are needed and missing.
+        budget: for all trainings, as `pivq.runs.budget.parse_budget` reads it; "" is no limit.
 
     Raises:
         OSError: the results cannot be written, or the weights not downloaded.
@@ -112,6 +114,8 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
         from pivq.processes import pick_device
 
         pick_device("cuda")  # says that there is none before a notebook starts
+    if budget:
+        parameters, config = _within(budget, config, parameters)
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():
@@ -131,6 +135,18 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     if _time_of(verdict) != before:  # made by this run
         print(f"Verdict: {_shown(verdict)}")
     return 0
+
+
+def _within(budget: str, config: Config, parameters: dict[str, Any]) -> tuple[dict[str, Any], Config]:
+    """Return the parameters, and their configuration, of trainings that fit a budget; print the choice."""
+    if parameters.get("precision"):
+        from pivq.precision import use_precision
+
+        use_precision(parameters["precision"])
+    steps, said = steps_within(config, budget, parameters.get("device", "auto"))
+    print(said, flush=True)
+    parameters = parameters | {"steps": steps}
+    return parameters, requested_config(parameters)
 
 
 def _time_of(path: Path) -> int | None:

@@ -55,7 +55,7 @@ def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) ->
     perceptual = load_perceptual(config.train.perceptual_network)
     trainer = Trainer(config, quantizer, images, perceptual, pick_device(device))
     channels_last(perceptual.to(trainer.device), trainer.device)
-    compile_if_asked(trainer)
+    compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)
     return trainer
 
 

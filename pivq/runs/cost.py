@@ -13,6 +13,8 @@ from pivq.runs.ready import check_ready
 from pivq.runs.splits import load_split
 from pivq.trainer import Trainer
 
+SESSION = 3  # hours, above which a shorter training is offered
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -52,6 +54,7 @@ class Cost:
             f"{peak}{self.seconds_per_step:.3g} s per step on "
             f"{self.device} ({self.measured_steps} steps measured): at most {hours} for {self.steps:,} steps, which "
             f"see {self.images_seen:,} images, {self.epochs:.1f} epochs of {self.images:,}."
+            + (f" --budget {SESSION}h trains as long as fits {SESSION} hours." if self.hours > SESSION else "")
         )
 
 
