@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, ON_ERROR, PROFILES
+from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, NEVER, ON_ERROR, PROFILES, RANGES, SCHEDULE
 from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, suggestion
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
@@ -77,11 +77,17 @@ class Config:
             )
 
     def drawn(self) -> "Config":
-        """Return the same experiment with our variant of the tokens, drawn anew for every image (`profiles.DRAWN`)."""
+        """Return the same experiment with our variant of the tokens, drawn anew for every image (`profiles.DRAWN`).
+
+        It is trained in proportion if this one is longer or shorter than its profile.
+        """
         if self.model.tokens == "drawn":
             return self
         parts: dict[str, dict[str, Any]] = {"model": {}, "train": {}}
+        usual = PROFILES[self.profile]["train.steps"][0]
         for name, value in DRAWN.get(self.profile, DRAWN_TOKENS).items():
+            if name in ("train.steps", "train.quantize_from_step"):
+                value = round(value * self.train.steps / usual)
             part, setting = name.split(".")
             parts[part][setting] = value
         return replace(self, **{part: replace(getattr(self, part), **values) for part, values in parts.items()})
@@ -124,6 +130,8 @@ class Config:
     def options(self) -> str:
         """Return the options of a command that ask for this profile, seed and data, for messages that name commands."""
         words = ["--profile", self.profile, "--seed", str(self.seed)]
+        if self.train.steps != PROFILES[self.profile]["train.steps"][0]:
+            words += ["--steps", str(self.train.steps)]
         words += ["--data", self.data] if self.data else []
         words += ["--layout", self.layout] if self.layout else []
         words += ["--on-error", self.on_error] if self.on_error != "raise" else []
@@ -152,6 +160,38 @@ def _without_defaults(part: Any) -> dict[str, Any]:
     return {name: value for name, (value, default) in values.items() if value != default}
 
 
+def at_length(settings: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Return the settings of a training of so many steps, with its whole schedule in proportion.
+
+    The window W keeps at least four latents per code, and no more steps than it has; T_q stays long enough for it.
+
+    Args:
+        settings: of a whole profile, values by dotted name.
+        steps: of the new training.
+
+    Raises:
+        ValueError: they are too few for the schedule.
+    """
+    share, made = steps / settings["train.steps"], settings | {"train.steps": steps}
+    for name in SCHEDULE:
+        usual = settings[name]
+        made[name] = usual if usual >= NEVER else max(min(1, usual), round(usual * share))
+    lead = settings["train.adversarial_from_step"] - settings["train.discriminator_from_step"]
+    made["train.adversarial_from_step"] = made["train.discriminator_from_step"] + max(1, round(lead * share))
+    latents = settings["train.batch_size"] * settings["model.num_codes"]  # per step
+    window = max(made["train.history_steps"], -(-4 * settings["model.codebook_size"] // latents))
+    made["train.history_steps"] = window = window if share > 1 else min(window, settings["train.history_steps"])
+    if settings["train.quantize_from_step"]:
+        made["train.quantize_from_step"] = max(window, made["train.quantize_from_step"])
+    fits = settings["train.codebook_initialisations"]
+    if made["train.quantize_from_step"] + fits * window >= steps:
+        raise ValueError(
+            f"{steps:,} steps are too few: the codebook is fitted {fits} times, each to {window} steps, from step "
+            f"{made['train.quantize_from_step']:,} on"
+        )
+    return made
+
+
 def _build(kind: type, values: dict[str, Any], prefix: str):
     known = {field.name: field.default is MISSING for field in fields(kind)}  # whether it must be given
     if not isinstance(values, dict):
@@ -172,6 +212,7 @@ def load_config(
     features: str = "",
     layout: str = "",
     on_error: str = "raise",
+    steps: int = 0,
     **overrides: Any,
 ) -> Config:
     """Return a profile's configuration.
@@ -184,6 +225,7 @@ def load_config(
         layout: how the files of `data` are read, one of `LAYOUTS`; "" is the profile's, or recognised. With another
             layout than the profile's own set has, the set is `folder`: any folder of images.
         on_error: "raise" an error that lists images that cannot be read, or "skip" them with a warning.
+        steps: to train, with the profile's whole schedule in proportion; 0 is the profile's own length.
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
@@ -205,6 +247,10 @@ def load_config(
         settings["dataset"] = "folder"
     if features:
         settings["evaluation.features"] = features
+    if steps:
+        if not RANGES["train.steps"].holds(steps):
+            raise ValueError(f"steps must be {RANGES['train.steps']}, got {steps!r}")
+        settings = at_length(settings, steps)
     settings |= {name.replace("__", "."): value for name, value in overrides.items()}
     if layout and settings["dataset"] == "avatars":
         raise ValueError(

@@ -1,6 +1,7 @@
 """The optimizers of the autoencoder and their learning rate."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -81,6 +82,10 @@ class Optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = peak * factor
             optimizer.step()
+
+    def __iter__(self) -> Iterator[torch.optim.Optimizer]:
+        """Iterate over the optimizers."""
+        return (optimizer for optimizer, _ in self._peaks)
 
     def zero_grad(self) -> None:
         """Drop all gradients."""

@@ -27,7 +27,7 @@ class Processes:
         batch_size: images in a batch.
 
     Attributes:
-        accelerator: knows the processes and the precision.
+        accelerator: knows the processes.
         count: number of processes.
         device: of this process.
         rows: this process's rows of each batch.
@@ -37,7 +37,8 @@ class Processes:
     """
 
     def __init__(self, device: str | torch.device, batch_size: int):
-        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
+        # It has no part in the precision: that is of a trainer, accelerate's is of the whole process.
+        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
         self.count, self.batch_size = self.accelerator.num_processes, batch_size
         if self.count > batch_size:
             raise ValueError(

@@ -9,6 +9,7 @@ LAYOUTS = ["celeba", "celebahq", "ffhq", "folder"]  # how the files of a folder 
 ON_ERROR = ["raise", "skip"]  # what to do with images that cannot be read
 FEATURE_NETWORKS = ["efficientnet_lite0", "inception"]  # of the metrics; the first needs no download
 TOKENS = ["learned", "drawn", "noisy"]  # given to the encoder's transformer
+PRECISIONS = ["auto", "fp32", "bf16", "fp16"]  # of a training's steps: `pivq.precision`
 PERCEPTUAL_NETWORKS = ["efficientnet_lite0", "lpips_vgg"]  # of the loss; likewise
 
 
@@ -159,6 +160,29 @@ _FFHQ256 = _CELEBA64 | {
     "train.learning_rate": (4 * 4.5e-6, BASE),
     "train.discriminator_learning_rate": (4 * 4.5e-6, BASE),
 }
+# Steps of a schedule, of which a training of another length has as many in proportion (`pivq.config.at_length`).
+SCHEDULE = ("train.warmup_steps", "train.quantize_from_step", "train.history_steps", "train.discriminator_from_step",
+            "train.adversarial_from_step", "evaluation.validate_every", "evaluation.checkpoint_every")  # fmt: skip
+# The paper's method and losses in one session of a free GPU: half the width, and a length at which both quantizers are
+# trained in less than three hours on a T4 (the arithmetic: docs/paper_scale.md). So few steps need attention that is
+# sharp from the start (`query_key_gain`, as in `quick`), and a larger learning rate that rises first and falls later.
+_SHORT_STEPS = 60_000
+_SHORT_SCHEDULE = {  # as fractions of the steps
+    "train.warmup_steps": 0.01, "train.quantize_from_step": 0.2, "train.history_steps": 0.002,
+    "train.discriminator_from_step": 0.3, "evaluation.validate_every": 1 / 30, "evaluation.checkpoint_every": 1 / 30,
+}  # fmt: skip
+_CELEBA64_SHORT = _CELEBA64 | {
+    "model.width": (64, ASSUMPTION),
+    "model.query_key_gain": (3.0, ASSUMPTION),
+    "train.steps": (_SHORT_STEPS, ASSUMPTION),
+    "train.learning_rate": (3e-4, ASSUMPTION),
+    "train.adam_betas": ((0.9, 0.99), ASSUMPTION),
+    "train.gradient_clip": (1.0, ASSUMPTION),
+    "train.decay_from": (0.5, ASSUMPTION),
+    **{name: (round(share * _SHORT_STEPS), ASSUMPTION) for name, share in _SHORT_SCHEDULE.items()},
+    "train.adversarial_from_step": (round(0.3 * _SHORT_STEPS) + 1, ASSUMPTION),
+    "train.discriminator_learning_rate": (1e-4, ASSUMPTION),
+}
 _CELEBAHQ256 = _FFHQ256 | {
     "dataset": ("celebahq", PAPER),
     "train.steps": (1_000_000, ASSUMPTION),
@@ -182,8 +206,8 @@ DRAWN: dict[str, dict[str, Any]] = {
     "quick": _DRAWN_QUICK, "folder": _DRAWN_QUICK, "smoke": DRAWN_TOKENS | _WITHOUT_DISCRIMINATOR,
 }  # fmt: skip
 PROFILES: dict[str, dict[str, tuple[Any, str]]] = {
-    "quick": _QUICK, "smoke": _SMOKE, "celeba64": _CELEBA64, "celebahq256": _CELEBAHQ256, "ffhq256": _FFHQ256,
-    "folder": _FOLDER,
+    "quick": _QUICK, "smoke": _SMOKE, "celeba64_short": _CELEBA64_SHORT, "celeba64": _CELEBA64,
+    "celebahq256": _CELEBAHQ256, "ffhq256": _FFHQ256, "folder": _FOLDER,
 }  # fmt: skip
 
 

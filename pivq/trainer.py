@@ -17,6 +17,7 @@ from pivq.discriminator import PatchDiscriminator, diff_augment
 from pivq.losses import PerceptualLoss, adaptive_weight, discriminator_hinge, generator_hinge, training_loss
 from pivq.model import PIVQ, Reconstruction, check_finite
 from pivq.optimizers import Optimizers, learning_rate_factor
+from pivq.precision import Precision, channels_last
 from pivq.processes import Processes
 
 
@@ -33,9 +34,8 @@ class Trainer:
     """Train PI-VQ and its discriminator, in one process or, started by `accelerate launch` or `torchrun`, in several.
 
     Several processes share each batch and do together what one would do alone: every mean, the adaptive weight and
-    BatchNorm's statistics are those of the whole batch, and networks, EMA and codebook are the same everywhere. Under
-    `accelerate launch --mixed_precision bf16`, convolutions and matrix products are done in bfloat16; distances,
-    matching, losses and the adaptive weight stay float32 or better.
+    BatchNorm's statistics are those of the whole batch, and networks, EMA and codebook are the same everywhere. The
+    number format is chosen by `pivq.precision`.
 
     Args:
         config: the settings.
@@ -46,15 +46,17 @@ class Trainer:
 
     Attributes:
         processes: this process among those that share each batch.
-        accelerator: knows the precision.
+        precision: the number format of the steps.
+        accelerator: knows the processes.
         step: generator updates done.
         ema: the averaged model, which validation, samples and checkpoints' readers use.
         skipped: steps without a finite gradient, which changed nothing.
+        overflows: steps that changed nothing but float16's loss scale, which was too large and was halved.
         pending: losses of the steps since the last row of a log, which a log keeps here for the checkpoints.
         callbacks: called as `callback(trainer, losses)` after each step, with a dict of scalar tensors.
 
     Raises:
-        ValueError: fewer images than a batch, more processes than images in one, or a mixed precision but bf16.
+        ValueError: fewer images than a batch, more processes than images in one, or a precision that the device lacks.
     """
 
     def __init__(
@@ -73,21 +75,18 @@ class Trainer:
         self.config, self.quantizer, self.images, self.perceptual = config, quantizer, images, perceptual
         self.processes = Processes(device, train.batch_size)
         self.accelerator, self.device = self.processes.accelerator, self.processes.device
-        if self.accelerator.mixed_precision not in ("no", "bf16"):
-            raise ValueError(
-                f"mixed precision {self.accelerator.mixed_precision!r} needs loss scaling, which is not supported: "
-                "use bf16 or no"
-            )
+        self.precision = Precision(self.device)
         self.callbacks = list(callbacks)
-        self.model = PIVQ(config.model, quantizer).to(self.device)
-        self.discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers).to(self.device)
+        self.model = channels_last(PIVQ(config.model, quantizer).to(self.device), self.device)
+        discriminator = PatchDiscriminator(train.discriminator_width, train.discriminator_layers)
+        self.discriminator = channels_last(discriminator.to(self.device), self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.history = LatentHistory(train)
         self.optimizers = Optimizers(self.model, train)
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=train.discriminator_learning_rate, betas=train.discriminator_betas
         )
-        self.step = self.skipped = self._skipped_in_a_row = 0
+        self.step = self.skipped = self.overflows = self._skipped_in_a_row = 0
         self.pending: list[dict[str, Tensor]] = []
 
     @property
@@ -120,7 +119,8 @@ class Trainer:
         size = self.config.train.batch_size
         epoch, position = divmod(step, len(self.images) // size)
         order = epoch_order(len(self.images), self.config.seed, epoch)[position * size : (position + 1) * size]
-        return self.images[order[self.processes.rows]].to(self.device).float() / 255
+        images = self.images[order[self.processes.rows]].to(self.device).float() / 255
+        return images.contiguous(memory_format=torch.channels_last) if self.device.type == "cuda" else images
 
     def train_step(self, images: Tensor, while_distinct: bool = False) -> dict[str, Tensor] | None:
         """Update the model and, once it has started, the discriminator; return the terms of the losses by name.
@@ -129,17 +129,19 @@ class Trainer:
         """
         train, step = self.config.train, self.step
         discriminating = step >= train.discriminator_from_step
-        with self.accelerator.autocast():
+        with self.precision.autocast():
             output = self.model(images, step >= train.quantize_from_step, self._tokens())
         if while_distinct and output.quantization:
             if not self.processes.everywhere(_all_distinct(output.quantization.codes)):
                 return None
         terms, fake_logits = self._backward(output, images)
-        norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
         if discriminating:
             terms |= self._backward_discriminator(images, fake_logits)
+        self.precision.unscale_all([*self.optimizers, *([self.discriminator_optimizer] if discriminating else [])])
+        norms = [nn.utils.clip_grad_norm_(self.model.parameters(), train.gradient_clip or math.inf)]
+        if discriminating:
             norms.append(nn.utils.get_total_norm([p.grad for p in self.discriminator.parameters()]))
-        if self._accept(norms):
+        if self._accept(norms, terms):
             self.optimizers.step(learning_rate_factor(step, self.config))
             if discriminating:
                 self.discriminator_optimizer.step()
@@ -172,14 +174,15 @@ class Trainer:
         fake_logits = self._logits(fakes) if self.step >= train.discriminator_from_step else None
         if self.step >= train.adversarial_from_step:
             terms |= share({"adversarial": generator_hinge(fake_logits)})
-            (adversarial_gradient,) = torch.autograd.grad(terms["adversarial"], fakes, retain_graph=True)
+            scaled = self.precision.scale(terms["adversarial"])
+            (adversarial_gradient,) = map(self.precision.unscale, torch.autograd.grad(scaled, fakes, retain_graph=True))
             last_layer_gradients = self._last_layer_gradients(output.images, gradient, adversarial_gradient)
             terms["adaptive_weight"] = adaptive_weight(*last_layer_gradients, limit=train.adversarial_limit)
             gradient = gradient + terms["adaptive_weight"] * adversarial_gradient
-        roots, gradients = [output.images], [gradient.to(output.images.dtype)]
+        roots, gradients = [output.images], [self.precision.scale(gradient).to(output.images.dtype)]
         if quantization := output.quantization:
             of_codes = share({"codebook": quantization.codebook_loss, "commitment": quantization.commitment_loss})
-            roots.append(training_loss(of_codes, train))
+            roots.append(self.precision.scale(training_loss(of_codes, train)))
             gradients.append(None)  # a scalar starts with 1
             terms |= of_codes
         self.optimizers.zero_grad()
@@ -191,16 +194,16 @@ class Trainer:
         """Carry gradients at the reconstruction on to the decoder's last convolution; return their process means."""
         last_layer = self.model.decoder.conv_out.weight
         carried = [
-            torch.autograd.grad(fakes, last_layer, gradient.to(fakes.dtype), retain_graph=True)[0]
+            torch.autograd.grad(fakes, last_layer, self.precision.scale(gradient).to(fakes.dtype), retain_graph=True)[0]
             for gradient in gradients
         ]
-        return [self.processes.mean(gradient) for gradient in carried]
+        return [self.precision.unscale(self.processes.mean(gradient)) for gradient in carried]
 
     def _backward_discriminator(self, images: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         """Leave the gradient of the discriminator's loss in its parameters; return the loss as a term."""
         term = self.processes.share_of_mean({"discriminator": discriminator_hinge(self._logits(images), fake_logits)})
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        term["discriminator"].backward(inputs=list(self.discriminator.parameters()))
+        self.precision.scale(term["discriminator"]).backward(inputs=list(self.discriminator.parameters()))
         self.processes.mean_gradients(self.discriminator)
         return term
 
@@ -208,14 +211,21 @@ class Trainer:
         """Augment images and return the discriminator's logits, float32 under any autocast."""
         if self.config.train.discriminator_augmentation:
             images = diff_augment(images, self.processes.rows, self.config.train.batch_size)
-        with self.accelerator.autocast():
+        with self.precision.autocast():
             return _full_precision(self.discriminator(images))
 
-    def _accept(self, norms: list[Tensor]) -> bool:
-        """Say whether all gradient norms are finite; count those steps where they are not."""
+    def _accept(self, norms: list[Tensor], terms: dict[str, Tensor]) -> bool:
+        """Say whether all gradient norms are finite; count those steps where they are not.
+
+        Where the losses are finite and float16's scale can still be halved, only the scale was too large.
+        """
+        scaled_down = self.precision.update()
         if all(torch.isfinite(norm) for norm in norms):
             self._skipped_in_a_row = 0
             return True
+        if scaled_down and self.processes.everywhere(all(torch.isfinite(term) for term in terms.values())):
+            self.overflows += 1
+            return False
         self.skipped += 1
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row >= self.config.train.nonfinite_limit:
@@ -262,10 +272,12 @@ class Trainer:
             "config": self.config.as_dict(),
             "quantizer": self.quantizer,
             "processes": self.accelerator.num_processes,
-            "precision": self.accelerator.mixed_precision,
+            "precision": self.precision.name,
+            "scaler": self.precision.scaler.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
             "skipped_in_a_row": self._skipped_in_a_row,
+            "overflows": self.overflows,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "discriminator": self.discriminator.state_dict(),
@@ -301,11 +313,14 @@ class Trainer:
                 before = state["config"][part].get(name, value)  # earlier versions had fewer settings
                 if value != before:
                     warnings.warn(f"{part}.{name} is {value}, the checkpoint was made with {before}", stacklevel=2)
-        now = {"processes": self.accelerator.num_processes, "precision": self.accelerator.mixed_precision}
+        now = {"processes": self.accelerator.num_processes, "precision": self.precision.name}
         for name, value in now.items():
-            if value != state.get(name, value):
-                warnings.warn(f"{name}: {value}, the checkpoint was made with {state[name]}", stacklevel=2)
-        self.step, self.skipped = state["step"], state["skipped"]
+            before = "fp32" if state.get(name, value) == "no" else state.get(name, value)  # as earlier versions say it
+            if value != before:
+                warnings.warn(f"{name}: {value}, the checkpoint was made with {before}", stacklevel=2)
+        if state.get("scaler") and self.precision.scaler.is_enabled():
+            self.precision.scaler.load_state_dict(state["scaler"])
+        self.step, self.skipped, self.overflows = state["step"], state["skipped"], state.get("overflows", 0)
         self._skipped_in_a_row = state["skipped_in_a_row"]
         networks = {"model": self.model, "ema": self.ema, "discriminator": self.discriminator}
         for name, part in (networks | optimizers).items():

@@ -113,6 +113,8 @@ def test_configurations_are_frozen():
         (lambda: load_config("quick", on_error=["skip"]), "unknown on_error"),
         (lambda: load_config("quick", seed=-1), "seed .* got -1"),
         (lambda: load_config("quick", seed=2**32), "seed .* got 4294967296"),
+        (lambda: load_config("quick", steps=30), "30 steps are too few: .* fitted 4 times, each to 8 steps"),
+        (lambda: load_config("quick", steps=-5), "steps must be a whole number from 1 .* got -5"),
         (lambda: load_config("quick", seed=1.5), "seed .* got 1.5"),
         (lambda: load_config("quick", train__adversarial_from_step=500, train__discriminator_from_step=500),
          "adversarial_from_step 500 must come after discriminator_from_step 500"),
@@ -137,6 +139,49 @@ def test_refusals_say_what_is_wrong(call, message):
 def test_quantizing_from_the_first_step_is_possible():
     config = load_config("quick", train__quantize_from_step=0, train__codebook_initialisations=0)
     assert config.train.quantize_from_step == 0
+
+
+# Of the runs behind the committed figures, and of the paper's profiles: no change of the code may change them.
+@pytest.mark.parametrize(
+    "profile, learned, drawn",
+    [
+        ("quick", "d61d0e5e", "41e9701a"), ("smoke", "c34351b4", "d5afe126"), ("celeba64", "d48ce040", "1e5e698a"),
+        ("celebahq256", "59742c8c", "aa6c132b"), ("ffhq256", "5bb8cedd", "6bb09ebc"),
+    ],
+)  # fmt: skip
+def test_digests_of_the_profiles(profile, learned, drawn):
+    config = load_config(profile)
+    assert (config.digest("matching"), config.drawn().digest("matching")) == (learned, drawn)
+
+
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_a_length_of_its_own_changes_nothing(profile):
+    config = load_profile(profile)
+    assert load_config(profile, data=config.data, steps=config.train.steps) == config
+
+
+def test_another_length_has_its_schedule_in_proportion():
+    half = load_config("quick", steps=1700)
+    assert (half.train.steps, half.train.warmup_steps, half.train.quantize_from_step) == (1700, 50, 600)
+    assert (half.train.history_steps, half.train.discriminator_from_step) == (50, 750)
+    assert half.train.adversarial_from_step == 751, "one step later, as before"
+    assert half.evaluation.validate_every == 150 and half.train.decay_from == 0.5
+    drawn = half.drawn().train
+    assert (drawn.steps, drawn.quantize_from_step, drawn.discriminator_from_step) == (1700, 680, 10**9)
+    assert load_config("quick", steps=6800).train.history_steps == 200
+    assert half.sources["train.history_steps"] == "assumption"
+    assert half.options == "--profile quick --seed 0 --steps 1700"
+
+
+def test_a_short_training_has_enough_latents_for_its_codebook():
+    train = load_config("celeba64_short", steps=600).train  # W would be 1
+    assert train.history_steps * train.batch_size * 32 >= 4 * 512 and train.quantize_from_step == 120
+    short = load_config("celeba64", steps=10_000).train  # W = 100 would become 2
+    assert (short.history_steps, short.quantize_from_step) == (4, 400)
+
+
+def test_an_override_goes_before_a_length():
+    assert load_config("quick", steps=1700, train__quantize_from_step=900).train.quantize_from_step == 900
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)

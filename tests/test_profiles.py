@@ -51,7 +51,8 @@ BASE_256 = BASE_64 | {
 CELEBAHQ = {"dataset": "celebahq", "evaluation.samples": 30_000}
 GIVEN = {
     "quick": (PAPER_64, BASE_64), "smoke": (PAPER_64, BASE_64), "folder": (PAPER_64, BASE_64),
-    "celeba64": (PAPER_64, BASE_64), "ffhq256": (PAPER_256, BASE_256), "celebahq256": (PAPER_256 | CELEBAHQ, BASE_256),
+    "celeba64_short": (PAPER_64, BASE_64), "celeba64": (PAPER_64, BASE_64),
+    "ffhq256": (PAPER_256, BASE_256), "celebahq256": (PAPER_256 | CELEBAHQ, BASE_256),
 }  # fmt: skip
 
 
@@ -78,6 +79,18 @@ def test_the_papers_profiles_have_all_that_is_given(profile):
     for name, value in (base | paper).items():
         if not (profile == "celebahq256" and name == "train.steps"):  # the base code says it of FFHQ
             assert value_of(config, name) == pytest.approx(value), name
+
+
+def test_the_short_profile_keeps_the_papers_method():
+    """What it changes is the width, the length, and the optimisation that so few steps need."""
+    short, whole = load_profile("celeba64_short"), load_profile("celeba64")
+    changed = {name for name, value in short.settings.items() if value[0] != whole.settings[name][0]}
+    assert changed == {
+        "model.width", "model.query_key_gain", "train.steps", "train.learning_rate", "train.adam_betas",
+        "train.gradient_clip", "train.warmup_steps", "train.decay_from", "train.quantize_from_step",
+        "train.history_steps", "train.discriminator_from_step", "train.adversarial_from_step",
+        "train.discriminator_learning_rate", "evaluation.validate_every", "evaluation.checkpoint_every",
+    }  # fmt: skip
 
 
 def test_names_are_those_that_can_be_loaded():

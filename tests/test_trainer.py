@@ -91,16 +91,10 @@ def test_fewer_images_than_a_batch_are_refused(tiny_config):
         Trainer(tiny_config(), "matching", make_images()[:3], Perceptual())
 
 
-@pytest.mark.parametrize(
-    "processes, precision, message",
-    [(5, "no", "5 processes cannot share a batch of 4: .* at most 4"), (1, "fp16", "'fp16' .*use bf16 or no")],
-)
-def test_processes_without_images_and_unscaled_half_precision_are_refused(
-    make_trainer, monkeypatch, processes, precision, message
-):
-    stand_in = SimpleNamespace(num_processes=processes, process_index=0, mixed_precision=precision, device="cpu")
-    monkeypatch.setattr("pivq.processes.Accelerator", lambda cpu: stand_in)
-    with pytest.raises(ValueError, match=message):
+def test_processes_without_images_are_refused(make_trainer, monkeypatch):
+    stand_in = SimpleNamespace(num_processes=5, process_index=0, device="cpu")
+    monkeypatch.setattr("pivq.processes.Accelerator", lambda **_: stand_in)
+    with pytest.raises(ValueError, match="5 processes cannot share a batch of 4: .* at most 4"):
         make_trainer()
 
 

@@ -60,6 +60,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -86,7 +87,7 @@ from pivq.runs.splits import load_split
 from pivq.runs.teaching.exercises import check_attend
 from pivq.runs.untrained import untrained_model
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

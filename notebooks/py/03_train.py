@@ -52,7 +52,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `force` trains all models again. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
+# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -60,8 +60,10 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
+precision = "auto"
 features = ""
 rerun_ablations = False
 
@@ -87,6 +89,7 @@ from pivq.figures.tables import facts_table, styled, to_markdown
 from pivq.figures.teaching import plot_latents_and_codes
 from pivq.inference import encode_images, latents_in_batches
 from pivq.losses import training_loss
+from pivq.precision import use_precision
 from pivq.pretrained.features import load_feature_network
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
@@ -107,10 +110,13 @@ from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 from pivq.usage import slot_usage
 
-config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
+config = load_config(
+    profile, seed, data, features, layout=layout, on_error=on_error, steps=steps
+)
 check_ready(config, metrics=rerun_ablations)
 seed_everything(seed)
 use_style()
+use_precision(precision)
 
 # %% [markdown]
 # ## What is minimised

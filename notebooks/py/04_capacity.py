@@ -61,6 +61,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
 
@@ -101,7 +102,7 @@ from pivq.runs.untrained import untrained_model
 from pivq.storage.paths import stored_file
 from pivq.usage import code_usage, slot_usage
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -62,6 +62,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
 
@@ -104,7 +105,7 @@ from pivq.runs.teaching.exercises import check_number_of_samples, check_recombin
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -60,6 +60,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
 features = ""
@@ -97,7 +98,7 @@ from pivq.runs.verdict import load_facts
 from pivq.sampling import SMOOTH_STEP, sample_pairs
 from pivq.usage import best_overlap, pack_codes, unpack_codes
 
-config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, features, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

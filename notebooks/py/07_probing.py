@@ -60,6 +60,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -89,7 +90,7 @@ from pivq.runs.teaching.exercises import check_ceiling, check_presence
 from pivq.runs.untrained import untrained_model
 from pivq.usage import presence, slot_usage
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -65,6 +65,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -87,7 +88,7 @@ from pivq.runs.verdict import counts, judge, load_facts, summary
 from pivq.runs.verdict.cost import stored_growth
 from pivq.runs.verdict.judging import KINDS, in_order
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 
 # %% [markdown]
 # ## Did the models learn?

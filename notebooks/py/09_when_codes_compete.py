@@ -60,6 +60,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 device = "auto"
 features = ""
@@ -92,7 +93,7 @@ from pivq.runs.untrained import untrained_model
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
 
-config = load_config(profile, seed, data, features, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, features, layout=layout, on_error=on_error, steps=steps)
 check_ready(config, metrics=rerun_study)
 seed_everything(seed)
 use_style()

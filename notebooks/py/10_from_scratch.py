@@ -59,6 +59,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -88,7 +89,7 @@ from pivq.runs.shipped import model_to_show
 from pivq.runs.splits import load_split
 from pivq.sampling import interpolate
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 
@@ -287,7 +288,7 @@ def step(x, net, discriminator, perceptual, train):
 # Now both do the step, from the same weights: the lines above, and the package. All terms and all gradients must agree. The last line is the *EMA*, the exponential moving average of the weights: the averaged model is the one that is shown and measured.
 
 # %%
-reading = {"layout": layout, "on_error": on_error}
+reading = {"layout": layout, "on_error": on_error, "steps": steps}
 settings = load_config(profile, seed, data, **reading, train__discriminator_augmentation=False)
 trainer = make_trainer(settings, "matching", load_split(config, "train").images, "cpu")
 for network in (trainer.model, trainer.ema):

@@ -54,6 +54,7 @@ seed = 0
 data = ""
 layout = ""
 on_error = "raise"
+steps = 0
 force = False
 
 # %% [markdown]
@@ -74,7 +75,7 @@ from pivq.runs.shipped import model_to_show
 from pivq.runs.splits import load_split
 from pivq.storage.paths import results_dir
 
-config = load_config(profile, seed, data, layout=layout, on_error=on_error)
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
 use_style()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pivq.commands.run_all_arguments import EMPTY
 from pivq.config import suggestion
+from pivq.runs.budget import parse_budget
 
 
 def known(what: str, names: list[str]) -> Callable[[str], str]:
@@ -85,6 +86,15 @@ def seconds(text: str) -> float:
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError(f"expected seconds, more than 0 and at most 3600, got {text!r:.80}")
     return value
+
+
+def budget(text: str) -> str:
+    """Return a time to train for, such as 2h."""
+    try:
+        parse_budget(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -59,6 +59,8 @@ def _train(arguments: argparse.Namespace) -> None:
     config = arguments.config
     if arguments.show_settings:
         return print(settings_text(config))
+    from pivq.precision import COMPILE, use_precision
+    from pivq.runs.budget import steps_within
     from pivq.runs.cost import expected_cost
     from pivq.runs.parallel import train_together
     from pivq.runs.tracking import check_tracker
@@ -66,10 +68,19 @@ def _train(arguments: argparse.Namespace) -> None:
 
     tracker = arguments.log or ""
     check_tracker(tracker)
+    if arguments.precision:
+        use_precision(arguments.precision)
+    if arguments.compile:
+        os.environ[COMPILE] = "1"
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
-    price = expected_cost(config, quantizers[0], arguments.device)
-    if price and first:
+    if arguments.budget:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise ValueError("--budget is for one process, each of several would choose for itself: give --steps")
+        steps, said = steps_within(config, arguments.budget, arguments.device, len(quantizers))
+        config = arguments.configure(steps=steps)
+        print(said, file=sys.stderr)
+    elif (price := expected_cost(config, quantizers[0], arguments.device)) and first:
         print(f"Each run: {price}", file=sys.stderr)
     if len(quantizers) > 1:
         runs = train_together([(config, quantizer) for quantizer in quantizers], arguments.device, tracker)

@@ -6,15 +6,16 @@ This module needs only the standard library, so that `--help` and a wrong argume
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pivq
-from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, place, seconds
+from pivq.commands.argument_types import at_least, budget, ending, file, folder, images, known, named, place, seconds
 from pivq.commands.download import TARGETS
 from pivq.commands.run_all_arguments import DEVICES, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
-from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PROFILES
+from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES
 
 CODE_FILES = (".npz", ".npy", ".csv", ".json")
 PATH_FILES = (".gif", ".webp", ".png")
@@ -23,6 +24,7 @@ QUANTIZERS = ["matching", "nearest", "both"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
 EXAMPLES = {
     "train": ["--profile quick --quantizer both", "--profile celeba64 --data photos --device cuda --log tensorboard",
+              "--profile celeba64_short --quantizer both --data photos --budget 2h",
               "--profile quick --set train.steps=1500 --set train.quantize_from_step=600"],
     "data": ["photos", "photos.zip --layout celeba"],
     "encode": ["RUN photos --out codes.npz"],
@@ -54,8 +56,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.command == "train":
         try:
             overrides = parse_settings(arguments.profile, arguments.set)
+            lengths = {"--steps": arguments.steps, "--budget": arguments.budget, "--set": "train__steps" in overrides}
+            if len(given := [name for name, value in lengths.items() if value]) > 1:
+                raise ValueError(f"{' and '.join(given)} both say how long to train: give one of them")
             overrides |= {"layout": arguments.layout or "", "on_error": arguments.on_error}
-            arguments.config = load_config(arguments.profile, arguments.seed, arguments.data or "", **overrides)
+            arguments.configure = partial(
+                load_config, arguments.profile, arguments.seed, arguments.data or "", **overrides
+            )
+            arguments.config = arguments.configure(steps=arguments.steps)
             sizes = arguments.config.model
             if arguments.quantizer != "nearest" and sizes.num_codes > sizes.codebook_size:
                 raise ValueError(
@@ -187,6 +195,13 @@ def _add_train(commands: Any) -> None:
     add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
     _add_reading(add, "the profile's, or recognised")
+    add("--steps", type=at_least(1), default=0, metavar="N",
+        help="train N steps, with the profile's whole schedule in proportion; --set changes one setting alone")
+    add("--budget", type=budget, metavar="TIME",
+        help="train as long as fits a time such as 2h or 90min: measures, then scales as --steps does")  # fmt: skip
+    add("--precision", type=known("precision", PRECISIONS), metavar="NAME",
+        help=f"{', '.join(PRECISIONS)} (default: auto, half precision on GPUs)")  # fmt: skip
+    add("--compile", action="store_true", help="compile the blocks of the model; on GPUs")
     add("--log", type=known("tracker", TRACKERS), metavar="NAME",
         help="also show losses, measures and pictures in tensorboard: tensorboard --logdir results")  # fmt: skip
     add("--set", action="append", default=[], metavar="NAME=VALUE",

@@ -20,7 +20,8 @@ OK, NOTE, MISSING = "ok", "note", "missing"
 PYTHON = (3, 11)
 LISTED = 4  # the most packages that have a row each
 # Bytes at the peak on a CPU: README.md for the drawn faces, docs/paper_scale.md for the paper's profiles.
-PEAK_MEMORY = {"smoke": 2.1e9, "quick": 2.1e9, "celeba64": 4.5e9, "celebahq256": 9.4e9, "ffhq256": 9.4e9}
+PEAK_MEMORY = {"smoke": 2.1e9, "quick": 2.1e9, "celeba64_short": 2.8e9, "celeba64": 4.5e9, "celebahq256": 9.4e9,
+               "ffhq256": 9.4e9}  # fmt: skip
 SMALLEST_DISK = 500 * 10**6  # what run_all.sh asks for
 IMAGES = {"celeba": 202_599, "celebahq": 30_000, "ffhq": 70_000}
 CHECKPOINT_BYTES = 64  # per weight: four float32 (model, EMA, two moments), two checkpoints of two models
@@ -132,13 +133,16 @@ def _gpu(config: Config) -> list[Row]:
         state = NOTE if slow else OK
         hint = "trainings at this scale take days to months on a CPU: see docs/paper_scale.md" if slow else ""
         return [Row("GPU", state, "none that torch can use", hint), Row("precision", OK, "fp32, on the CPU")]
+    from pivq.precision import suiting
+
     rows = []
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index)
-        half = "bf16" if (card.major, card.minor) >= (8, 0) else "fp16, no bf16"
         capability = f"compute capability {card.major}.{card.minor}"
         rows.append(Row("GPU", OK, f"{card.name}, {megabytes(card.total_memory)}, {capability}"))
-        rows.append(Row("precision", OK, f"fp32 and {half}"))
+        best = suiting((card.major, card.minor))
+        offers = {"bf16": "fp32, fp16 and bf16", "fp16": "fp32 and fp16, no bf16", "fp32": "fp32"}[best]
+        rows.append(Row("precision", OK, f"{offers}; auto takes {best}"))
     return rows
 
 

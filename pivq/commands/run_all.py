@@ -27,6 +27,7 @@ from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import DEMO, Notebook, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.config import Config
+from pivq.runs.budget import steps_within
 from pivq.runs.ready import check_ready
 from pivq.storage import paths
 from pivq.storage.locking import InUse, scratch_folder
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return preview(request)
     try:
         with _ended_by_signals():
-            return run(request.notebooks, request.parameters, request.download)
+            return run(request.notebooks, request.parameters, request.download, request.budget)
     except KeyboardInterrupt as end:
         with suppress(OSError):  # the terminal may be closed
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
@@ -82,13 +83,14 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return 1
 
 
-def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False) -> int:
+def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False, budget: str = "") -> int:
     """Execute notebooks until one fails, print a summary, and return the exit status.
 
     Args:
         notebooks: to execute, in order.
         parameters: of the notebooks, as `pivq.commands.run_all_arguments.collect_parameters` returns them.
         download: first download the weights that are needed and missing.
+        budget: for all trainings, as `pivq.runs.budget.parse_budget` reads it; "" is no limit.
 
     Raises:
         OSError: the results cannot be written, or the weights not downloaded.
@@ -115,6 +117,8 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
         pick_device("cuda")  # says that there is none before a notebook starts
     if edited := [notebook.name for notebook in notebooks if is_edited(notebook.path)]:
         print(f"Edited since they were made from notebooks/py/, and run as they are: {', '.join(edited)}.", flush=True)
+    if budget:
+        parameters, config = _within(budget, config, parameters)
     verdict, outcomes = figures / "verdict.md", []
     before = _time_of(verdict)
     with _kernel_environment():
@@ -130,13 +134,27 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
     if notebooks[0].name == DEMO:
         print(f"To look at in a browser: {_shown(folder / f'{DEMO}.html')}", flush=True)
     else:
-        print(f"All results on one page: {_shown(_write_results(config, notebooks[0].path.parent))}", flush=True)
+        from pivq.commands.results import write_results
+
+        print(f"All results on one page: {_shown(write_results(config, notebooks[0].path.parent))}", flush=True)
     if outcomes[-1].failure:
         print(f"The one that failed: {_shown(_failed_copy(folder / outcomes[-1].notebook.path.name))}")
         return 1
     if _time_of(verdict) != before:  # made by this run
         print(f"Verdict: {_shown(verdict)}")
     return 0
+
+
+def _within(budget: str, config: Config, parameters: dict[str, Any]) -> tuple[dict[str, Any], Config]:
+    """Return the parameters, and their configuration, of trainings that fit a budget; print the choice."""
+    if parameters.get("precision"):
+        from pivq.precision import use_precision
+
+        use_precision(parameters["precision"])
+    steps, said = steps_within(config, budget, parameters.get("device", "auto"))
+    print(said, flush=True)
+    parameters = parameters | {"steps": steps}
+    return parameters, requested_config(parameters)
 
 
 def _time_of(path: Path) -> int | None:
@@ -265,12 +283,6 @@ def _write_html(executed: Path, target: Path) -> None:
     from pivq.commands.pages import write_page  # needs what is installed, as the next function does
 
     write_page(executed, target)
-
-
-def _write_results(config: Config, notebooks: Path) -> Path:
-    from pivq.commands.results import write_results
-
-    return write_results(config, notebooks)
 
 
 @contextmanager

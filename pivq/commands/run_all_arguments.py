@@ -17,7 +17,8 @@ from typing import Any
 
 import pivq
 from pivq.config import Config, load_config, suggestion
-from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PROFILES
+from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PRECISIONS, PROFILES
+from pivq.runs.budget import parse_budget
 
 DEVICES = ["auto", "cpu", "cuda"]
 DEMO = "demo"  # the notebook of --demo
@@ -63,6 +64,7 @@ class Request:
     parameters: dict[str, Any]
     instead: str
     download: bool = False
+    budget: str = ""
 
 
 def parse(argv: list[str] | None, folder: Path) -> Request:
@@ -85,7 +87,12 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
         demo = [_read_notebook(folder / f"{DEMO}.ipynb")] if arguments.demo else None
         selected = demo or select_notebooks(folder, arguments.only)
         instead = next((name for name in ("list", "dry_run", "check_only") if getattr(arguments, name)), "")
-        return Request(selected, collect_parameters(arguments, selected), instead, arguments.download)
+        if arguments.budget:
+            parse_budget(arguments.budget)
+            if arguments.steps is not None:
+                raise ValueError("--steps and --budget both say how long to train: give one of them")
+        parameters = collect_parameters(arguments, selected)
+        return Request(selected, parameters, instead, arguments.download, arguments.budget)
     except ValueError as error:
         parser.error(str(error))
 
@@ -144,6 +151,11 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--download", action="store_true",
         help="first download the weights that are missing; says size, source and licence")  # fmt: skip
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
+    add("--precision", metavar="NAME",
+        help=f"of the training: {', '.join(PRECISIONS)} (default: auto, half precision on GPUs)")  # fmt: skip
+    add("--steps", type=int, metavar="N", help="train N steps, with the profile's whole schedule in proportion")
+    add("--budget", default="", metavar="TIME",
+        help="train as long as fits a time such as 2h or 90min: measures, then scales as --steps does")  # fmt: skip
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
     add("--check-only", action="store_true", help="check the arguments alone, run nothing")
     return parser
@@ -229,7 +241,7 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
             unknown profile, seed, device or folder; with a suggestion if possible.
     """
     options = ["profile", "seed", "force", "rerun_ablations", "rerun_study", "data", "layout", "on_error", "features",
-               "device"]  # fmt: skip
+               "device", "precision", "steps"]  # fmt: skip
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")
@@ -243,6 +255,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
     parameters = {"profile": "quick", "seed": 0} | given
     if "device" in given and given["device"] not in DEVICES:
         raise ValueError(f"unknown device {given['device']!r}; known: {', '.join(DEVICES)}")
+    if "precision" in given and given["precision"] not in PRECISIONS:
+        raise ValueError(f"unknown precision {given['precision']!r}{suggestion(given['precision'], PRECISIONS)}")
     if "data" in given:
         if not given["data"].strip():
             raise ValueError(f"{EMPTY}, given as data")
@@ -256,7 +270,7 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
 
 def requested_config(parameters: dict[str, Any]) -> Config:
     """Return the configuration that the notebooks make of their parameters; ValueError as `load_config`."""
-    names = ("profile", "seed", "data", "features", "layout", "on_error")
+    names = ("profile", "seed", "data", "features", "layout", "on_error", "steps")
     return load_config(**{name: parameters[name] for name in names if name in parameters})
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pivq.config import Config
 from pivq.data import ImageDataset
+from pivq.precision import channels_last, compile_if_asked
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
@@ -55,7 +56,8 @@ def make_trainer(config: Config, quantizer: str, images: Tensor, device: str) ->
     """Return a trainer with its perceptual network, both on the device; see `pivq.runs.training.train`."""
     perceptual = load_perceptual(config.train.perceptual_network)
     trainer = Trainer(config, quantizer, images, perceptual, pick_device(device))
-    perceptual.to(trainer.device)
+    channels_last(perceptual.to(trainer.device), trainer.device)
+    compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)
     return trainer
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from pivq.config import Config
+from pivq.precision import COMPILE, Precision
 from pivq.processes import pick_device
 from pivq.runs.branching import make_trainer
 from pivq.runs.planned import STAGES, run_dir
@@ -19,6 +20,8 @@ from pivq.runs.splits import load_split
 from pivq.storage.checkpoint import has_checkpoint
 from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_json, write_json
+
+SESSION = 3  # hours, above which a shorter training is offered
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Cost:
             f"{peak}{self.seconds_per_step:.3g} s per step on "
             f"{self.device} ({self.measured_steps} steps measured): at most {hours} for {self.steps:,} steps, which "
             f"see {self.images_seen:,} images, {self.epochs:.1f} epochs of {self.images:,}."
+            + (f" --budget {SESSION}h trains as long as fits {SESSION} hours." if self.hours > SESSION else "")
         )
 
 
@@ -71,9 +75,9 @@ def expected_cost(config: Config, quantizer: str = "matching", device: str = "au
     if any(has_checkpoint(run_dir(config, run)) for run in (quantizer, *STAGES)):
         return None
     path, known = results_dir(config.profile) / "costs.json", {}
-    surroundings = [os.environ.get(name, "") for name in ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")]
+    surroundings = [os.environ.get("WORLD_SIZE", ""), os.environ.get(COMPILE, "")]
     settings = replace(config, seed=0).digest(quantizer)
-    key = " ".join(filter(None, [settings, code_digest(), _name_of(pick_device(device)), *surroundings]))
+    key = " ".join(filter(None, [settings, code_digest(), _machine(pick_device(device)), *surroundings]))
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there, damaged or of another version
         known = read_json(path)
         return Cost(**known[key])
@@ -114,12 +118,16 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
         steps=config.train.steps,
         batch_size=config.train.batch_size,
         images=len(images),
-        device=_name_of(trainer.device),
+        device=_machine(trainer.device),
     )
 
 
-def _name_of(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU cores"
+def _machine(device: torch.device) -> str:
+    """Return what is measured in words: the GPU with the number format, or how many CPU cores."""
+    precision = str(Precision(device))
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    return f"{torch.get_num_threads()} CPU cores" + (f", {precision}" if precision != "fp32" else "")
 
 
 def _peak_memory() -> int | None:

@@ -12,13 +12,16 @@ import torch
 from PIL import Image
 from stand_ins import Colours, make_split, noise, stand_in, truncate
 
+from pivq import precision
 from pivq.commands import jobs
 from pivq.commands.cli import main, one_line
 from pivq.config import load_config
 from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
 from pivq.model import PIVQ
+from pivq.precision import pick_precision
 from pivq.runs import splits
+from pivq.runs.cost import Cost
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
@@ -184,6 +187,35 @@ def test_both_quantizers_are_trained_together(tiny_arguments, tiny_config, monke
     assert capsys.readouterr().out.splitlines() == [
         "matching: 8 steps, held-out L1 0.2000, PSNR 12.00 dB, 9 of 12 codes in use", str(run.folder),
     ] * 2  # fmt: skip
+
+
+def test_a_budget_says_what_it_chose_and_scales_the_schedule(monkeypatch, run, capsys):
+    asked = []
+    price = Cost(10**6, 10**5, 0.01, 20, None, 3400, 8, 8000, "a card, fp16")
+    monkeypatch.setattr("pivq.runs.cost.measure_cost", lambda config, device: price)
+    monkeypatch.setattr("pivq.runs.training.train", lambda config, *_: asked.append(config) or run)
+    assert status("train", "--budget", "17s") == 0
+    assert asked == [load_config("quick", steps=1700)]
+    assert "budget 17s: 1,700 steps, of the profile's 3,400" in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert status("train", "--budget", "17s") == 1 and "give --steps" in capsys.readouterr().err
+
+
+def test_precision_and_compiling_are_chosen_before_a_trainer_is_made(tiny_arguments, monkeypatch, run):
+    for variable in (precision.VARIABLE, precision.COMPILE):
+        monkeypatch.setenv(variable, "")  # restored at the end
+        monkeypatch.delenv(variable)
+    chosen = []
+
+    def price(*_):
+        chosen.append(pick_precision(torch.device("cpu")))
+        return Cost(10**6, 10**5, 0.01, 20, None, 3400, 8, 8000, "a CPU")
+
+    monkeypatch.setattr("pivq.runs.cost.measure_cost", price)
+    monkeypatch.setattr("pivq.runs.training.train", lambda *_: run)
+    assert status("train", *tiny_arguments) == 0
+    assert status("train", *tiny_arguments, "--precision", "bf16", "--compile") == 0
+    assert chosen == ["fp32", "bf16"] and os.environ[precision.COMPILE]
 
 
 def test_of_several_processes_the_first_one_reports(tiny_arguments, monkeypatch, run, capsys):

@@ -44,6 +44,12 @@ def test_help_needs_no_installed_package(words):
         ("train --set train.steps=many", "train.steps=many: expected int, such as 3400"),
         ("train --set train.steps=10 --set train.steps=20", "'train.steps' is given twice"),
         ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
+        ("train --steps 0", "a whole number of at least 1, got '0'"),
+        ("train --steps 30", "30 steps are too few: the codebook is fitted 4 times"),
+        ("train --budget 2x", "budget '2x' is no time: expected one such as 2h"),
+        ("train --steps 900 --budget 2h", "--steps and --budget both say how long to train"),
+        ("train --budget 2h --set train.steps=900", "--budget and --set both say how long to train"),
+        ("train --precision fp61", "unknown precision 'fp61'; did you mean fp16?"),
         ("train --seed -1", "seed must be a whole number from 0"),
         ("train --profile folder", "needs a folder of images: --data DIR"),
         ("train --data nowhere", "no such folder or zip: 'nowhere'"),
@@ -99,6 +105,14 @@ def test_bad_usage_ends_with_2_and_says_what_was_meant(line, message, capsys):
         parse(shlex.split(line))
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_length_scales_the_schedule_and_a_setting_goes_before_it():
+    arguments = parse(shlex.split("train --steps 1700 --set train.history_steps=60"))
+    train = arguments.config.train
+    assert (train.steps, train.quantize_from_step, train.history_steps) == (1700, 600, 60)
+    assert arguments.configure(steps=850).train.history_steps == 60
+    assert arguments.configure(steps=0) == parse(["train", "--set", "train.history_steps=60"]).config
 
 
 def test_how_images_are_read_is_an_option_of_every_command_that_reads_some(tmp_path):

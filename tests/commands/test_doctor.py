@@ -117,7 +117,13 @@ def test_the_folder_profile_asks_for_one(capsys):
 
 
 @pytest.mark.parametrize(
-    "capability, said", [((7, 5), "fp32 and fp16, no bf16"), ((8, 0), "fp32 and bf16"), ((9, 0), "fp32 and bf16")]
+    "capability, said",
+    [
+        ((6, 1), "fp32; auto takes fp32"),
+        ((7, 5), "fp32 and fp16, no bf16; auto takes fp16"),
+        ((8, 0), "fp32, fp16 and bf16; auto takes bf16"),
+        ((9, 0), "fp32, fp16 and bf16; auto takes bf16"),
+    ],
 )
 def test_gpus_and_the_precision_they_offer(monkeypatch, capability, said):
     card = SimpleNamespace(name="Some GPU", total_memory=16e9, major=capability[0], minor=capability[1])

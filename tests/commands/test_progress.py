@@ -122,17 +122,17 @@ def test_the_pace_tells_the_rest_of_the_trainings():
     assert pace() is None, "nothing is trained yet"
     clock.now = 30.0
     assert pace() is None
-    log(10)
+    log(5)
     clock.now = 40.0
-    assert pace() == pytest.approx((total - 10) * 40 / 10 + LOADED)
-    log(20)
+    assert pace() == pytest.approx((total - 5) * 40 / 5 + LOADED)
+    log(10)
     clock.now = 41.0
-    assert pace() == pytest.approx((total - 20) * 41 / 20 + LOADED), "a mean, not the last second"
+    assert pace() == pytest.approx((total - 10) * 41 / 10 + LOADED), "a mean, not the last second"
     clock.now = 400.0
     pace()
-    log(30)
+    log(15)
     clock.now = 420.0
-    assert pace() == pytest.approx((total - 30) * (420 - 41) / 10 + LOADED), "of the last minutes alone"
+    assert pace() == pytest.approx((total - 15) * (420 - 41) / 5 + LOADED), "of the last minutes alone"
     log(5)
     assert pace() is None, "begun again"
 

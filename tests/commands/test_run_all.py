@@ -15,6 +15,7 @@ import pytest
 import pivq
 from pivq.commands import run_all
 from pivq.commands.run_all import _find_failure, main
+from pivq.runs.cost import Cost
 
 
 @pytest.fixture
@@ -290,6 +291,22 @@ def test_a_device_that_is_not_there_is_said_before_a_notebook_starts(run, write_
     write_notebook("00_first", "raise RuntimeError('started')", parameters='profile = ""\nseed = 0\ndevice = "auto"')
     status, said = run("--device", "cuda")
     assert status == 1 and "started" not in said and "00_first" not in said
+
+
+def test_a_budget_is_measured_once_and_reaches_the_notebooks_as_steps(run, write_notebook, monkeypatch, tmp_path):
+    measured = []
+
+    def measure(config, device):
+        measured.append(device)
+        return Cost(10**6, 10**5, 0.01, 20, None, config.train.steps, 8, 8000, "a card")
+
+    monkeypatch.setattr("pivq.runs.cost.measure_cost", measure)
+    usual = 'profile = ""\nseed = 0\nsteps = 0\ndevice = "auto"'
+    write_notebook("00_first", "print('trains for', steps)", parameters=usual)
+    for _ in range(2):
+        status, said = run("--budget", "0.65s", "--device", "cpu")
+        assert status == 0 and "budget 0.65s: 20 steps" in said
+    assert executed(tmp_path, "00_first")[0].strip() == "trains for 20" and measured == ["cpu"]
 
 
 def test_weights_are_downloaded_only_if_asked_for(run, write_notebook, tmp_path, monkeypatch):

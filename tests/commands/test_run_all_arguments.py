@@ -18,7 +18,8 @@ def folder(write_notebook):
     write_notebook("00_first")
     usual = 'profile = "quick"\nseed = 0\nforce = False\n'
     write_notebook("04_capacity", parameters=usual + 'device = "auto"\nscale = 1.0')
-    write_notebook("07_probing", parameters=usual + READING + 'features = ""\nchosen = None')
+    more = 'features = ""\nchosen = None\nsteps = 0\nprecision = "auto"'
+    write_notebook("07_probing", parameters=usual + READING + more)
     write_notebook("demo")
     return write_notebook("explore")
 
@@ -78,6 +79,13 @@ def test_options_become_parameters(folder, tmp_path, monkeypatch):
     assert parse(argv, folder).parameters == expected | {"data": str(tmp_path / "faces")}
 
 
+def test_length_and_precision_reach_the_notebooks(folder):
+    request = parse(["--steps", "1700", "--precision", "bf16", "--only", "07"], folder)
+    assert request.parameters == {"profile": "quick", "seed": 0, "steps": 1700, "precision": "bf16"}
+    assert requested_config(request.parameters).train.quantize_from_step == 600
+    assert parse(["--budget", "2h"], folder).budget == "2h"
+
+
 def test_how_images_are_read_reaches_the_notebooks_by_option_or_by_name(folder, tmp_path, checkout):
     place = ["--profile", "folder", "--data", str(tmp_path)]
     expected = {"profile": "folder", "seed": 0, "data": str(tmp_path), "layout": "celeba", "on_error": "skip"}
@@ -109,6 +117,11 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--only", "explore"], "'explore' is interactive: open it in JupyterLab"),
         (["--profile", "quik"], "unknown profile 'quik'; did you mean quick?"),
         (["--features", "inceptoin"], "unknown evaluation.features 'inceptoin'; did you mean inception?"),
+        (["--steps", "900", "--budget", "2h"], "--steps and --budget both say how long to train"),
+        (["--budget", "2 fortnights"], "budget '2 fortnights' is no time: expected one such as 2h"),
+        (["--steps", "30", "--only", "07"], "30 steps are too few"),
+        (["--precision", "fp61", "--only", "07"], "unknown precision 'fp61'; did you mean fp16?"),
+        (["--precision", "fp16", "--only", "00"], "00_first takes no parameter 'precision'"),
         (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "got 4294967296"),

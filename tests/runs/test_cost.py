@@ -48,6 +48,12 @@ def test_projection_by_hand():
     )
 
 
+def test_a_long_training_is_offered_shorter():
+    price = Cost(10**6, 10**5, 0.5, 20, None, 20_000, 8, 1000, "a GPU, bf16")
+    assert not str(price).endswith("hours.")
+    assert str(dataclasses.replace(price, steps=500_000)).endswith("--budget 3h trains as long as fits 3 hours.")
+
+
 def test_steps_are_measured_in_the_most_expensive_phase(tiny_config, monkeypatch):
     images = torch.randint(0, 256, (24, 3, 16, 16)).to(torch.uint8)
     seen = []
