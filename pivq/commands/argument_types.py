@@ -70,11 +70,20 @@ def ending(*endings: str) -> Callable[[str], Path]:
     """Make the type of a path whose name ends in one of some endings."""
 
     def check(text: str) -> Path:
-        if not text.endswith(endings):
+        path = Path(os.path.expanduser(text))
+        if path.suffix not in endings:  # a name that is an ending alone has none
             raise argparse.ArgumentTypeError(f"the file's name must end in {' or '.join(endings)}, got {text!r:.200}")
-        return Path(os.path.expanduser(text))
+        return path
 
     return check
+
+
+def new_file(text: str) -> Path:
+    """Return the path of a file to write; a folder is there before the work, not after it, no file."""
+    path = place(text)
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"a folder, not a file: {text!r:.200}")
+    return path
 
 
 def seconds(text: str) -> float:
@@ -97,16 +106,17 @@ def budget(text: str) -> str:
     return text
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Make the type of a whole number with a least value."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Make the type of a whole number with a least value and, if given, a greatest one."""
 
     def check(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or value < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        if value is None or value < least or most is not None and value > most:
+            allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number {allowed}, got {text!r:.80}")
         return value
 
     return check

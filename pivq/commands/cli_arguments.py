@@ -10,12 +10,24 @@ from functools import partial
 from typing import Any
 
 import pivq
-from pivq.commands.argument_types import at_least, budget, ending, file, folder, images, known, named, place, seconds
+from pivq.commands.argument_types import (
+    at_least,
+    budget,
+    ending,
+    file,
+    folder,
+    images,
+    known,
+    named,
+    new_file,
+    place,
+    seconds,
+)
 from pivq.commands.download import TARGETS
 from pivq.commands.run_all_arguments import DEVICES, parse_literal
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
-from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES
+from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES, RANGES
 
 CODE_FILES = (".npz", ".npy", ".csv", ".json")
 PATH_FILES = (".gif", ".webp", ".png")
@@ -244,13 +256,13 @@ def _add_interpolate(commands: Any) -> None:
     _add_model_option(add)
     add("--out", type=ending(*PATH_FILES), required=True, metavar="FILE",
         help=".gif or .webp: an animation; .png: a sheet of its pictures")  # fmt: skip
-    add("--seed", type=at_least(0), default=0, metavar="N",
+    add("--seed", type=at_least(0, 2**64 - 1), default=0, metavar="N",
         help="which of the many paths: the order in which codes are exchanged (default: 0)")  # fmt: skip
     add("--steps", type=at_least(2), metavar="N",
         help="pictures, both ends included (default: all, one more than there are codes to exchange)")  # fmt: skip
     add("--duration", type=seconds, default=3.0, metavar="SECONDS", help="of the way from A to B (default: 3)")
     add("--loop", action="store_true", help="play it back to A, and again, forever (default: once)")
-    add("--scale", type=at_least(1), metavar="N",
+    add("--scale", type=at_least(1, 100), metavar="N",
         help="enlarge each picture so many times (default: an animation to at least 256 pixels, a sheet not)")
 
 
@@ -271,11 +283,12 @@ def _add_evaluate(commands: Any) -> None:
         help=f"{' or '.join(FEATURE_NETWORKS)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
     add("--k", type=at_least(1), nargs="+", default=[3, 5], metavar="K",
         help="neighbours of precision, recall, density, coverage (default: 3 5)")  # fmt: skip
-    add("--count", type=at_least(1), metavar="N", help="of a run: samples to draw (default: as in its profile)")
+    add("--count", type=at_least(1, RANGES["evaluation.samples"].most), metavar="N",
+        help="of a run: samples to draw (default: as in its profile)")  # fmt: skip
     add("--seed", type=at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
     add("--image-size", type=at_least(1), metavar="PIXELS",
         help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
-    add("--json", type=place, metavar="FILE.json", help="also write the numbers and the protocol to this file")
+    add("--json", type=new_file, metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_reading(add, "folder, all pictures", "folder")
 
 

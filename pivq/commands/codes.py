@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from pivq.commands.pictures import BATCH, NAME, claim, write_missing
 from pivq.config import ModelConfig
 from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
+from pivq.storage.writing import LONGEST
 
 
 class CodeSets(NamedTuple):
@@ -96,10 +98,18 @@ def _number(cell: str) -> int | str:
 
 
 def _read_json(path: Path) -> tuple[Any, list[str] | None]:
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     if isinstance(found, dict):
         return list(found.values()), list(found)
     return found, None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return names and values; ValueError for a name that occurs twice, of which JSON keeps the last."""
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"the name {twice[0]!r:.80} occurs more than once")
+    return dict(pairs)
 
 
 def _digest(made_from: Any) -> str | None:
@@ -155,10 +165,25 @@ def _picture_names(ids: Sequence[Any]) -> list[str]:
         parts = found.replace("\\", "/").split("/")
         if not found.strip() or "\0" in found or {"", ".."} & {*parts} or os.path.splitdrive(found)[0]:
             raise ValueError(f"row {i + 1}: the id {found!r:.80} cannot name a file in the folder")
+        if not _fits(name):
+            raise ValueError(f"row {i + 1}: the id {found!r:.80} is too long, or no text that can name a file")
         if name in rows:
             raise ValueError(f"rows {rows[name] + 1} and {i + 1} have the same id {found!r:.80}")
         rows[name] = i
+    for name in rows:
+        if inside := next((str(folder) for folder in Path(name).parents if str(folder) in rows), None):
+            raise ValueError(
+                f"row {rows[name] + 1}: the id {name!r:.80} asks for a folder where {inside!r:.80} is a file"
+            )
     return list(rows)
+
+
+def _fits(name: str) -> bool:
+    """Tell whether each part of a path can name a file."""
+    try:
+        return all(len(os.fsencode(part)) <= LONGEST for part in name.replace("\\", "/").split("/"))
+    except UnicodeEncodeError:  # half a character, as JSON can hold one
+        return False
 
 
 def decode_codes(model: PIVQ, sets: CodeSets, out: Path) -> int:

@@ -20,6 +20,8 @@ HELD = 600  # milliseconds that each end of an animation is shown
 SHORTEST = 20  # milliseconds of a picture: browsers show shorter ones slowly
 SMALLEST = 256  # pixels of an animation's side, unless told otherwise
 COLUMNS = 8  # of a sheet
+MOST_PIXELS = 500_000_000  # of all pictures, enlarged: two gigabytes of memory
+WIDEST = {".webp": 16_383}  # pixels: what a format can hold
 
 
 def read_picture(path: Path, size: int) -> Tensor:
@@ -70,9 +72,18 @@ def write_walk(images: Tensor, out: Path, seconds: float, loop: bool, scale: int
         seconds: of the way from the first to the last image; each end is held for a moment more.
         loop: play it back again, forever, instead of once.
         scale: each pixel becomes a square of so many; of an animation, what makes it 256 pixels wide when None.
+
+    Raises:
+        ValueError: the scale makes pictures that are too large.
     """
     sheet = out.suffix == ".png"
     scale = scale or (1 if sheet else max(1, -(-SMALLEST // images.shape[-1])))
+    side = scale * images.shape[-1]
+    if len(images) * side**2 > MOST_PIXELS or side > WIDEST.get(out.suffix, side):
+        raise ValueError(
+            f"{len(images)} pictures of {side:,}×{side:,} pixels are too large for {out.suffix}: lower the scale, "
+            f"{scale}, or the number of pictures (--scale, --steps)"
+        )
     images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     if sheet:
         return _save(make_grid(images, nrow=COLUMNS, padding=2, pad_value=255), out)

@@ -55,6 +55,7 @@ class Files:
         listing: path relative to `root`, with `/` → numbers that change with the file: its size and its times (of
             change and of status) or, in a zip, its checksum. In natural order.
         hidden: number of hidden files and, each as one, folders.
+        replaced: entries of a zip that are not read, since a later one has the same name.
         unreadable: folder that cannot be listed → reason.
 
     Raises:
@@ -64,6 +65,7 @@ class Files:
 
     def __init__(self, root: str | os.PathLike, only: Iterable[str] | None = None) -> None:
         self.root, self._zip, self.hidden, self.unreadable = Path(root), None, 0, {}
+        self.replaced: list[str] = []
         self._entries: dict[str, zipfile.ZipInfo] = {}
         if only is not None:
             found = {path: _numbers(os.stat(self.root / path)) for path in only if os.path.isfile(self.root / path)}
@@ -71,7 +73,7 @@ class Files:
             found = dict(self._walk())
         else:
             self._zip = _open_zip(self.root)
-            self._entries = _by_clean_name(self._zip)
+            self._entries, self.replaced = _by_clean_name(self._zip)
             found = {path: (entry.file_size, entry.CRC) for path, entry in self._entries.items()}
             visible = {path for path in found if not any(map(_is_hidden, path.split("/")))}
             self.hidden = len(found) - len(visible)
@@ -230,11 +232,15 @@ def _numbers(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _by_clean_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the files in a zip by their names, with `/` between folders and without `./`, `/` or `C:` at the start."""
+def _by_clean_name(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
+    """Return the files in a zip by their names, with `/` between folders and without `./`, `/` or `C:` at the start.
+
+    Of several files of one name the last counts, as for programs that unpack; the names of the others come second.
+    """
     entries = archive.infolist()
     windows = not any("/" in entry.filename for entry in entries)
-    clean = {}
+    clean: dict[str, zipfile.ZipInfo] = {}
+    replaced = []
     for entry in entries:
         name = entry.filename
         if not entry.flag_bits & 0x800 and not name.isascii():  # macOS writes UTF-8 without saying so
@@ -245,8 +251,10 @@ def _by_clean_name(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         name = name.replace("\\", "/") if windows else name
         if not name.endswith("/"):
             name = re.sub("^[A-Za-z]:/", "/", name)
-            clean["/".join(part for part in name.split("/") if part not in ("", "."))] = entry
-    return clean
+            name = "/".join(part for part in name.split("/") if part not in ("", "."))
+            replaced += [name] * (name in clean)
+            clean[name] = entry
+    return clean, replaced
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

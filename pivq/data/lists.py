@@ -199,7 +199,14 @@ def _read_rows(
     if named:
         names = names[at + 1 :]
     elif len(names) == fields - 1:
+        if not at and names[0] and ID_NAME.search(names[0]):
+            raise ValueError(
+                f"{table.where}: its rows have {fields} values, its line of names has {len(names)}, and the first of "
+                f"them, {names[0]!r}, looks like that of the ids: add the name that is missing"
+            )
         names = names[at:]
+    if not names:
+        raise ValueError(f"{table.where} has no column of values: its rows hold {fields} values, the ids included")
     ids, values, uneven, tokens = [], bytearray(), [], Tokens(known, allowed)
     for i in range(start, len(table.lines)):
         row = table.fields(i)

@@ -82,9 +82,10 @@ def read(name_or_dir: str | os.PathLike, layout: str | None, image_size: int) ->
     pictures, paths, beside = find_pictures(files)
     layout = layout or recognise(files, pictures, paths)
     if not paths:
-        others = "".join(f"; {note}" for note in _pictures_not_read(pictures))
+        others = "".join(f"; {note}" for note in [*_pictures_not_read(pictures), *_archives_not_read(pictures)])
+        hidden = f", {pictures.hidden:,} hidden" if pictures.hidden else ""
         raise ValueError(
-            f"no pictures in {root} ({len(files.listing):,} other files): expected {EXPECTED[layout]}{others}"
+            f"no pictures in {root} ({len(files.listing):,} other files{hidden}): expected {EXPECTED[layout]}{others}"
         )
     reading = READERS[layout](files, pictures, paths, image_size)
     reading.left_out.extend(beside)
@@ -102,7 +103,8 @@ def notes(files: Files, layout: str, reading: Reading, split: str = "all", given
         given: the layout is the user's choice.
     """
     found = [f"the folder {path} cannot be read and is left out: {why}" for path, why in files.unreadable.items()]
-    found += _pictures_not_read(files)
+    for place in {id(place): place for place in (files, reading.pictures)}.values():  # a folder and a zip in it, or one
+        found += _pictures_not_read(place)
     if left := [path for path in reading.left_out if not any(f"{part}/" in path for part in BY_DESIGN)]:
         found.append(f"{len(left):,} pictures outside the folder that {layout} reads are left out: {left[0]}, …")
     if reading.no_split and split != "all":
@@ -110,10 +112,8 @@ def notes(files: Files, layout: str, reading: Reading, split: str = "all", given
     if reading.no_labels:
         other = "" if given else '; if this is another set, use layout="folder" (--layout folder)'
         found.append(f"{reading.no_labels}: the images have no labels{other}")
-    if layout == "folder" and not given:
-        archives = [path for path in files.listing if path.lower().endswith(ARCHIVES)]
-        if archives and reading.pictures is files:
-            found.append(f"{len(archives):,} archives beside the pictures are not read: {archives[0]}, …")
+    if layout == "folder" and not given and reading.pictures is files:
+        found += _archives_not_read(files)
     if reading.attributes is None and layout != "celeba" and not (given and layout == "folder"):
         tables = [path for path in files.listing if path.lower().endswith(TABLES) or path.endswith("dataset.json")]
         if tables := [path for path in tables if path.rpartition("/")[2] != "pairs.csv"]:  # written by `pivq sample`
@@ -122,11 +122,22 @@ def notes(files: Files, layout: str, reading: Reading, split: str = "all", given
 
 
 def _pictures_not_read(files: Files) -> list[str]:
-    counts = files.left_out()
-    if not counts:
-        return []
-    shown = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in sorted(counts.items()))
-    return [f"{counts.total():,} pictures in {files.root} are left out ({shown}): convert or rename them to be read"]
+    counts, found = files.left_out(), []
+    if counts:
+        shown = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in sorted(counts.items()))
+        total = f"{counts.total():,} pictures in {files.root} are left out"
+        found.append(f"{total} ({shown}): convert or rename them to be read")
+    if replaced := files.replaced:
+        found.append(
+            f"{files.root} holds {len(replaced):,} files that are left out, since a later one has the same name: "
+            f"{replaced[0]!r:.80}, …"
+        )
+    return found
+
+
+def _archives_not_read(files: Files) -> list[str]:
+    archives = [path for path in files.listing if path.lower().endswith(ARCHIVES)]
+    return [f"{len(archives):,} archives beside the pictures are not read: {archives[0]}, …"] if archives else []
 
 
 def _choose(reading: Reading, split: str, limit: int, root: Path) -> dict[str, str]:

@@ -119,12 +119,11 @@ def _left_out(files: Files, reading: Reading, bad: dict[str, str]) -> list[str]:
         lines = [*lines[:LISTED], f"{len(lines) - LISTED:,} more that cannot be read"]
     if reading.left_out:
         lines.append(f"{len(reading.left_out):,} pictures in folders that this layout does not read")
-    hidden = files.hidden + (reading.pictures.hidden if reading.pictures is not files else 0)
-    if hidden:
+    places = list({id(place): place for place in (files, reading.pictures)}.values())
+    if hidden := sum(place.hidden for place in places):
         lines.append(f"{hidden:,} hidden files and folders of systems")
-    pictures = set(files.pictures())
-    others = Counter(Path(path).suffix.lower() or "without extension" for path in files.listing if path not in pictures)
-    if others:
+    others = [path for place in places for path in place.listing.keys() - set(place.pictures())]
+    if others := Counter(Path(path).suffix.lower() or "without extension" for path in others):
         shown = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(LISTED))
         lines.append(f"{others.total():,} other files ({shown}), among them lists and labels where they are used")
     return lines

@@ -18,6 +18,7 @@ from typing import Any
 
 DAY = 86_400  # seconds
 MOST_BYTES = 64_000_000  # of a JSON file
+LONGEST = 255  # bytes of a file's name, on all usual file systems
 _cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
 
@@ -52,7 +53,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 def partial_path(path: Path) -> Path:
     """Return where this process writes what becomes `path`; the suffix stays, since writers choose formats by it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.{_host()}.partial{path.suffix}")
+    stem = path.stem
+    if len(os.fsencode(stem)) > LONGEST - 60:  # room for what is added; its checksum keeps it apart from others
+        stem = f"{stem[:40]}.{zlib.crc32(os.fsencode(stem)):08x}"
+    return path.with_name(f".{stem}.{os.getpid()}.{_host()}.partial{path.suffix}")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, place, seconds
+from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, new_file, place, seconds
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,9 @@ def here(tmp_path, monkeypatch):
         (file("picture", ".png"), "face.png", Path("face.png")),
         (ending(".gif", ".webp"), "new/path.webp", Path("new/path.webp")),
         (at_least(2), "2", 2),
+        (at_least(2, 3), "3", 3),
+        (new_file, "new.json", Path("new.json")),
+        (new_file, "face.png", Path("face.png")),
         (seconds, "0.5", 0.5),
         (seconds, "3600", 3600.0),
     ],
@@ -53,6 +56,11 @@ def test_images_are_known_by_their_full_path(tmp_path):
         (file("file of codes", ".npz", ".csv"), "face.png", "must end in .npz or .csv, got 'face.png'"),
         (ending(".gif"), "path.mp4", "must end in .gif, got 'path.mp4'"),
         (at_least(2), "1", "a whole number of at least 2, got '1'"),
+        (ending(".gif", ".png"), ".gif", "must end in .gif or .png, got '.gif'"),
+        (ending(".gif"), "a/.gif", "must end in .gif, got 'a/.gif'"),
+        (at_least(2, 3), "4", "a whole number from 2 to 3, got '4'"),
+        (new_file, "faces", "a folder, not a file: 'faces'"),
+        (new_file, "", "the name of a folder or file is empty"),
         (at_least(2), "2.5", "a whole number of at least 2, got '2.5'"),
         (seconds, "0", "more than 0 and at most 3600, got '0'"),
         (seconds, "nan", "got 'nan'"),

@@ -118,6 +118,8 @@ def test_arrays_that_are_no_codes_are_refused(model, tmp_path, ending, array, sa
         ("a.json", '{"x": [1, 2, 3]}', r"row 1 \('x'\) has 3 codes"),
         ("a.json", "{", "is damaged or no file of codes"),
         ("a.json", "[" * 100_000, "is damaged or no file of codes"),
+        ("a.json", '{"x": [1, 2, 3, 4], "y": [1, 2, 3, 5], "x": [1, 2, 3, 6]}', "the name 'x' occurs more than once"),
+        ("a.json", '{"x": {"a": 1, "a": 2}}', "the name 'a' occurs more than once"),
         ("a.csv", "", "it holds no codes"),
         ("a.csv", "id,a,b\n", "it holds no codes"),
         ("a.csv", "codes\n1,2,3,4\n", "row 1 has 1 codes"),
@@ -145,6 +147,20 @@ def test_arrays_of_another_name_and_ids_of_another_number_are_refused(model, tmp
     np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(ValueError, match="a.npy is damaged or no file of codes"):
         read_codes(tmp_path / "a.npy", model.config)
+
+
+@pytest.mark.parametrize("name", ["x" * 252, "a/" + "é" * 126, "\ud800", "sub/\udfff/x"])
+def test_an_id_that_no_file_can_have_is_refused_before_anything_is_written(model, tmp_path, name):
+    path = write(tmp_path, ".json", ROWS[:2], ["good", name])
+    with pytest.raises(ValueError, match=r"mine.json: row 2: the id .* is too long, or no text") as refused:
+        read_codes(path, model.config)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("ids", [["a.png", "a.png/b"], ["x/a.png/b/c", "x/a"]])
+def test_a_file_where_another_id_asks_for_a_folder_is_refused(model, tmp_path, ids):
+    with pytest.raises(ValueError, match=r"mine.json: row .: the id .* asks for a folder where .*a.png' is a file"):
+        read_codes(write(tmp_path, ".json", ROWS[:2], ids), model.config)
 
 
 @pytest.mark.parametrize("name", ["", " ", "../x", "a/../../x", "/etc/x", "..\\x", "a//b", "a\0b", "a/", "..", "/"])

@@ -134,6 +134,13 @@ def test_the_command(model, ends, tmp_path, capsys):
     assert "pivq interpolate: error: the two pictures have the same codes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending, scale", [(".gif", 10_000), (".png", 10_000), (".webp", 2_000)])
+def test_pictures_that_are_too_large_are_refused_before_they_are_made(images, tmp_path, ending, scale):
+    with pytest.raises(ValueError, match=f"are too large for {ending}: lower the scale, {scale}, or .*--scale"):
+        write_walk(images, tmp_path / f"path{ending}", 1.0, False, scale)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_fails_leaves_no_file(images, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_frame", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -123,6 +123,17 @@ def test_names_in_zips_of_other_systems(folder, names, listed):
         assert files.open(path).read() == b"x"
 
 
+@pytest.mark.parametrize("again", ["a.jpg", "./a.jpg", "/a.jpg"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_files_of_one_name_in_a_zip_the_last_is_read_and_the_other_named(folder, again):
+    path = raw_zip(folder / "set.zip", ["a.jpg", "b.jpg"])
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(again, b"later")
+    files = Files(path)
+    assert files.pictures() == ["a.jpg", "b.jpg"] and files.replaced == ["a.jpg"]
+    assert files.open("a.jpg").read() == b"later"
+
+
 def test_names_in_zips_of_macos_are_utf8_without_saying_so(folder):
     decomposed = "cafe\u0301.jpg"  # as macOS writes é
     path = raw_zip(folder / "set.zip", ["cafeXX.jpg"])

@@ -117,6 +117,26 @@ def test_copies_by_other_programs_say_the_same(tmp_path, spelling, name):
     assert {name: row.tolist() for name, row in frame.iterrows()} == SAME
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image_id,Male\n1.jpg,1,-1\n2.jpg,-1,1\n",  # a name is missing: Male would get the values of another column
+        "image_id Male Bald\n1.jpg 1 -1 1\n2.jpg -1 1 1\n",
+        'File name;"Male;Bald"\n1.jpg;1;0\n2.jpg;0;1\n',  # a quote too many
+    ],
+)
+def test_a_name_too_few_never_shifts_the_labels(tmp_path, text):
+    with pytest.raises(ValueError, match="list_attr_celeba.txt: its rows have . values.*add the name that is missing"):
+        read_celeba(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["image_id\n1.jpg\n2.jpg\n", "image_id\n1.jpg,0\n2.jpg,1\n"])
+def test_a_list_of_ids_alone_is_refused(tmp_path, text):
+    for read, name in ((read_celeba, "list_attr_celeba.txt"), (partition, "list_eval_partition.txt")):
+        with pytest.raises(ValueError, match=f"{name} has no column of values"):
+            read(tmp_path, text, name)
+
+
 def test_with_tabs_names_and_ids_may_have_spaces(tmp_path):
     text = "image id\tHigh Brows\tBald\nmy 1.jpg\t1\t-1\nmy 2.jpg\t\t1\n2019 face (3).jpg\t-1\t-1\n"
     frame = read_celeba(tmp_path, text)

@@ -159,6 +159,27 @@ def test_what_is_left_out_is_counted(tmp_path):
         said(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_what_is_left_out_of_a_zip_is_counted_too(tmp_path):
+    """Also of a zip that is found in a folder; and where no picture is left, all that is there is said."""
+    path = tmp_path / "set" / "faces.zip"
+    picture = draw(tmp_path / "a.png", size=(8, 8)).read_bytes()
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("1.png", "1.png", "./2.png", "2.png", "3.heic"):
+            file.writestr(name, picture)
+    counted = [f"1 pictures in {path} are left out (1 .heic): convert or rename them to be read",
+               f"{path} holds 2 files that are left out, since a later one has the same name: '1.png', …"]  # fmt: skip
+    for place in (path, path.parent):
+        dataset, messages = said(place)
+        assert len(dataset) == 2 and messages == counted
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("../1.png", "more.zip", "note.txt"):
+            file.writestr(name, picture)
+    with pytest.raises(ValueError, match=r"no pictures in .* .2 other files, 1 hidden.*1 archives .*more.zip"):
+        said(path)
+
+
 def test_pictures_outside_the_folder_that_is_read_are_counted(tmp_path):
     celeba(tmp_path / "celeba")
     draw(tmp_path / "celeba" / "about" / "logo.png")

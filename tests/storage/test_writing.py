@@ -78,6 +78,15 @@ def test_what_a_killed_process_left_is_removed_at_the_next_write(checkout, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".json", "a" * 196 + ".b"])
+def test_a_file_may_have_the_longest_name_that_there_is(tmp_path, name):
+    for text in ("old", "new"):
+        with atomic_write(tmp_path / name) as temporary:
+            temporary.write_text(text)
+            assert temporary.suffix == (tmp_path / name).suffix and temporary.name.startswith(".")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "new")]
+
+
 def test_what_others_are_writing_is_left_alone(tmp_path):
     here = partial_path(tmp_path / "a.pt").name.split(".")[3]
     names = [
