@@ -124,9 +124,9 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     """Draw smooth interpolations (Fig. 1): two different paths for each pair, its source images left and right.
 
     Args:
-        paths: two for each pair, one after the other, each `(|R| + 1, 3, H, W)` from t = 0 (image b) to t = |R|
-            (image a).
-        sources: `(2 * pairs, 3, H, W)`: image b, image a of the first pair, of the second, …; framed.
+        paths: two for each pair, one after the other, each `(|R| + 1, 3, H, W)` from image a to image b. Their ends,
+            the reconstructions, are framed in blue.
+        sources: `(2 * pairs, 3, H, W)`: image a, image b of the first pair, of the second, …; framed in orange.
         titles: a line above each pair, such as the number of its possible paths.
         frames: images shown of each path, evenly spaced in t, both ends included.
 
@@ -140,15 +140,17 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     pairs, big, apart = len(paths) // 2, 1.1, 0.16
     size = _cell_size(WIDTH - 2 * (big + apart), frames)
     block = max(2 * size + GAP, big)
-    head = LINE + 0.08
-    top = LINE + 0.05
+    head = LINE + 0.12
+    top = 2 * (LINE + 0.03)
     page = _Page(2 * (big + apart) + frames * (size + GAP) - GAP, top + pairs * (block + head) + (pairs - 1) * 0.1)
     right = big + apart + frames * (size + GAP) - GAP + apart
-    page.text(big / 2, top - 0.05, "image b", fontweight="bold")
-    page.text(right + big / 2, top - 0.05, "image a", fontweight="bold")
+    for x, name in ((0, "a"), (right, "b")):
+        page.text(x + big / 2, LINE + 0.03, f"image {name}", fontweight="bold")
+        page.text(x + big / 2, top, "original", color=ORANGE)
+    page.text((right + big) / 2, LINE + 0.03, "share of the |R| codes exchanged; blue: the reconstructions", color=GREY)
     for column, share in enumerate(np.linspace(0, 1, frames)):
-        label = "t = 0" if share == 0 else "t = |R|" if share == 1 else f"{share:.0%}"
-        page.text(big + apart + column * (size + GAP) + size / 2, top - 0.05, label, color=GREY)
+        colour = BLUE if share in (0, 1) else GREY
+        page.text(big + apart + column * (size + GAP) + size / 2, top, f"{share:.0%}", color=colour)
     for pair in range(pairs):
         y = top + pair * (block + head + 0.1) + head
         if titles:
@@ -159,7 +161,8 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
             pixels = as_pixels(path)
             for column, t in enumerate(np.linspace(0, len(pixels) - 1, frames).round().astype(int)):
                 x = big + apart + column * (size + GAP)
-                page.image(pixels[t], x, y + (block - 2 * size - GAP) / 2 + row * (size + GAP), size)
+                frame = BLUE if t in (0, len(pixels) - 1) else None
+                page.image(pixels[t], x, y + (block - 2 * size - GAP) / 2 + row * (size + GAP), size, frame)
     return page.figure
 
 
