@@ -1,7 +1,6 @@
 """Charts about data, training and measurements: thin functions from arrays and frames to a matplotlib figure."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -29,22 +28,16 @@ from pivq.figures.style import (
 )
 from pivq.figures.tables import format_column
 
-# What the columns of logs are called in figures; the arrow points to better values.
+# The panels of training curves: columns of logs, and what they are called; the arrow points to better values.
 TITLES = {
-    "l1": "training L1 ↓",
-    "perceptual": "training perceptual distance ↓",
-    "codebook": "codebook loss",
-    "commitment": "commitment loss",
-    "adversarial": "generator's adversarial loss",
-    "adaptive_weight": "adaptive weight",
-    "discriminator": "discriminator's loss",
     "heldout_l1": "held-out L1 ↓",
+    "codes_in_use": "codes in use (of a few held-out faces) ↑",
     "heldout_psnr": "held-out PSNR (dB) ↑",
-    "heldout_perceptual": "held-out perceptual distance ↓",
-    "codes_in_use": "codes in use ↑",
     "mean_codes_per_image": "distinct codes per image ↑",
+    "heldout_perceptual": "held-out perceptual distance ↓",
+    "adversarial": "adversarial loss",
 }
-ACROSS = 3  # panels in a row
+ACROSS = 2  # panels in a row
 # What is drawn in Fig. 5 beside the paper's model.
 PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
@@ -84,9 +77,12 @@ def plot_curves(
 ) -> Figure:
     """Draw training curves as small multiples: one panel per column, one line per run.
 
+    Beside the adversarial loss its adaptive weight is drawn, dotted, with a scale of its own.
+
     Args:
         logs: by name; each has `step` and columns of losses, missing where a row has none.
-        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel.
+        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel, with
+            their names.
         columns: which columns, in this order; by default all that `TITLES` has.
 
     Raises:
@@ -95,14 +91,17 @@ def plot_curves(
     known = columns or [c for c in TITLES if any(c in log and log[c].notna().any() for log in logs.values())]
     if not known:
         raise ValueError(f"no log has any of the columns {list(TITLES)}")
-    figure, panels = _panels(known, entries=len(logs) + len(marks or {}))
+    figure, panels = _panels(known)
     last_step = max(log["step"].max() for log in logs.values())
     handles = {}
     for column in known:
         axes = panels[column]
-        handles |= _draw_lines(axes, logs, column) | _draw_marks(axes, marks or {})
-        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=10, loc="left")
         axes.set_xlim(0, last_step)
+        handles |= _draw_lines(axes, logs, column)
+        _draw_marks(axes, marks or {})
+        if column == "adversarial":
+            _draw_weights(axes, logs)
+        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=11, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -110,19 +109,16 @@ def plot_curves(
             axes.set_xlabel("step")
         else:
             axes.tick_params(labelbottom=False)
-    panels["legend"].set_axis_off()
-    panels["legend"].legend(handles.values(), handles.keys(), loc="center", ncols=min(3, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, fontsize=10)
     return figure
 
 
-def _panels(names: Sequence[str], entries: int) -> tuple[Figure, dict[str, Axes]]:
-    """Return a figure with a panel per name, `ACROSS` in a row, and below them one for a legend of `entries`."""
+def _panels(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel per name, `ACROSS` in a row."""
     across = min(ACROSS, len(names))
     rows = [list(names[i : i + across]) for i in range(0, len(names), across)]
     rows[-1] += ["."] * (across - len(rows[-1]))
-    ratios = [1.0] * len(rows) + [0.1 + 0.12 * math.ceil(entries / 3)]
-    size = (WIDTH, 0.3 + 1.8 * sum(ratios))
-    return plt.subplot_mosaic([*rows, ["legend"] * across], figsize=size, height_ratios=ratios)
+    return plt.subplot_mosaic(rows, figsize=(WIDTH, 0.6 + 2.3 * len(rows)))
 
 
 def _draw_lines(axes: Axes, logs: Mapping[str, pd.DataFrame], column: str) -> dict[str, Line2D]:
@@ -131,20 +127,41 @@ def _draw_lines(axes: Axes, logs: Mapping[str, pd.DataFrame], column: str) -> di
     for position, (name, log) in enumerate(logs.items()):
         if column in log:
             points = log[["step", column]].dropna()
-            style = {"color": colour_of(name, position), "markersize": 3.5, "linewidth": 1.5, "alpha": 0.85}
+            style = {"color": colour_of(name, position), "markersize": 3.5, "linewidth": 1.8, "alpha": 0.85}
             style["marker"] = "o" if len(points) <= 30 else None
             style["linestyle"] = (0, (3, 3)) if position else "-"  # of two equal curves both can be seen
             (lines[name],) = axes.plot(points["step"], points[column], **style)
     return lines
 
 
-def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> dict[str, Line2D]:
-    """Draw vertical lines at steps; return one line per name."""
-    lines = {}
-    for (name, steps), (colour, style) in zip(marks.items(), itertools.cycle(MARK_STYLES), strict=False):
-        for step in np.atleast_1d(steps):
-            lines[name] = axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-    return lines
+def _draw_weights(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the adaptive weights in the panel of the loss that they belong to."""
+    weights = {name: log for name, log in logs.items() if "adaptive_weight" in log}
+    if weights:
+        right = axes.twinx()
+        for line in _draw_lines(right, weights, "adaptive_weight").values():
+            line.set(linestyle=":", marker="")
+        right.set(ylabel="its weight (dotted)", ylim=(0, None))
+        right.yaxis.set_major_locator(MaxNLocator(4))
+        right.grid(False)
+
+
+def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
+    """Draw vertical lines at steps, each with its name along it, at the end of the panel that the curves leave free."""
+    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_ydata())]
+    low, high = axes.get_ylim()
+    below = bool(ends) and np.mean(ends) > (low + high) / 2
+    place = {"y": 0.03 if below else 0.97, "va": "bottom" if below else "top", "rotation": 90, "fontsize": 8.5}
+    place |= {"transform": axes.get_xaxis_transform(), "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
+    for position, ((name, steps), (colour, style)) in enumerate(zip(marks.items(), itertools.cycle(MARK_STYLES))):
+        steps = np.atleast_1d(steps)
+        for step in steps:
+            axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
+        if len(steps):  # the first left of its line, the last right of it, one in between among its lines
+            x, side = (steps[0], "right") if not position else (steps[-1], "left")
+            if 0 < position < len(marks) - 1:
+                x, side = steps.mean(), "center"
+            axes.text(x, s=name, ha=side, color=colour, **place)
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:

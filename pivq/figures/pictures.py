@@ -4,8 +4,9 @@ Images are `(N, 3, H, W)`, uint8 or float in [0, 1], arrays or tensors.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ Images = np.ndarray | torch.Tensor
 GAP = 0.05  # inches between images
 LINE = 0.15  # inches, height of a line of text
 LETTER = 0.066  # inches, average width of a letter
+LARGEST_ERROR = 0.4  # of a pixel, mean of its colours; larger ones look alike
+ERROR_COLOURS = matplotlib.colormaps["Greys"]
+ERRORS = f"errors: mean of the three colours' differences, white 0, black {LARGEST_ERROR:.0%} of the range or more"
 
 
 def as_pixels(images: Images) -> np.ndarray:
@@ -111,13 +115,31 @@ def plot_images(
     return page.figure
 
 
-def plot_reconstructions(originals: Images, reconstructions: Mapping[str, Images]) -> Figure:
-    """Draw originals `(N, 3, H, W)` in the first row and each model's reconstructions of them in a row below."""
-    rows = [as_pixels(images) for images in (originals, *reconstructions.values())]
-    if any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError(f"each row needs one image per original, got rows of {[len(row) for row in rows]}")
-    stacked = np.moveaxis(np.concatenate(rows), 3, 1)
-    return plot_images(stacked, columns=len(rows[0]), row_labels=["original", *reconstructions])
+def plot_reconstructions(
+    originals: Images, reconstructions: Mapping[str, Images], errors_of: Collection[str] = ()
+) -> Figure:
+    """Draw originals in the first row and each model's reconstructions of them in a row below.
+
+    Args:
+        originals: `(N, 3, H, W)`.
+        reconstructions: the same, by the name of the model.
+        errors_of: names of models under whose row their errors are drawn, see `ERRORS`.
+
+    Raises:
+        ValueError: a row has not one image per original.
+    """
+    real, made = as_pixels(originals), {name: as_pixels(images) for name, images in reconstructions.items()}
+    sizes = [len(real), *map(len, made.values())]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"each row needs one image per original, got rows of {sizes}")
+    rows, labels = [real], ["original"]
+    for name, pixels in made.items():
+        rows, labels = [*rows, pixels], [*labels, name]
+        if name in errors_of:
+            error = np.abs(pixels.astype(float) - real).mean(axis=3) / 255
+            rows.append(to_uint8(ERROR_COLOURS(error / LARGEST_ERROR)[..., :3]))
+            labels.append("its error")
+    return plot_images(np.moveaxis(np.concatenate(rows), 3, 1), columns=len(real), row_labels=labels)
 
 
 def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] = (), frames: int = 9) -> Figure:

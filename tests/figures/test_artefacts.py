@@ -170,7 +170,7 @@ def test_an_animation_is_stamped_and_repeats(root):
         assert animation.getexif()[0x010E] == origin_text(SMOKE)
     before = path.read_bytes()
     assert save_animation(frames, "fig1_path", SMOKE, seconds=0.2).read_bytes() == before
-    with pytest.raises(ValueError, match="did you mean 'fig1_path'"):
+    with pytest.raises(ValueError, match="did you mean fig1_path"):
         save_animation(frames, "fig1_paths", SMOKE, seconds=0.2)
 
 

@@ -30,21 +30,36 @@ def test_attributes_leave_out_the_missing():
     assert axes.collections[0].get_offsets()[:, 0].tolist() == [1.0, 1.0, 0.0]
 
 
-def test_curves_join_their_points_and_mark_the_starts():
+def test_curves_join_their_points_and_name_the_starts_in_each_panel():
     missing = np.nan
-    log = pd.DataFrame({"step": [20, 40, 40, 60], "l1": [3.0, 2.0, missing, 1.0]})
-    log["heldout_l1"] = [missing, missing, 5.0, missing]
-    figure = plot_curves({"matching": log, "nearest": log[:2]}, {"T_q": 30, "again": [40, 50]})
-    training, heldout, legend = figure.axes
-    assert training.get_title(loc="left") == "training L1 ↓"
-    assert training.lines[0].get_xydata().tolist() == [[20, 3], [40, 2], [60, 1]]
-    assert to_hex(training.lines[0].get_color()) == COLOURS["matching"].lower()
-    assert sorted(line.get_xdata()[0] for line in heldout.lines[2:]) == [30, 40, 50]
-    assert legend_texts(legend) == ["matching", "nearest", "T_q", "again"]
+    log = pd.DataFrame({"step": [20, 40, 40, 60], "heldout_l1": [3.0, 2.0, missing, 1.0]})
+    log["heldout_psnr"] = [missing, missing, 5.0, missing]
+    figure = plot_curves({"matching": log, "nearest": log[:2]}, {"T_q": 30, "again": [40, 50], "end": 55, "never": []})
+    first, second = figure.axes
+    assert first.get_title(loc="left") == "held-out L1 ↓"
+    assert first.lines[0].get_xydata().tolist() == [[20, 3], [40, 2], [60, 1]]
+    assert to_hex(first.lines[0].get_color()) == COLOURS["matching"].lower()
+    assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
+    for axes in figure.axes:
+        assert {text.get_text(): text.get_position()[0] for text in axes.texts} == {"T_q": 30, "again": 45, "end": 55}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
+
+
+def test_names_of_starts_stand_where_the_curves_do_not_end():
+    log = pd.DataFrame({"step": [0, 9], "heldout_l1": [2.0, 1.0], "heldout_psnr": [1.0, 2.0]})
+    falling, rising = plot_curves({"a": log}, {"T_q": 5}).axes
+    assert falling.texts[0].get_position()[1] > 0.5 > rising.texts[0].get_position()[1]
+
+
+def test_the_weight_of_the_adversarial_loss_has_its_own_scale():
+    log = pd.DataFrame({"step": [1, 2], "adversarial": [2.0, 3.0], "adaptive_weight": [0.1, 0.01]})
+    loss, weight = plot_curves({"a": log}).axes
+    assert loss.lines[0].get_ydata().tolist() == [2, 3] and weight.lines[0].get_ydata().tolist() == [0.1, 0.01]
+    assert weight.lines[0].get_linestyle() == ":" and "dotted" in weight.get_ylabel()
 
 
 def test_curves_take_the_columns_asked_for_and_refuse_a_log_without_losses():
-    log = pd.DataFrame({"step": [1, 2], "l1": [1.0, 2.0], "own_measure": [1.0, 2.0]})
+    log = pd.DataFrame({"step": [1, 2], "heldout_l1": [1.0, 2.0], "own_measure": [1.0, 2.0]})
     figure = plot_curves({"a": log}, columns=["own_measure"])
     assert figure.axes[0].get_title(loc="left") == "own measure"
     with pytest.raises(ValueError, match="no log has"):

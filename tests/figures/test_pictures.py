@@ -107,6 +107,13 @@ def test_reconstructions_stand_under_their_originals():
         plot_reconstructions(flat(1, 2), {"matching": flat(1, 2, 3)})
 
 
+def test_errors_stand_under_their_model_on_one_scale():
+    made = {"good": flat(10, 20), "bad": flat(10, 220), "other": flat(1, 1)}
+    figure = plot_reconstructions(flat(10, 20), made, errors_of=["good", "bad"])
+    assert texts(figure) == ["original", "good", "its error", "bad", "its error", "other"]
+    assert levels(figure) == [10, 20, 10, 20, 255, 255, 10, 220, 255, 0, 1, 1]
+
+
 def test_paths_run_from_image_a_to_image_b_with_both_ends():
     paths = [flat(*range(start, start + 21)) for start in (0, 50, 100, 150)]
     figure = plot_paths(paths, flat(201, 202, 203, 204), ["first pair", "second pair"], frames=5)
