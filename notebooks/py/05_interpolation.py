@@ -294,7 +294,7 @@ note += "; median, and band from 10% to 90%"
 save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* an image that is put together from traits keeps its contours half-way; a cross-fade does not. Values above 100% say that some middle images have more contours than either end, such as two overlaid hairlines.
+# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* how much more detail the image by codes has than the cross-fade of the same pair at the same place. Zero (orange) would say that codes blend as pixels do. An image that is put together from traits keeps its contours half-way, and a cross-fade does not, so the line should lie above zero in the middle. Some middle images even have more contours than either end, such as two overlaid hairlines: more detail need not be better.
 #
 # A path is called smooth here if its largest step is less than `SMOOTH_STEP` of the distance between the ends. A mean over paths can hide single jumps, so the table also has the share of paths that are not smooth. The untrained model shows what steps come from the architecture alone.
 

@@ -1,6 +1,7 @@
 """Charts about data, training and measurements: thin functions from arrays and frames to a matplotlib figure."""
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -38,6 +39,8 @@ TITLES = {
     "adversarial": "adversarial loss",
 }
 ACROSS = 2  # panels in a row
+# Of the measures of ablations, by their last word: which values are better.
+BETTER = {"L1": " ↓", "(dB)": " ↑", "perceptual": " ↓", "use": " ↑", "FD": " ↓", "FID": " ↓"}
 # What is drawn in Fig. 5 beside the paper's model.
 PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
@@ -152,7 +155,8 @@ def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
     low, high = axes.get_ylim()
     below = bool(ends) and np.mean(ends) > (low + high) / 2
     place = {"y": 0.03 if below else 0.97, "va": "bottom" if below else "top", "rotation": 90, "fontsize": 8.5}
-    place |= {"transform": axes.get_xaxis_transform(), "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
+    place |= {"transform": axes.get_xaxis_transform(), "zorder": 1.5}  # below the curves
+    place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
     for position, ((name, steps), (colour, style)) in enumerate(zip(marks.items(), itertools.cycle(MARK_STYLES))):
         steps = np.atleast_1d(steps)
         for step in steps:
@@ -206,29 +210,32 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
 
     Args:
         frame: its first column names the runs; the others are numbers, whose names are the titles. Rows of one name
-            are runs with several seeds: each is a dot, and the number beside them is their mean.
+            are runs with several seeds: each is a dot, a stroke marks their mean, and it is written at the right.
         highlight: the run that the others differ from.
     """
     names = frame.iloc[:, 0].astype(str)
     kinds, measures = names.unique().tolist(), list(frame.columns[1:])
-    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 0.9 + 0.34 * len(kinds)), sharey=True, squeeze=False)
+    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 1.0 + 0.36 * len(kinds)), sharey=True, squeeze=False)
     y = names.map(kinds.index).to_numpy()
     colours = [BLUE if name == highlight else GREY for name in names]
     for axes, measure in zip(grid[0], measures, strict=True):
         values = frame[measure].to_numpy(float)
         means = frame[measure].groupby(y).mean()
+        axes.scatter(values, y, color=colours, s=34, zorder=3, alpha=0.7, linewidths=0)
+        axes.scatter(means, means.index, marker="|", s=150, color=INK, linewidth=1.8, zorder=4)
         if pd.api.types.is_integer_dtype(frame[measure]):
             means = means.round().astype(int)
-        span = np.nanmax(values) - np.nanmin(values) or abs(np.nanmax(values)) or 1.0
-        axes.scatter(values, y, color=colours, s=48, zorder=3, alpha=0.7, linewidths=0)
+        low, high = np.nanmin(values), np.nanmax(values)
+        span = high - low or abs(high) or 1.0
         for position, text in enumerate(format_column(means)):
             if np.isfinite(means[position]):
-                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-                axes.annotate(text, (np.nanmax(values[y == position]), position), **place)
-        axes.set_title(measure, fontsize=10, loc="left")
-        axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
+                place = {"ha": "right", "va": "center_baseline", "fontsize": 8.5}
+                axes.text(0.99, position, text, transform=axes.get_yaxis_transform(), **place)
+        axes.set_title(textwrap.fill(measure + BETTER.get(measure.split()[-1], ""), 14), fontsize=10, loc="left")
+        axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(low - 0.15 * span, high + 0.95 * span))
         axes.set_yticks(range(len(kinds)), kinds)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_xticks([tick for tick in MaxNLocator(2).tick_values(low, high) if low - 0.15 * span <= tick <= high])
+        axes.xaxis.set_major_formatter("{x:,g}")
         axes.tick_params(axis="y", length=0)
     return figure
 
@@ -266,19 +273,22 @@ def plot_smoothness(
         walks: `(P, T)`, distance of each path's image from its start, as a share of the distance between the ends,
             at T shares of exchanged codes from 0 to 1.
         crossfade: the same for cross-fades.
-        contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends.
+        contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends. What is
+            drawn is the difference of each pair, which does not depend on how much its ends differ.
         panels: the two panels to draw in.
         title: above the left one, such as the model.
     """
     left, right = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)[1] if panels is None else panels
     t = np.linspace(0, 1, walks.shape[1])
-    pairs = ((left, (walks, crossfade), "distance from image b"), (right, contrast, "detail, as a share of the ends'"))
-    for axes, rows, label in pairs:
-        for values, colour, name in zip(rows, (BLUE, ORANGE), ("codes exchanged", "pixels cross-faded"), strict=True):
-            if len(values):
-                axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
-                axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
-        axes.set(xlabel="share of the way from b to a", ylabel=label, xlim=(0, 1))
+    drawn = [(left, walks, BLUE, "codes exchanged"), (left, crossfade, ORANGE, "pixels cross-faded")]
+    drawn.append((right, np.subtract(*contrast), BLUE, "codes − cross-fade of the same pair"))
+    for axes, values, colour, name in drawn:
+        if len(values):
+            axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
+            axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
+    right.axhline(0, color=ORANGE, linewidth=1.6, zorder=1)
+    for axes, label in ((left, "distance from image a"), (right, "detail: codes − cross-fade,\nshare of the ends'")):
+        axes.set(xlabel="share of the way from a to b", ylabel=label, xlim=(0, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.set_ylim(0, None)

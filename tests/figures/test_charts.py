@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from pivq.figures.charts import plot_ablations, plot_attributes, plot_curves, plot_probing, plot_totals
+from pivq.figures.charts import (
+    plot_ablations,
+    plot_attributes,
+    plot_curves,
+    plot_probing,
+    plot_smoothness,
+    plot_totals,
+)
 from pivq.figures.style import COLOURS, use_style
 
 
@@ -98,7 +105,7 @@ def test_ablations_write_each_value_beside_its_dot():
     assert [text.get_text() for text in first.texts] == ["0.036", "0.110"]
     assert [text.get_text() for text in second.texts] == ["254"]
     titles = [axes.get_title(loc="left") for axes in (first, second)]
-    assert titles == ["perceptual", "codes in use"], "not those of training curves"
+    assert titles == ["perceptual ↓", "codes in use ↑"], "not those of training curves; arrows for what is better"
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "no delay"]
 
 
@@ -108,7 +115,11 @@ def test_ablations_draw_every_seed_and_write_their_mean():
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "L1"]
     assert first.collections[0].get_offsets().tolist() == [[1, 0], [3, 0], [7, 1], [2, 0]]
     assert [text.get_text() for text in first.texts] == ["2", "7"]
-    assert [text.xy for text in first.texts] == [(3, 0), (7, 1)], "right of the last dot"
+    assert first.collections[1].get_offsets().tolist() == [[2, 0], [7, 1]], "the means are marked"
+    figure = first.figure
+    figure.draw_without_rendering()
+    for text in first.texts:  # in a column of their own, which no dot reaches
+        assert text.get_window_extent().x0 > first.transData.transform((7, 0))[0]
     assert [text.get_text() for text in second.texts] == ["5", "9"], "whole, as they are"
 
 
@@ -122,3 +133,14 @@ def test_totals_say_how_much_more_is_paid():
     figure = plot_totals(np.array([1.0, 2.0]), {"greedy": np.array([1.5, 2.0])})
     assert legend_texts(figure.axes[0]) == ["greedy: 25.0% more on average"]
     plot_totals(np.array([1.0]), {"greedy": np.array([1.0])})
+
+
+def test_smoothness_compares_each_pair_with_its_own_cross_fade():
+    straight = np.array([[0, 0.5, 1], [0, 0.5, 1]])
+    details = (np.array([[1.2, 1.1, 0.8], [0.6, 0.9, 1.4]]), np.array([[1.2, 0.8, 0.8], [0.6, 0.6, 1.4]]))
+    left, right = plot_smoothness(straight**2, straight, details, title="learned").axes
+    assert [line.get_ydata().tolist() for line in left.lines] == [[0, 0.25, 1], [0, 0.5, 1]]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [0, 0.3, 0], atol=1e-12)
+    assert left.get_ylabel() == "distance from image a" and left.get_xlabel() == "share of the way from a to b"
+    none = np.zeros((0, 3))
+    assert not plot_smoothness(none, none, (none, none)).axes[0].lines, "no pair has a path"
