@@ -83,7 +83,7 @@ from pivq.data import from_uint8
 from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_ablations, plot_curves
 from pivq.figures.live import plot_training
-from pivq.figures.pictures import plot_images, plot_reconstructions
+from pivq.figures.pictures import ERRORS, plot_images, plot_reconstructions
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled, to_markdown
 from pivq.figures.teaching import plot_latents_and_codes
@@ -280,7 +280,7 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Training curves
 #
-# The figure shows the losses of the training batches, and the same measurements on held-out faces with the averaged (EMA) model. The vertical lines belong to the training with learned tokens; with drawn ones $T_q$ may be another (see the table above).
+# The figure shows measurements on held-out faces with the averaged (EMA) model, and the adversarial loss of the training batches with its adaptive weight. The vertical lines belong to the training with learned tokens; with drawn ones $T_q$ may be another (see the table above).
 
 # %%
 marks = {
@@ -294,7 +294,7 @@ figure = plot_curves({label: run.log() for label, run in shown.items()}, marks)
 save_figure(figure, "training_curves", config, caption(config));
 
 # %% [markdown]
-# **What to look at.** Up to $T_q$ there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of $L$ vectors. At $T_q$ each vector is replaced by one of $K$ codes: does the loss jump? After $T_q$, latents and codes move towards each other through the codebook and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight should fall when the discriminator's gradient grows. The codes in use are those of a few held-out images, so there are fewer than in the whole set.
+# **What to look at.** Up to $T_q$ there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of $L$ vectors. At $T_q$ each vector is replaced by one of $K$ codes: does the loss jump? After $T_q$, latents and codes move towards each other through the codebook and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight should fall when the discriminator's gradient grows. The codes in use are counted on a few held-out faces only, so there are fewer than in the whole set.
 
 # %% [markdown]
 # Does more training always help? The table has the best of these measurements after $T_q$, and the last. Where they differ, look for what else changes from there on, such as the codes in use.
@@ -337,7 +337,7 @@ display(styled(pd.DataFrame(rows, columns=columns), formats))
 # %% [markdown]
 # ## What happens at $T_q$, in pictures
 #
-# The figure shows reconstructions of the same held-out faces by the averaged model with learned tokens: just before T_q, one step after each fit of the codebook, and at the end.
+# The figure shows reconstructions of the same held-out faces by the averaged model with learned tokens: just before $T_q$, one step after the first fit of the codebook, with a map of the errors, and at the end.
 
 # %%
 pictures = runs["learned, matching"].pictures()
@@ -346,14 +346,14 @@ before = max(step for step in pictures if step <= fitted[0])
 chosen = [
     step for step in (before, *(step + 1 for step in fitted), max(pictures)) if step in pictures
 ]
-figure = plot_reconstructions(
-    pictures[before][:8], {f"step {step:,}": pictures[step][8:] for step in chosen}
-)
-note = f"learned tokens, matching, T_q = {fitted[0]:,}"
+names = {step: f"step {step:,}" for step in (before, fitted[0] + 1, max(pictures))}
+made = {name: pictures[step][8:14] for step, name in names.items() if step in pictures}
+figure = plot_reconstructions(pictures[before][:6], made, [names[fitted[0] + 1]])
+note = f"learned tokens, matching, T_q = {fitted[0]:,}; {ERRORS}"
 save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# The table has the same in numbers, measured on held-out faces at these steps.
+# The table has the same in numbers, measured on held-out faces at these steps and one step after each later fit.
 
 # %%
 validations = runs["learned, matching"].log().dropna(subset="heldout_l1").set_index("step")
@@ -365,16 +365,20 @@ display(styled(measured, formats, index=True, na_rep="–"))
 # %% [markdown]
 # ## Reconstructions
 #
-# The figure shows held-out faces, and what each model makes of their codes alone. Two quantizers that are one model have one row.
+# The figure shows held-out faces, what each model makes of their codes alone, and where it errs. Two quantizers that are one model have one row.
 
 # %%
-originals = heldout_images.images[:10]
+originals = heldout_images.images[:8]
 reconstructions = {}
 for label, run in shown.items():
     model = run.model()
     reconstructions[label] = model.decode(torch.from_numpy(encode_images(model, originals)))
-figure = plot_reconstructions(originals, reconstructions)
-save_figure(figure, "reconstructions", config, caption(config, note="held-out images"));
+figure = plot_reconstructions(originals, reconstructions, errors_of=reconstructions)
+note = f"held-out images; {ERRORS}: what the codes lose"
+save_figure(figure, "reconstructions", config, caption(config, note=note));
+
+# %% [markdown]
+# **What to look at.** Outlines that are grey are misplaced by a pixel or blurred. Whole areas that are grey have another colour: does a headwear or a background come back in the colour that most faces have? Black spots are details that are gone: look at mouths, brows and the direction of the eyes, and compare expressions from face to face.
 
 # %% [markdown]
 # ## What each part is worth

@@ -240,14 +240,19 @@ display(styled(table, {"bits": "{:,.1f}"}, na_rep="any"))
 # %% [markdown]
 # ## What our models do
 #
-# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables they are written K_data and K_img.)
+# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables they are written K_data and K_img.) The figure has the codes of each model by frequency, on a logarithmic scale, and a histogram of the distinct codes of an image; a vertical line stands for a model whose images all have equally many. Two quantizers that are one model are drawn once.
 
 # %%
 usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
-figure, grid = plt.subplots(len(kinds), 2, figsize=(8.5, 3.4 * len(kinds)), squeeze=False)
-for panels, (kind, of) in zip(grid, kinds.items(), strict=True):
-    plot_codebook_use({label: rows for label, rows in codes.items() if label.startswith(kind)},
-                      of.model.codebook_size, panels)  # fmt: skip
+same = bool((codes["learned, nearest"] == codes["learned, matching"]).all())
+names = {label: label for label in codes}  # of what is drawn: one model once
+if same:
+    names["learned, matching"] = "learned, both quantizers (one model)"
+    del names["learned, nearest"]
+figure = plot_codebook_use(
+    {name: codes[label] for label, name in names.items()},
+    {name: sizes[label].codebook_size for label, name in names.items()},
+)
 save_figure(figure, "codebook_use", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
@@ -413,6 +418,7 @@ for label in [
         )
 figure = plot_capacity(places, curves, measured, small=small)
 about = f"curves: K = {k_paper:,}, computed; marks: our models, counted once, measured on {note}"
+about += "; marks of the study: outside of the enlarged part"
 save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, about));
 
 # %% [markdown]
@@ -424,17 +430,9 @@ save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps,
 
 # %%
 slots = {label: slot_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
-same = bool((codes["learned, nearest"] == codes["learned, matching"]).all())
-panels = {
-    "learned, both quantizers" if same else "learned, matching": slots["learned, matching"]
-} | {
-    label: of
-    for label, of in slots.items()
-    if label not in ("learned, matching", *["learned, nearest"] * same)
-}
-figure, axes = plt.subplots(len(panels), 1, figsize=(8.5, 2.8 * len(panels)), squeeze=False)
-for panel, (label, of) in zip(axes.flat, panels.items(), strict=True):
-    plot_slots(of.counts, label, panel)
+figure, axes = plt.subplots(len(names), 1, figsize=(8.5, 2.8 * len(names)), squeeze=False)
+for panel, (label, name) in zip(axes.flat, names.items(), strict=True):
+    plot_slots(slots[label].counts, name, panel)
 save_figure(figure, "slots", config, caption(config, config.train.steps, note));
 
 # %% [markdown]

@@ -30,7 +30,7 @@
 # | | |
 # |---|---|
 # | needs | the trained matching models ([notebook 03](03_train.ipynb)), or the model that comes with the project: learned tokens, as the paper has them; and, where the profile trains them, tokens drawn anew for every image, our variant |
-# | makes | `fig1_interpolation`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
+# | makes | `fig1_interpolation`, `fig1_path`, `smoothness`, `samples_with_parents`, `traits`, `traits_from_nowhere`, and the numbers `interpolation.json` in `figures/<profile>/` |
 
 # %% [markdown]
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
@@ -76,10 +76,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.animation import embedded, side_by_side
+from pivq.figures.artefacts import save_animation, save_figure, save_json, save_table
 from pivq.figures.charts import plot_smoothness
 from pivq.figures.code_charts import plot_traits
 from pivq.figures.pictures import plot_images, plot_paths, plot_samples_with_parents
@@ -88,7 +89,13 @@ from pivq.figures.tables import escape, facts_table, styled
 from pivq.inference import decode_in_batches, encode_images, order_difference
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.runs.paths import measure_plausibility, measure_spread, measure_walks, paths_apart
+from pivq.runs.paths import (
+    measure_plausibility,
+    measure_spread,
+    measure_walks,
+    pairs_to_show,
+    paths_apart,
+)
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import (
     READABLE,
@@ -110,7 +117,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked; but if one of the first two pairs has a single path, as with a hardly trained model, pairs with more paths come first.
+# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked. Those that are shown follow a rule (`pivq.runs.paths.pairs_to_show`): the seed's first pair, then the first one in which both faces wear headwear or glasses, where attributes are known, because outlines show best what a path does; then the next in the seed's order. Pairs with a single path, as of a hardly trained model, come last.
 
 # %%
 device = pick_device(device)
@@ -127,17 +134,12 @@ train, heldout = load_split(config, "train"), load_split(config, "heldout")
 generator = torch.Generator().manual_seed(seed)
 pairs = torch.randperm(len(heldout), generator=generator)[: len(heldout) // 2 * 2].reshape(-1, 2)
 learned = codes["learned"]
-single = torch.tensor(
-    [len(set(learned[i].tolist()) - set(learned[j].tolist())) < 2 for i, j in pairs.tolist()]
-)
-if single[:2].any():
-    pairs = pairs[torch.argsort(single.int(), stable=True)]
-display(
-    Markdown(
-        f"The first pair: {escape(heldout.ids[pairs[0, 0]])} and "
-        f"{escape(heldout.ids[pairs[0, 1]])}."
-    )
-)
+shown = pairs_to_show(pairs, learned, heldout.attributes, 4)
+lines = [
+    f"Pair {n}: a is {escape(heldout.ids[i])}, b is {escape(heldout.ids[j])}."
+    for n, (i, j) in enumerate(shown[:2].tolist(), 1)
+]
+display(Markdown("  \n".join(lines)))
 
 # %% [markdown]
 # The controls are the same models with their first random weights, and a codebook fitted to their latents:
@@ -171,19 +173,19 @@ display(
 #
 # $$C_c = C_a \cap C_b, \qquad R_a = C_a \setminus C_b, \qquad R_b = C_b \setminus C_a, \qquad |R| = |R_a| = |R_b| = L - |C_c|.$$
 #
-# A **smooth path** from $b$ to $a$ exchanges the codes of $R_b$ for those of $R_a$, one at a time. Put each in a random order, $R'_a$ and $R'_b$; after $t$ of $|R|$ steps the set is
+# A **smooth path** from $a$ to $b$ exchanges the codes of $R_a$ for those of $R_b$, one at a time. Put each in a random order, $R'_a$ and $R'_b$; after $t$ of $|R|$ steps the set is
 #
-# $$C^t_\text{smooth} = C_c \;\cup\; R'_a[1 \dots t] \;\cup\; R'_b[t + 1 \dots |R|].$$
+# $$C^t_\text{smooth} = C_c \;\cup\; R'_b[1 \dots t] \;\cup\; R'_a[t + 1 \dots |R|].$$
 #
-# There are $|R|!$ orders of each, so $(|R|!)^2$ paths. Here are the sets of the first pair, and one path, row by row (`pivq.sampling.smooth_path`); what is new in a row is bold.
+# In this notebook a is the beginning and b the end. (The paper writes $a$ and $b$ the other way round, and so does the function: `pivq.sampling.smooth_path` begins with its second argument.) There are $|R|!$ orders of each, so $(|R|!)^2$ paths. Here are the sets of the first pair, and one path, row by row; what is new in a row is bold.
 
 # %%
-a, b = (set(learned[i].tolist()) for i in pairs[0])
-parts = {"$C_c$, shared by both": a & b, "$R_b$, only b (the beginning)": b - a}
-parts |= {"$R_a$, only a (the end)": a - b}
+a, b = (set(learned[i].tolist()) for i in shown[0])
+parts = {"$C_c$, shared by both": a & b, "$R_a$, only a (the beginning)": a - b}
+parts |= {"$R_b$, only b (the end)": b - a}
 display(Markdown("  \n".join(f"{name}: {sorted(part)}" for name, part in parts.items())))
 own = torch.Generator().manual_seed(seed)  # the figures below do not depend on this path
-path = smooth_path(*(learned[i] for i in pairs[0]), own).tolist()
+path = smooth_path(*(learned[i] for i in shown[0].flip(0)), own).tolist()
 lines = [
     ", ".join(f"**{code}**" if code not in before else str(code) for code in now)
     for before, now in zip([path[0], *path], path, strict=False)
@@ -193,18 +195,18 @@ display(Markdown("  \n".join(lines[:4] + ["…"] * (len(lines) > 4))))
 # %% [markdown]
 # ## Two paths between two faces (Fig. 1)
 #
-# The figure shows two paths for each of the first two pairs and each model. At the far left and right, framed, are the original images; between them are decoded sets of codes alone. The first and last of these are the reconstructions of the two faces. The next cell checks three things: a path starts and ends at its faces' codes, each step swaps one code, and no code repeats.
+# The figure shows two paths for each of two pairs and each model. At the far left and right, in orange frames, are the originals. Between them are decoded sets of codes alone; the first and the last, in blue frames, are the reconstructions of the two faces. The next cell checks three things: a path starts and ends at its faces' codes, each step swaps one code, and no code repeats.
 
 # %%
 images, headings, sources = [], [], []
 counts = {kind: [] for kind in runs}
-for i, j in pairs[:2].tolist():
+for i, j in shown[:2].tolist():
     for kind, model in trained.items():
         rows = codes[kind]
-        paths = [smooth_path(rows[i], rows[j], generator) for _ in range(2)]
+        paths = [smooth_path(rows[j], rows[i], generator) for _ in range(2)]
         for path in paths:
             sets = [set(row.tolist()) for row in path]
-            assert sets[0] == set(rows[j].tolist()) and sets[-1] == set(rows[i].tolist())
+            assert sets[0] == set(rows[i].tolist()) and sets[-1] == set(rows[j].tolist())
             assert all(len(row) == rows.shape[1] for row in sets), "a code repeats"
             assert all(
                 len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False)
@@ -223,14 +225,29 @@ for i, j in pairs[:2].tolist():
             f"{titles[kind]}: |R| = {exchanged} of {rows.shape[1]} codes differ: (|R|!)² = "
             f"{number} paths"
         )
-        sources += [heldout.images[j], heldout.images[i]]
+        sources += [heldout.images[i], heldout.images[j]]
 figure = plot_paths(images, torch.stack(sources), headings)
-note = "matching; held-out faces drawn from the seed; two random paths for each pair"
+note = "matching; two random paths for each pair; held-out faces: the seed's first pair"
+if heldout.attributes is not None:
+    note += ", and its first one in which both wear headwear or glasses"
 save_figure(figure, "fig1_interpolation", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** Compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
+# **What to look at.** First compare each original with its reconstruction: what is lost there (expressions, some backgrounds, with few codes also headwear) is not lost on the path. Then compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
 #
+# The animation shows one path for each of four pairs at once, from a to b and back, with learned tokens. Originals are not shown. It is saved as `fig1_path.webp`, which browsers, GitHub and JupyterLab play.
+
+# %%
+decode, rows = trained["learned"].decode, codes["learned"]
+own = torch.Generator().manual_seed(seed)
+walking = [
+    decode_in_batches(decode, smooth_path(rows[j], rows[i], own)) for i, j in shown.tolist()
+]
+frames = side_by_side(walking, frames=21)
+path = save_animation(frames, "fig1_path", config, seconds=1.4)
+display(HTML(embedded(path, "Four faces turn into four others and back, code by code")))
+
+# %% [markdown]
 # The table has the exact number of paths, and how far apart the two paths of a pair are: the mean distance over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
 
 # %%
@@ -278,7 +295,7 @@ note += "; median, and band from 10% to 90%"
 save_figure(figure, "smoothness", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* an image that is put together from traits keeps its contours half-way; a cross-fade does not. Values above 100% say that some middle images have more contours than either end, such as two overlaid hairlines.
+# **What to look at.** *Left:* does the band climb evenly, or in jumps? *Right:* how much more detail the image by codes has than the cross-fade of the same pair at the same place. Zero (orange) would say that codes blend as pixels do. An image that is put together from traits keeps its contours half-way, and a cross-fade does not, so the line should lie above zero in the middle. Some middle images even have more contours than either end, such as two overlaid hairlines: more detail need not be better.
 #
 # A path is called smooth here if its largest step is less than `SMOOTH_STEP` of the distance between the ends. A mean over paths can hide single jumps, so the table also has the share of paths that are not smooth. The untrained model shows what steps come from the architecture alone.
 

@@ -133,7 +133,8 @@ def _decode(arguments: argparse.Namespace) -> None:
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
-    from pivq.commands.walk import read_picture, walk, write_walk
+    from pivq.commands.walk import read_picture, walk
+    from pivq.figures.animation import write_walk
 
     model = _load_model(arguments)
     ends = [read_picture(path, model.config.image_size) for path in (arguments.first, arguments.last)]

@@ -6,7 +6,7 @@ Another seed than 0 has a folder of its own, and every file but the plain CSV sa
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from pivq.storage.origin import claim_figures, computed_on, origin, origin_text
 from pivq.storage.paths import figures_dir
 from pivq.storage.writing import atomic_write, seal, write_json, write_text
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # Every figure, table and JSON file of `figures/<profile>/`, by the notebook that makes it.
 _MADE_BY = {
     "00_meet_the_faces": ["faces", "attributes"],
@@ -28,7 +31,8 @@ _MADE_BY = {
     "03_train": ["training", "training_curves", "at_tq", "reconstructions", "ablations", "ablation_samples"],
     "04_capacity": ["fig4_capacity", "table2_capacity", "codebook_use", "slots", "capacity"],
     "05_interpolation": [
-        "fig1_interpolation", "samples_with_parents", "smoothness", "traits", "traits_from_nowhere", "interpolation",
+        "fig1_interpolation", "fig1_path", "samples_with_parents", "smoothness", "traits", "traits_from_nowhere",
+        "interpolation",
     ],
     "06_sample_quality": [
         "table1_capabilities", "table1_measurements", "table3_metrics", "table3_reported", "samples_and_neighbours",
@@ -40,6 +44,7 @@ _MADE_BY = {
         "competition", "competition_samples", "competing_tokens", "codes_over_steps", "codes_by_length",
     ],
 }  # fmt: skip
+ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}
 
 
@@ -80,6 +85,26 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
         with atomic_write(path) as temporary:
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=facts_of[path.suffix])
     return paths
+
+
+def save_animation(frames: "Tensor", name: str, config: Config, seconds: float) -> Path:
+    """Write frames to `figures/<profile>/<name>.webp`, there and back in a loop; its EXIF data say what made it.
+
+    Args:
+        frames: `(T, 3, H, W)` uint8, such as of `pivq.figures.animation.side_by_side`.
+        name: one of `ARTEFACTS`.
+        config: its profile and seed name the folder.
+        seconds: of the way from the first to the last frame.
+
+    Raises:
+        ValueError: for an unknown name, or where figures of other images are.
+        OSError: when the folder cannot be written; nothing half-written is left.
+    """
+    from pivq.figures.animation import write_walk  # needs torch, which those who only read the map do without
+
+    path = _artefact(name, config).with_suffix(".webp")
+    write_walk(frames, path, seconds, loop=True, description=origin_text(config), **ANIMATED)
+    return path
 
 
 def save_table(

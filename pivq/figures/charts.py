@@ -1,7 +1,7 @@
 """Charts about data, training and measurements: thin functions from arrays and frames to a matplotlib figure."""
 
 import itertools
-import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -29,22 +29,18 @@ from pivq.figures.style import (
 )
 from pivq.figures.tables import format_column
 
-# What the columns of logs are called in figures; the arrow points to better values.
+# The panels of training curves: columns of logs, and what they are called; the arrow points to better values.
 TITLES = {
-    "l1": "training L1 ↓",
-    "perceptual": "training perceptual distance ↓",
-    "codebook": "codebook loss",
-    "commitment": "commitment loss",
-    "adversarial": "generator's adversarial loss",
-    "adaptive_weight": "adaptive weight",
-    "discriminator": "discriminator's loss",
     "heldout_l1": "held-out L1 ↓",
+    "codes_in_use": "codes in use (of a few held-out faces) ↑",
     "heldout_psnr": "held-out PSNR (dB) ↑",
-    "heldout_perceptual": "held-out perceptual distance ↓",
-    "codes_in_use": "codes in use ↑",
     "mean_codes_per_image": "distinct codes per image ↑",
+    "heldout_perceptual": "held-out perceptual distance ↓",
+    "adversarial": "adversarial loss",
 }
-ACROSS = 3  # panels in a row
+ACROSS = 2  # panels in a row
+# Of the measures of ablations, by their last word: which values are better.
+BETTER = {"L1": " ↓", "(dB)": " ↑", "perceptual": " ↓", "use": " ↑", "FD": " ↓", "FID": " ↓"}
 # What is drawn in Fig. 5 beside the paper's model.
 PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
@@ -84,9 +80,12 @@ def plot_curves(
 ) -> Figure:
     """Draw training curves as small multiples: one panel per column, one line per run.
 
+    Beside the adversarial loss its adaptive weight is drawn, dotted, with a scale of its own.
+
     Args:
         logs: by name; each has `step` and columns of losses, missing where a row has none.
-        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel.
+        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel, with
+            their names.
         columns: which columns, in this order; by default all that `TITLES` has.
 
     Raises:
@@ -95,14 +94,17 @@ def plot_curves(
     known = columns or [c for c in TITLES if any(c in log and log[c].notna().any() for log in logs.values())]
     if not known:
         raise ValueError(f"no log has any of the columns {list(TITLES)}")
-    figure, panels = _panels(known, entries=len(logs) + len(marks or {}))
+    figure, panels = _panels(known)
     last_step = max(log["step"].max() for log in logs.values())
     handles = {}
     for column in known:
         axes = panels[column]
-        handles |= _draw_lines(axes, logs, column) | _draw_marks(axes, marks or {})
-        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=10, loc="left")
         axes.set_xlim(0, last_step)
+        handles |= _draw_lines(axes, logs, column)
+        _draw_marks(axes, marks or {})
+        if column == "adversarial":
+            _draw_weights(axes, logs)
+        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=11, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -110,19 +112,16 @@ def plot_curves(
             axes.set_xlabel("step")
         else:
             axes.tick_params(labelbottom=False)
-    panels["legend"].set_axis_off()
-    panels["legend"].legend(handles.values(), handles.keys(), loc="center", ncols=min(3, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, fontsize=10)
     return figure
 
 
-def _panels(names: Sequence[str], entries: int) -> tuple[Figure, dict[str, Axes]]:
-    """Return a figure with a panel per name, `ACROSS` in a row, and below them one for a legend of `entries`."""
+def _panels(names: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel per name, `ACROSS` in a row."""
     across = min(ACROSS, len(names))
     rows = [list(names[i : i + across]) for i in range(0, len(names), across)]
     rows[-1] += ["."] * (across - len(rows[-1]))
-    ratios = [1.0] * len(rows) + [0.1 + 0.12 * math.ceil(entries / 3)]
-    size = (WIDTH, 0.3 + 1.8 * sum(ratios))
-    return plt.subplot_mosaic([*rows, ["legend"] * across], figsize=size, height_ratios=ratios)
+    return plt.subplot_mosaic(rows, figsize=(WIDTH, 0.6 + 2.3 * len(rows)))
 
 
 def _draw_lines(axes: Axes, logs: Mapping[str, pd.DataFrame], column: str) -> dict[str, Line2D]:
@@ -131,20 +130,42 @@ def _draw_lines(axes: Axes, logs: Mapping[str, pd.DataFrame], column: str) -> di
     for position, (name, log) in enumerate(logs.items()):
         if column in log:
             points = log[["step", column]].dropna()
-            style = {"color": colour_of(name, position), "markersize": 3.5, "linewidth": 1.5, "alpha": 0.85}
+            style = {"color": colour_of(name, position), "markersize": 3.5, "linewidth": 1.8, "alpha": 0.85}
             style["marker"] = "o" if len(points) <= 30 else None
             style["linestyle"] = (0, (3, 3)) if position else "-"  # of two equal curves both can be seen
             (lines[name],) = axes.plot(points["step"], points[column], **style)
     return lines
 
 
-def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> dict[str, Line2D]:
-    """Draw vertical lines at steps; return one line per name."""
-    lines = {}
-    for (name, steps), (colour, style) in zip(marks.items(), itertools.cycle(MARK_STYLES), strict=False):
-        for step in np.atleast_1d(steps):
-            lines[name] = axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-    return lines
+def _draw_weights(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the adaptive weights in the panel of the loss that they belong to."""
+    weights = {name: log for name, log in logs.items() if "adaptive_weight" in log}
+    if weights:
+        right = axes.twinx()
+        for line in _draw_lines(right, weights, "adaptive_weight").values():
+            line.set(linestyle=":", marker="")
+        right.set(ylabel="its weight (dotted)", ylim=(0, None))
+        right.yaxis.set_major_locator(MaxNLocator(4))
+        right.grid(False)
+
+
+def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
+    """Draw vertical lines at steps, each with its name along it, at the end of the panel that the curves leave free."""
+    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_ydata())]
+    low, high = axes.get_ylim()
+    below = bool(ends) and np.mean(ends) > (low + high) / 2
+    place = {"y": 0.03 if below else 0.97, "va": "bottom" if below else "top", "rotation": 90, "fontsize": 8.5}
+    place |= {"transform": axes.get_xaxis_transform(), "zorder": 1.5}  # below the curves
+    place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    for position, ((name, steps), (colour, style)) in enumerate(zip(marks.items(), itertools.cycle(MARK_STYLES))):
+        steps = np.atleast_1d(steps)
+        for step in steps:
+            axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
+        if len(steps):  # the first left of its line, the last right of it, one in between among its lines
+            x, side = (steps[0], "right") if not position else (steps[-1], "left")
+            if 0 < position < len(marks) - 1:
+                x, side = steps.mean(), "center"
+            axes.text(x, s=name, ha=side, color=colour, **place)
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:
@@ -189,29 +210,32 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
 
     Args:
         frame: its first column names the runs; the others are numbers, whose names are the titles. Rows of one name
-            are runs with several seeds: each is a dot, and the number beside them is their mean.
+            are runs with several seeds: each is a dot, a stroke marks their mean, and it is written at the right.
         highlight: the run that the others differ from.
     """
     names = frame.iloc[:, 0].astype(str)
     kinds, measures = names.unique().tolist(), list(frame.columns[1:])
-    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 0.9 + 0.34 * len(kinds)), sharey=True, squeeze=False)
+    figure, grid = plt.subplots(1, len(measures), figsize=(WIDTH, 1.0 + 0.36 * len(kinds)), sharey=True, squeeze=False)
     y = names.map(kinds.index).to_numpy()
     colours = [BLUE if name == highlight else GREY for name in names]
     for axes, measure in zip(grid[0], measures, strict=True):
         values = frame[measure].to_numpy(float)
         means = frame[measure].groupby(y).mean()
+        axes.scatter(values, y, color=colours, s=34, zorder=3, alpha=0.7, linewidths=0)
+        axes.scatter(means, means.index, marker="|", s=150, color=INK, linewidth=1.8, zorder=4)
         if pd.api.types.is_integer_dtype(frame[measure]):
             means = means.round().astype(int)
-        span = np.nanmax(values) - np.nanmin(values) or abs(np.nanmax(values)) or 1.0
-        axes.scatter(values, y, color=colours, s=48, zorder=3, alpha=0.7, linewidths=0)
+        low, high = np.nanmin(values), np.nanmax(values)
+        span = high - low or abs(high) or 1.0
         for position, text in enumerate(format_column(means)):
             if np.isfinite(means[position]):
-                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
-                axes.annotate(text, (np.nanmax(values[y == position]), position), **place)
-        axes.set_title(measure, fontsize=10, loc="left")
-        axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(np.nanmin(values) - 0.15 * span, np.nanmax(values) + 0.5 * span))
+                place = {"ha": "right", "va": "center_baseline", "fontsize": 8.5}
+                axes.text(0.99, position, text, transform=axes.get_yaxis_transform(), **place)
+        axes.set_title(textwrap.fill(measure + BETTER.get(measure.split()[-1], ""), 14), fontsize=10, loc="left")
+        axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(low - 0.15 * span, high + 0.95 * span))
         axes.set_yticks(range(len(kinds)), kinds)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_xticks([tick for tick in MaxNLocator(2).tick_values(low, high) if low - 0.15 * span <= tick <= high])
+        axes.xaxis.set_major_formatter("{x:,g}")
         axes.tick_params(axis="y", length=0)
     return figure
 
@@ -249,19 +273,22 @@ def plot_smoothness(
         walks: `(P, T)`, distance of each path's image from its start, as a share of the distance between the ends,
             at T shares of exchanged codes from 0 to 1.
         crossfade: the same for cross-fades.
-        contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends.
+        contrast: detail of the images of paths and of cross-fades, as a share of the mean detail of both ends. What is
+            drawn is the difference of each pair, which does not depend on how much its ends differ.
         panels: the two panels to draw in.
         title: above the left one, such as the model.
     """
     left, right = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True)[1] if panels is None else panels
     t = np.linspace(0, 1, walks.shape[1])
-    pairs = ((left, (walks, crossfade), "distance from image b"), (right, contrast, "detail, as a share of the ends'"))
-    for axes, rows, label in pairs:
-        for values, colour, name in zip(rows, (BLUE, ORANGE), ("codes exchanged", "pixels cross-faded"), strict=True):
-            if len(values):
-                axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
-                axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
-        axes.set(xlabel="share of the way from b to a", ylabel=label, xlim=(0, 1))
+    drawn = [(left, walks, BLUE, "codes exchanged"), (left, crossfade, ORANGE, "pixels cross-faded")]
+    drawn.append((right, np.subtract(*contrast), BLUE, "codes − cross-fade of the same pair"))
+    for axes, values, colour, name in drawn:
+        if len(values):
+            axes.fill_between(t, *np.quantile(values, (0.1, 0.9), axis=0), color=colour, alpha=0.2, linewidth=0)
+            axes.plot(t, np.median(values, axis=0), color=colour, label=name, linewidth=2.2)
+    right.axhline(0, color=ORANGE, linewidth=1.6, zorder=1)
+    for axes, label in ((left, "distance from image a"), (right, "detail: codes − cross-fade,\nshare of the ends'")):
+        axes.set(xlabel="share of the way from a to b", ylabel=label, xlim=(0, 1))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.set_ylim(0, None)

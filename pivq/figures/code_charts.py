@@ -33,7 +33,8 @@ def plot_capacity(
         measured: points (label, L, bits); those of "drawn" tokens are hollow.
         title: above the panel.
         axes: to draw in.
-        small: sets of points (label, values of L, bits), drawn smaller; the same.
+        small: sets of points (label, values of L, bits), drawn smaller; the same. Where a corner is enlarged, it has
+            the `measured` points, and the panel has only the points beyond it, so that no mark hides another.
     """
     if axes is None:
         _, axes = plt.subplots(figsize=(WIDTH, 4.2))
@@ -49,14 +50,16 @@ def plot_capacity(
     ends = [(bits[-1], label, colour) for (label, bits), colour in zip(curves.items(), colours, strict=True)]
     _end_labels(axes, ends, top)
     points = [(f"{label}: {bits:,.0f} bits", [length], [bits], 80) for label, length, bits in measured]
+    edge = panels[1].get_xlim()[1] if panels[1:] else -1.0
     for position, (label, at, bits, size) in enumerate(points + [(*some, 26) for some in small]):
-        colour, hollow = colour_of(label, position), "drawn" in label
+        colour, hollow, nearest = colour_of(label, position), "drawn" in label, "nearest" in label
         style = {"facecolor": "white" if hollow else colour, "edgecolor": colour if hollow else "white"}
-        style |= {"marker": "Do"["nearest" in label], "linewidth": 1.6 if hollow else 1.0, "zorder": 4, "s": size}
-        axes.scatter(at, bits, label=label, clip_on=False, **style)
-        for inset in panels[1:]:  # without marks that its edge would cut
-            inside = np.asarray(at) < 0.97 * inset.get_xlim()[1]
-            inset.scatter(np.asarray(at)[inside], np.asarray(bits)[inside], **style)
+        style |= {"marker": "Do"[nearest], "linewidth": 1.6 if hollow else 1.0, "zorder": 4 + nearest}
+        style["s"] = size / 2 if nearest else size  # the smaller mark in front
+        at, bits = np.asarray(at), np.asarray(bits)
+        axes.scatter(at[at >= edge], bits[at >= edge], label=label, clip_on=False, **style)
+        if panels[1:] and position < len(points):
+            panels[1].scatter(at[at < edge], bits[at < edge], **style)
     axes.set(xlabel="representation length L", ylabel="capacity (bits)", xlim=(0, max(lengths)), ylim=(0, 1.05 * top))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(title, loc="left")
@@ -95,39 +98,40 @@ def _zoom(axes: Axes, longest: int, lengths: Sequence[int], curves: Mapping[str,
     return inset
 
 
-def plot_codebook_use(
-    codes: Mapping[str, np.ndarray], codebook_size: int, panels: Sequence[Axes] | None = None
-) -> Figure:
+def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_sizes: Mapping[str, int]) -> Figure:
     """Draw how each model uses its codebook: codes by frequency, and distinct codes per image.
+
+    Models whose images all have equally many distinct codes are a vertical line in the second panel.
 
     Args:
         codes: `(N, L)` whole numbers in 0 … K − 1, by name of the model.
-        codebook_size: K.
-        panels: the two panels to draw in.
+        codebook_sizes: K of each.
     """
-    left, right = plt.subplots(1, 2, figsize=(WIDTH, 3.4))[1] if panels is None else panels
-    width = 0.8 / len(codes)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.2))
+    seen = []
     for position, (name, rows) in enumerate(codes.items()):
-        rows, colour = np.asarray(rows), colour_of(name, position)
-        uses = np.sort(np.bincount(rows.ravel(), minlength=codebook_size))[::-1] / len(rows)
-        in_use = f"{np.count_nonzero(uses):,} of {codebook_size:,}"
-        style = {"color": colour, "linestyle": ["-", "--"][position % 2]}
-        left.plot(np.arange(1, codebook_size + 1), uses, label=f"{name}: {in_use} codes in use", **style)
+        rows, colour, size = np.asarray(rows), colour_of(name, position), codebook_sizes[name]
+        style = {"color": colour, "linestyle": "--" if colour in seen else "-"}
+        seen.append(colour)
+        uses = np.sort(np.bincount(rows.ravel(), minlength=size))[::-1] / len(rows)
+        used = uses[uses > 0]
+        left.plot(np.arange(1, len(used) + 1), used, label=f"{name}: {len(used):,} of {size:,} codes in use", **style)
         distinct = 1 + (np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1)
         values, times = np.unique(distinct, return_counts=True)
-        offset = (position - (len(codes) - 1) / 2) * width
-        label = f"{name}: {distinct.mean():.2f} on average"
-        right.bar(values + offset, times / len(rows), width, color=colour, edgecolor=colour, linewidth=0.8, label=label)
-    left.set(xlabel="codes, most used first", ylabel="uses per image", xlim=(0, codebook_size), ylim=(0, None))
+        if len(values) == 1:
+            right.axvline(values[0], label=f"{name}: always {values[0]}", **style)
+        else:
+            label = f"{name}: {distinct.mean():.1f} on average"
+            right.bar(values, times / len(rows), 0.8, color=colour, alpha=0.8, label=label)
+    left.set(xlabel="codes, most used first", ylabel="uses per image", xlim=(0, None), yscale="log")
+    left.yaxis.set_major_formatter("{x:g}")
     right.set(xlabel="distinct codes per image", ylabel="share of images", ylim=(0, None))
-    low, high = right.get_xlim()
-    if high - low < 4:  # all images alike: whole numbers on both sides
-        right.set_xlim((low + high) / 2 - 2.5, (low + high) / 2 + 2.5)
+    right.set_xlim(0, 1.06 * max(np.shape(rows)[1] for rows in codes.values()))
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (left, right):
         axes.legend(**LEGEND_ABOVE)
-    return left.figure
+    return figure
 
 
 def plot_slots(counts: np.ndarray, title: str = "", axes: Axes | None = None) -> Figure:

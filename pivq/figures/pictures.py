@@ -4,8 +4,9 @@ Images are `(N, 3, H, W)`, uint8 or float in [0, 1], arrays or tensors.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ Images = np.ndarray | torch.Tensor
 GAP = 0.05  # inches between images
 LINE = 0.15  # inches, height of a line of text
 LETTER = 0.066  # inches, average width of a letter
+LARGEST_ERROR = 0.4  # of a pixel, mean of its colours; larger ones look alike
+ERROR_COLOURS = matplotlib.colormaps["Greys"]
+ERRORS = f"errors: mean of the three colours' differences, white 0, black {LARGEST_ERROR:.0%} of the range or more"
 
 
 def as_pixels(images: Images) -> np.ndarray:
@@ -111,22 +115,40 @@ def plot_images(
     return page.figure
 
 
-def plot_reconstructions(originals: Images, reconstructions: Mapping[str, Images]) -> Figure:
-    """Draw originals `(N, 3, H, W)` in the first row and each model's reconstructions of them in a row below."""
-    rows = [as_pixels(images) for images in (originals, *reconstructions.values())]
-    if any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError(f"each row needs one image per original, got rows of {[len(row) for row in rows]}")
-    stacked = np.moveaxis(np.concatenate(rows), 3, 1)
-    return plot_images(stacked, columns=len(rows[0]), row_labels=["original", *reconstructions])
+def plot_reconstructions(
+    originals: Images, reconstructions: Mapping[str, Images], errors_of: Collection[str] = ()
+) -> Figure:
+    """Draw originals in the first row and each model's reconstructions of them in a row below.
+
+    Args:
+        originals: `(N, 3, H, W)`.
+        reconstructions: the same, by the name of the model.
+        errors_of: names of models under whose row their errors are drawn, see `ERRORS`.
+
+    Raises:
+        ValueError: a row has not one image per original.
+    """
+    real, made = as_pixels(originals), {name: as_pixels(images) for name, images in reconstructions.items()}
+    sizes = [len(real), *map(len, made.values())]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"each row needs one image per original, got rows of {sizes}")
+    rows, labels = [real], ["original"]
+    for name, pixels in made.items():
+        rows, labels = [*rows, pixels], [*labels, name]
+        if name in errors_of:
+            error = np.abs(pixels.astype(float) - real).mean(axis=3) / 255
+            rows.append(to_uint8(ERROR_COLOURS(error / LARGEST_ERROR)[..., :3]))
+            labels.append("its error")
+    return plot_images(np.moveaxis(np.concatenate(rows), 3, 1), columns=len(real), row_labels=labels)
 
 
 def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] = (), frames: int = 9) -> Figure:
     """Draw smooth interpolations (Fig. 1): two different paths for each pair, its source images left and right.
 
     Args:
-        paths: two for each pair, one after the other, each `(|R| + 1, 3, H, W)` from t = 0 (image b) to t = |R|
-            (image a).
-        sources: `(2 * pairs, 3, H, W)`: image b, image a of the first pair, of the second, …; framed.
+        paths: two for each pair, one after the other, each `(|R| + 1, 3, H, W)` from image a to image b. Their ends,
+            the reconstructions, are framed in blue.
+        sources: `(2 * pairs, 3, H, W)`: image a, image b of the first pair, of the second, …; framed in orange.
         titles: a line above each pair, such as the number of its possible paths.
         frames: images shown of each path, evenly spaced in t, both ends included.
 
@@ -140,15 +162,17 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     pairs, big, apart = len(paths) // 2, 1.1, 0.16
     size = _cell_size(WIDTH - 2 * (big + apart), frames)
     block = max(2 * size + GAP, big)
-    head = LINE + 0.08
-    top = LINE + 0.05
+    head = LINE + 0.12
+    top = 2 * (LINE + 0.03)
     page = _Page(2 * (big + apart) + frames * (size + GAP) - GAP, top + pairs * (block + head) + (pairs - 1) * 0.1)
     right = big + apart + frames * (size + GAP) - GAP + apart
-    page.text(big / 2, top - 0.05, "image b", fontweight="bold")
-    page.text(right + big / 2, top - 0.05, "image a", fontweight="bold")
+    for x, name in ((0, "a"), (right, "b")):
+        page.text(x + big / 2, LINE + 0.03, f"image {name}", fontweight="bold")
+        page.text(x + big / 2, top, "original", color=ORANGE)
+    page.text((right + big) / 2, LINE + 0.03, "share of the |R| codes exchanged; blue: the reconstructions", color=GREY)
     for column, share in enumerate(np.linspace(0, 1, frames)):
-        label = "t = 0" if share == 0 else "t = |R|" if share == 1 else f"{share:.0%}"
-        page.text(big + apart + column * (size + GAP) + size / 2, top - 0.05, label, color=GREY)
+        colour = BLUE if share in (0, 1) else GREY
+        page.text(big + apart + column * (size + GAP) + size / 2, top, f"{share:.0%}", color=colour)
     for pair in range(pairs):
         y = top + pair * (block + head + 0.1) + head
         if titles:
@@ -159,7 +183,8 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
             pixels = as_pixels(path)
             for column, t in enumerate(np.linspace(0, len(pixels) - 1, frames).round().astype(int)):
                 x = big + apart + column * (size + GAP)
-                page.image(pixels[t], x, y + (block - 2 * size - GAP) / 2 + row * (size + GAP), size)
+                frame = BLUE if t in (0, len(pixels) - 1) else None
+                page.image(pixels[t], x, y + (block - 2 * size - GAP) / 2 + row * (size + GAP), size, frame)
     return page.figure
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,7 +17,36 @@ from pivq.runs.run import Run
 from pivq.sampling import SMOOTH_STEP, cross_fade, path_smoothness, smooth_path
 
 STOPS = 17  # images of a walk that are drawn, both ends included
+WORN = ("headwear", "glasses", "sunglasses", "Wearing_Hat", "Eyeglasses")  # of the drawn faces, and of CelebA
 Decode = Callable[[Tensor], Tensor]  # codes (B, L) to images (B, 3, H, W)
+
+
+def pairs_to_show(pairs: Tensor, codes: Tensor, attributes: pd.DataFrame | None, count: int) -> Tensor:
+    """Return the first `count` pairs, by a rule instead of a choice, but with one pair that has outlines to mix.
+
+    The second pair is the first one after the first pair in which each face wears something of `WORN`, where that is
+    known of any. Pairs with a single path (fewer than two codes to exchange) come last.
+
+    Args:
+        pairs: rows `(P, 2)` of images a and b, in the order of the seed.
+        codes: `(N, L)`.
+        attributes: {0, 1, missing}, a row per image, or None.
+        count: how many pairs.
+
+    Example:
+        >>> codes, pairs = torch.arange(24).reshape(8, 3), torch.arange(8).reshape(4, 2)
+        >>> hats = pd.DataFrame({"headwear": [1, 1, 0, 1, 1, 1, 0, 0]})
+        >>> pairs_to_show(pairs, codes, hats, 3).tolist()
+        [[0, 1], [4, 5], [2, 3]]
+    """
+    rows = pairs.tolist()
+    rows.sort(key=lambda row: len(set(codes[row[0]].tolist()) - set(codes[row[1]].tolist())) < 2)
+    known = [] if attributes is None else [name for name in WORN if name in attributes]
+    if known and len(rows) > 1:
+        wears = (attributes[known] == 1).fillna(False).any(axis=1).to_numpy(bool)
+        second = next((row for row in rows[1:] if wears[row].all()), rows[1])
+        rows = [rows[0], second, *(row for row in rows[1:] if row is not second)]
+    return torch.tensor(rows[:count])
 
 
 class Walks(NamedTuple):
@@ -44,14 +74,14 @@ def measure_walks(
     Args:
         decode: such as `PIVQ.decode`.
         codes: `(N, L)`.
-        pairs: rows `(P, 2)` of images a and b. Pairs with nothing between their ends are left out.
+        pairs: rows `(P, 2)` of images a, where a path begins, and b. Pairs without a path are left out.
         generator: of the paths.
         multiset: see `pivq.sampling.smooth_path`.
     """
     middle, t = STOPS // 2, torch.linspace(0, 1, STOPS)
     paths, distances, details = [], {"codes": [], "pixels": []}, {"codes": [], "pixels": []}
     for i, j in pairs.tolist():
-        decoded = decode_in_batches(decode, smooth_path(codes[i], codes[j], generator, multiset))
+        decoded = decode_in_batches(decode, smooth_path(codes[j], codes[i], generator, multiset))
         if len(decoded) < 3 or torch.equal(decoded[0], decoded[-1]):
             continue
         paths.append(path_smoothness(decoded))
@@ -110,7 +140,7 @@ def measure_plausibility(
         `cross_fade_half_way`, the mean of both ends' pixels, the control; `nearer`, the share of pairs whose image
         half-way by codes is nearer to a training image than their cross-fade; `pairs`, their number.
     """
-    paths = [smooth_path(codes[i], codes[j], generator) for i, j in pairs.tolist()]
+    paths = [smooth_path(codes[j], codes[i], generator) for i, j in pairs.tolist()]
     stops = {name: torch.stack([path[round(share * (len(path) - 1))] for path in paths])
              for name, share in (("first", 0), ("last", 1), ("quarter", 0.25), ("half_way", 0.5))}  # fmt: skip
     decode = run.model(network.device).decode

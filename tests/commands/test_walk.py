@@ -1,16 +1,13 @@
-"""A path between two pictures: where it starts and ends, what each step exchanges, what the files show."""
-
-from pathlib import Path
+"""A path between two pictures: where it starts and ends, what each step exchanges."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from stand_ins import noise
 
-from pivq.commands import walk as module
 from pivq.commands.cli import main
-from pivq.commands.walk import HELD, read_picture, walk, write_walk
+from pivq.commands.walk import read_picture, walk
 from pivq.data import from_uint8, to_uint8
 from pivq.model import PIVQ
 from pivq.sampling import smooth_path
@@ -66,57 +63,6 @@ def test_pictures_are_read_as_data_sets_read_them(tmp_path):
         read_picture(tmp_path / "page.jpg", 20)
 
 
-# --- Files ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def images():
-    """Return five pictures of one colour each, as a GIF can show them exactly."""
-    levels = torch.tensor([[250, 0, 0], [200, 40, 0], [150, 80, 0], [100, 120, 0], [50, 160, 0]], dtype=torch.uint8)
-    return levels[:, :, None, None].expand(5, 3, 8, 8)
-
-
-def frames(path: Path) -> list[tuple[list[int], int]]:
-    """Return colour and milliseconds of each picture of an animation."""
-    with Image.open(path) as animation:
-        found = []
-        for frame in ImageSequence.Iterator(animation):
-            pixels = np.array(frame.convert("RGB"))
-            assert (pixels == pixels[0, 0]).all()
-            found.append((pixels[0, 0].tolist(), frame.info["duration"]))
-        return found
-
-
-@pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_an_animation_goes_there_once_or_there_and_back(images, tmp_path, ending):
-    colours = images[:, :, 0, 0].tolist()
-    once, loop = tmp_path / f"once{ending}", tmp_path / f"loop{ending}"
-    write_walk(images, once, seconds=2.0, loop=False)
-    write_walk(images, loop, seconds=2.0, loop=True)
-    assert frames(once) == list(zip(colours, [HELD, 500, 500, 500, HELD], strict=True))
-    assert frames(loop) == list(
-        zip([*colours, *colours[3:0:-1]], [HELD, 500, 500, 500, HELD, 500, 500, 500], strict=True)
-    )
-    with Image.open(once) as a, Image.open(loop) as b:
-        assert a.size == b.size == (256, 256)
-        assert a.info.get("loop", 1) == 1 and b.info["loop"] == 0, "0 is forever"
-
-
-def test_a_sheet_has_the_pictures_in_rows(images, tmp_path):
-    write_walk(images.repeat(2, 1, 1, 1), tmp_path / "sheet.png", seconds=1, loop=False)
-    pixels = np.array(Image.open(tmp_path / "sheet.png"))
-    assert pixels.shape == (2 * 10 + 2, 8 * 10 + 2, 3)
-    assert pixels[2, 2::10].tolist()[:8] == [*images[:, :, 0, 0].tolist(), *images[:3, :, 0, 0].tolist()]
-    assert pixels[0, 0].tolist() == [255, 255, 255]
-    write_walk(images, tmp_path / "sheet.png", seconds=1, loop=False, scale=3)
-    assert np.array(Image.open(tmp_path / "sheet.png")).shape == (24 + 4, 5 * 26 + 2, 3)
-
-
-def test_many_pictures_in_little_time_are_shown_as_fast_as_a_browser_can(images, tmp_path):
-    write_walk(images, tmp_path / "fast.gif", seconds=0.001, loop=False)
-    assert [duration for _, duration in frames(tmp_path / "fast.gif")] == [HELD, 20, 20, 20, HELD]
-
-
 def test_the_command(model, ends, tmp_path, capsys):
     model.save_pretrained(tmp_path / "model")
     for name, picture in zip("ab", ends, strict=True):
@@ -132,17 +78,3 @@ def test_the_command(model, ends, tmp_path, capsys):
     words[2] = words[1]
     assert main([*map(str, words), "--out", str(out)]) == 1
     assert "pivq interpolate: error: the two pictures have the same codes" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending, scale", [(".gif", 10_000), (".png", 10_000), (".webp", 2_000)])
-def test_pictures_that_are_too_large_are_refused_before_they_are_made(images, tmp_path, ending, scale):
-    with pytest.raises(ValueError, match=f"are too large for {ending}: lower the scale, {scale}, or .*--scale"):
-        write_walk(images, tmp_path / f"path{ending}", 1.0, False, scale)
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_fails_leaves_no_file(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_frame", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_walk(images, tmp_path / "path.gif", seconds=1, loop=True)
-    assert not list(tmp_path.iterdir())

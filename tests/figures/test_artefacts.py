@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from pivq.config import load_config
-from pivq.figures.artefacts import ARTEFACTS, save_figure, save_json, save_table
+from pivq.figures.artefacts import ARTEFACTS, save_animation, save_figure, save_json, save_table
 from pivq.figures.charts import plot_attributes, plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
@@ -161,12 +161,25 @@ def test_json_takes_numpy_and_refuses_what_json_cannot_hold(root):
     assert json.loads(path.read_text(encoding="utf-8"))["a"] == 0.5
 
 
+def test_an_animation_is_stamped_and_repeats(root):
+    frames = torch.randint(0, 256, (3, 3, 8, 20), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    path = save_animation(frames, "fig1_path", SMOKE, seconds=0.2)
+    assert path == root / "figures" / "smoke" / "fig1_path.webp"
+    with Image.open(path) as animation:
+        assert (animation.n_frames, animation.info["loop"], animation.size) == (4, 0, (60, 24))
+        assert animation.getexif()[0x010E] == origin_text(SMOKE)
+    before = path.read_bytes()
+    assert save_animation(frames, "fig1_path", SMOKE, seconds=0.2).read_bytes() == before
+    with pytest.raises(ValueError, match="did you mean fig1_path"):
+        save_animation(frames, "fig1_paths", SMOKE, seconds=0.2)
+
+
 def test_every_artefact_is_saved_by_the_notebook_that_the_map_names(checkout):
     """Both ways: a saved name is mapped to its notebook, and a mapped name is saved there."""
-    saved = {}
+    saved, writers = {}, "save_(figure|animation|table|json)"
     for path in sorted((checkout / "notebooks" / "py").glob("[0-9]*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and re.fullmatch("save_(figure|table|json)", ast.unparse(node.func)):
+            if isinstance(node, ast.Call) and re.fullmatch(writers, ast.unparse(node.func)):
                 name = next((word.value for word in node.keywords if word.arg == "name"), *node.args[1:2])
                 saved.setdefault(ast.literal_eval(name), set()).add(path.stem)
     assert saved == {name: {notebook} for name, notebook in ARTEFACTS.items()}

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from pivq.figures.charts import plot_ablations, plot_attributes, plot_curves, plot_probing, plot_totals
+from pivq.figures.charts import (
+    plot_ablations,
+    plot_attributes,
+    plot_curves,
+    plot_probing,
+    plot_smoothness,
+    plot_totals,
+)
 from pivq.figures.style import COLOURS, use_style
 
 
@@ -30,21 +37,36 @@ def test_attributes_leave_out_the_missing():
     assert axes.collections[0].get_offsets()[:, 0].tolist() == [1.0, 1.0, 0.0]
 
 
-def test_curves_join_their_points_and_mark_the_starts():
+def test_curves_join_their_points_and_name_the_starts_in_each_panel():
     missing = np.nan
-    log = pd.DataFrame({"step": [20, 40, 40, 60], "l1": [3.0, 2.0, missing, 1.0]})
-    log["heldout_l1"] = [missing, missing, 5.0, missing]
-    figure = plot_curves({"matching": log, "nearest": log[:2]}, {"T_q": 30, "again": [40, 50]})
-    training, heldout, legend = figure.axes
-    assert training.get_title(loc="left") == "training L1 ↓"
-    assert training.lines[0].get_xydata().tolist() == [[20, 3], [40, 2], [60, 1]]
-    assert to_hex(training.lines[0].get_color()) == COLOURS["matching"].lower()
-    assert sorted(line.get_xdata()[0] for line in heldout.lines[2:]) == [30, 40, 50]
-    assert legend_texts(legend) == ["matching", "nearest", "T_q", "again"]
+    log = pd.DataFrame({"step": [20, 40, 40, 60], "heldout_l1": [3.0, 2.0, missing, 1.0]})
+    log["heldout_psnr"] = [missing, missing, 5.0, missing]
+    figure = plot_curves({"matching": log, "nearest": log[:2]}, {"T_q": 30, "again": [40, 50], "end": 55, "never": []})
+    first, second = figure.axes
+    assert first.get_title(loc="left") == "held-out L1 ↓"
+    assert first.lines[0].get_xydata().tolist() == [[20, 3], [40, 2], [60, 1]]
+    assert to_hex(first.lines[0].get_color()) == COLOURS["matching"].lower()
+    assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
+    for axes in figure.axes:
+        assert {text.get_text(): text.get_position()[0] for text in axes.texts} == {"T_q": 30, "again": 45, "end": 55}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
+
+
+def test_names_of_starts_stand_where_the_curves_do_not_end():
+    log = pd.DataFrame({"step": [0, 9], "heldout_l1": [2.0, 1.0], "heldout_psnr": [1.0, 2.0]})
+    falling, rising = plot_curves({"a": log}, {"T_q": 5}).axes
+    assert falling.texts[0].get_position()[1] > 0.5 > rising.texts[0].get_position()[1]
+
+
+def test_the_weight_of_the_adversarial_loss_has_its_own_scale():
+    log = pd.DataFrame({"step": [1, 2], "adversarial": [2.0, 3.0], "adaptive_weight": [0.1, 0.01]})
+    loss, weight = plot_curves({"a": log}).axes
+    assert loss.lines[0].get_ydata().tolist() == [2, 3] and weight.lines[0].get_ydata().tolist() == [0.1, 0.01]
+    assert weight.lines[0].get_linestyle() == ":" and "dotted" in weight.get_ylabel()
 
 
 def test_curves_take_the_columns_asked_for_and_refuse_a_log_without_losses():
-    log = pd.DataFrame({"step": [1, 2], "l1": [1.0, 2.0], "own_measure": [1.0, 2.0]})
+    log = pd.DataFrame({"step": [1, 2], "heldout_l1": [1.0, 2.0], "own_measure": [1.0, 2.0]})
     figure = plot_curves({"a": log}, columns=["own_measure"])
     assert figure.axes[0].get_title(loc="left") == "own measure"
     with pytest.raises(ValueError, match="no log has"):
@@ -83,7 +105,7 @@ def test_ablations_write_each_value_beside_its_dot():
     assert [text.get_text() for text in first.texts] == ["0.036", "0.110"]
     assert [text.get_text() for text in second.texts] == ["254"]
     titles = [axes.get_title(loc="left") for axes in (first, second)]
-    assert titles == ["perceptual", "codes in use"], "not those of training curves"
+    assert titles == ["perceptual ↓", "codes in use ↑"], "not those of training curves; arrows for what is better"
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "no delay"]
 
 
@@ -93,7 +115,11 @@ def test_ablations_draw_every_seed_and_write_their_mean():
     assert [label.get_text() for label in first.get_yticklabels()] == ["full", "L1"]
     assert first.collections[0].get_offsets().tolist() == [[1, 0], [3, 0], [7, 1], [2, 0]]
     assert [text.get_text() for text in first.texts] == ["2", "7"]
-    assert [text.xy for text in first.texts] == [(3, 0), (7, 1)], "right of the last dot"
+    assert first.collections[1].get_offsets().tolist() == [[2, 0], [7, 1]], "the means are marked"
+    figure = first.figure
+    figure.draw_without_rendering()
+    for text in first.texts:  # in a column of their own, which no dot reaches
+        assert text.get_window_extent().x0 > first.transData.transform((7, 0))[0]
     assert [text.get_text() for text in second.texts] == ["5", "9"], "whole, as they are"
 
 
@@ -107,3 +133,14 @@ def test_totals_say_how_much_more_is_paid():
     figure = plot_totals(np.array([1.0, 2.0]), {"greedy": np.array([1.5, 2.0])})
     assert legend_texts(figure.axes[0]) == ["greedy: 25.0% more on average"]
     plot_totals(np.array([1.0]), {"greedy": np.array([1.0])})
+
+
+def test_smoothness_compares_each_pair_with_its_own_cross_fade():
+    straight = np.array([[0, 0.5, 1], [0, 0.5, 1]])
+    details = (np.array([[1.2, 1.1, 0.8], [0.6, 0.9, 1.4]]), np.array([[1.2, 0.8, 0.8], [0.6, 0.6, 1.4]]))
+    left, right = plot_smoothness(straight**2, straight, details, title="learned").axes
+    assert [line.get_ydata().tolist() for line in left.lines] == [[0, 0.25, 1], [0, 0.5, 1]]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [0, 0.3, 0], atol=1e-12)
+    assert left.get_ylabel() == "distance from image a" and left.get_xlabel() == "share of the way from a to b"
+    none = np.zeros((0, 3))
+    assert not plot_smoothness(none, none, (none, none)).axes[0].lines, "no pair has a path"

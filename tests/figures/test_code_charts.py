@@ -46,6 +46,15 @@ def test_capacity_enlarges_the_corner_of_a_small_model():
     (inset,) = figure.axes[0].child_axes
     assert inset.get_xlim() == (0, 64) and 470 < inset.get_ylim()[1] < 600
     assert inset.collections[0].get_offsets().tolist() == [[32, 135]]
+    assert not len(figure.axes[0].collections[0].get_offsets()), "drawn once"
+
+
+def test_capacity_draws_the_study_only_where_it_hides_nothing():
+    study = [("study: nearest", [32, 64, 128], [100.0, 200.0, 300.0])]
+    figure = plot_capacity([0, 64, 512], {"matching": [0, 470, 2221]}, [("ours", 32, 135.0)], small=study)
+    (inset,) = figure.axes[0].child_axes
+    assert len(inset.collections) == 1
+    assert figure.axes[0].collections[1].get_offsets().tolist() == [[64, 200], [128, 300]]
 
 
 def test_capacity_tells_drawn_from_learned_and_what_is_counted_once():
@@ -86,20 +95,22 @@ def test_traits_draw_every_sampler_beside_its_controls():
     assert "neither parent" in second.get_xlabel() and "both parents" in lost_drawn.get_xlabel()
 
 
-def test_codebook_use_draws_in_panels_of_others():
-    figure, grid = plt.subplots(2, 2)
-    codes = {"matching": np.array([[0, 1]])}
-    assert plot_codebook_use(codes, 4, grid[1]) is figure
-    assert not grid[0][0].lines and len(grid[1][0].lines) == 1
-
-
 def test_codebook_use_counts_codes_and_repeats():
     codes = {"matching": np.array([[0, 1], [2, 0]]), "nearest": np.array([[0, 0], [2, 1]])}
-    left, right = plot_codebook_use(codes, codebook_size=4).axes
-    assert left.lines[0].get_ydata().tolist() == [1, 0.5, 0.5, 0]
-    assert legend_texts(left) == ["matching: 3 of 4 codes in use", "nearest: 3 of 4 codes in use"]
-    assert legend_texts(right) == ["matching: 2.00 on average", "nearest: 1.50 on average"]
-    assert [bar.get_height() for bar in right.patches] == [1.0, 0.5, 0.5]
+    left, right = plot_codebook_use(codes, {"matching": 4, "nearest": 8}).axes
+    assert left.lines[0].get_ydata().tolist() == [1, 0.5, 0.5], "only codes in use, on a logarithmic scale"
+    assert left.get_yscale() == "log"
+    assert legend_texts(left) == ["matching: 3 of 4 codes in use", "nearest: 3 of 8 codes in use"]
+    assert legend_texts(right) == ["matching: always 2", "nearest: 1.5 on average"]
+    assert right.lines[0].get_xdata()[0] == 2, "no histogram of one bar"
+    assert [(bar.get_x() + 0.4, bar.get_height()) for bar in right.patches] == [(1, 0.5), (2, 0.5)]
+
+
+def test_codebook_use_tells_two_models_of_one_quantizer_apart():
+    codes = {name: np.array([[0, 1]]) for name in ("both quantizers (one model)", "learned, nearest", "drawn, nearest")}
+    left, _ = plot_codebook_use(codes, dict.fromkeys(codes, 4)).axes
+    assert to_hex(left.lines[0].get_color()) == COLOURS["one model"].lower()
+    assert [line.get_linestyle() for line in left.lines] == ["-", "-", "--"]
 
 
 def test_slots_are_sorted_by_their_main_token():

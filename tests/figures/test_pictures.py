@@ -1,5 +1,6 @@
 """Figures made of images show the images they were given, where they belong."""
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pivq.figures.pictures import (
     plot_reconstructions,
     plot_samples_with_parents,
 )
-from pivq.figures.style import WIDTH, use_style
+from pivq.figures.style import BLUE, ORANGE, WIDTH, use_style
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,10 @@ def levels(figure) -> list[int]:
 
 def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def left_of(figure, text: str) -> float:
+    return next(t.get_position()[0] for t in figure.axes[0].texts if t.get_text() == text)
 
 
 def assert_apart(figure) -> None:
@@ -102,7 +107,14 @@ def test_reconstructions_stand_under_their_originals():
         plot_reconstructions(flat(1, 2), {"matching": flat(1, 2, 3)})
 
 
-def test_paths_run_from_image_b_to_image_a_with_both_ends():
+def test_errors_stand_under_their_model_on_one_scale():
+    made = {"good": flat(10, 20), "bad": flat(10, 220), "other": flat(1, 1)}
+    figure = plot_reconstructions(flat(10, 20), made, errors_of=["good", "bad"])
+    assert texts(figure) == ["original", "good", "its error", "bad", "its error", "other"]
+    assert levels(figure) == [10, 20, 10, 20, 255, 255, 10, 220, 255, 0, 1, 1]
+
+
+def test_paths_run_from_image_a_to_image_b_with_both_ends():
     paths = [flat(*range(start, start + 21)) for start in (0, 50, 100, 150)]
     figure = plot_paths(paths, flat(201, 202, 203, 204), ["first pair", "second pair"], frames=5)
     formulas = [text for text in figure.axes[0].texts if text.get_parse_math()]
@@ -112,8 +124,10 @@ def test_paths_run_from_image_b_to_image_a_with_both_ends():
     assert rows == [[start + i for i in (0, 5, 10, 15, 20)] for start in (0, 50, 100, 150)]
     left = {level: x for level, x, _ in shown}
     assert left[201] < left[0] < left[20] < left[202] and left[203] < left[100] < left[120] < left[204]
-    assert {"image b", "image a", "t = 0", "t = |R|", "50%", "first pair", "second pair"} <= set(texts(figure))
-    assert len(figure.axes[0].patches) == 4, "the source images are framed"
+    assert {"image b", "image a", "0%", "50%", "100%", "first pair", "second pair"} <= set(texts(figure))
+    assert left_of(figure, "image a") < left_of(figure, "0%") < left_of(figure, "100%") < left_of(figure, "image b")
+    framed = [matplotlib.colors.to_hex(box.get_edgecolor()).upper() for box in figure.axes[0].patches]
+    assert (framed.count(ORANGE), framed.count(BLUE)) == (4, 8), "originals, and both ends of each path"
     assert_apart(figure)
 
 

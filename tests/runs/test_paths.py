@@ -1,6 +1,7 @@
 """Walks between images are measured by hand-made decoders, whose images can be computed on paper."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from stand_ins import Colours
@@ -11,6 +12,7 @@ from pivq.runs.paths import (
     measure_plausibility,
     measure_spread,
     measure_walks,
+    pairs_to_show,
     paths_apart,
     spread_of_change,
 )
@@ -110,3 +112,15 @@ def test_spread_of_a_code_with_a_place_and_of_one_without():
     assert with_places["cell"] == pytest.approx(1 / 4) and with_places["pairs"] == 3
     assert measure_spread(mean_decoder, CODES, pairs, 2, generator())["participation"] == pytest.approx(1)
     assert measure_spread(local, CODES, torch.tensor([[0, 2]]), 2, generator())["participation"] is None
+
+
+def test_the_second_pair_shown_is_the_first_one_with_something_worn_on_both_sides():
+    codes, pairs = torch.arange(30).reshape(10, 3), torch.tensor([[9, 8], [0, 1], [2, 3], [4, 5], [6, 7]])
+    worn = pd.DataFrame({"headwear": [1, 0, 1, None, 0, 1, 1, 1, 1, 1], "glasses": [1, 0, 0, 0, 1, 0, 1, 0, 0, 0],
+                         "beard": [1] * 10})  # fmt: skip
+    assert pairs_to_show(pairs, codes, worn, 3).tolist() == [[9, 8], [4, 5], [0, 1]], "one has glasses, one a hat"
+    for unknown in (None, worn[["beard"]], worn * 0):
+        assert pairs_to_show(pairs, codes, unknown, 4).tolist() == pairs[:4].tolist()
+    codes[8] = codes[9]
+    codes[5, :2] = codes[4, :2]
+    assert pairs_to_show(pairs, codes, worn, 5).tolist() == [[0, 1], [6, 7], [2, 3], [9, 8], [4, 5]], "few codes: last"
