@@ -452,6 +452,8 @@ def test_every_command_of_the_readme_works(tmp_path):
         words = [str(tmp_path) if word == "DIR" else word for word in shlex.split(command)]
         if words[0] == "./run_all.sh":
             assert main(["--check-only", *words[1:]]) == 0, command
+        elif words[0] == "./run_lab.sh":
+            assert all((CHECKOUT / word).is_file() for word in words[1:]), command
         elif words[0] == "./run_tests.sh":
             assert all((CHECKOUT / word).exists() for word in words[1:] if word.startswith("tests/")), command
         elif words[0] in ("python", ".venv/bin/python") and words[1] == "-m":
