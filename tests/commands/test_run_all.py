@@ -362,7 +362,8 @@ def test_an_error_that_a_notebook_shows_in_one_line_ends_the_run(run, write_note
     write_notebook("01_first", code, "print('after')")
     status, said = run()
     assert status == 1
-    assert "01_first failed: cell 3 (import pivq.runs)\nValueError: unknown profile 'quik'; did you mean quick?\n" in said
+    reason = "ValueError: unknown profile 'quik'; did you mean quick?"
+    assert f"01_first failed: cell 3 (import pivq.runs)\n{reason}\n" in said
     text, page = executed(tmp_path, "01_first.failed")
     assert "after\n" not in text and "<details><summary>Traceback</summary>" in page
 
