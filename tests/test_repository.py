@@ -408,11 +408,11 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
 
 
 def test_scripts_are_executable_and_well_formed():
-    for name in ("run_all.sh", "run_tests.sh", ".ci/run"):
+    for name in ("run_all.sh", "run_lab.sh", "run_tests.sh", ".ci/run"):
         assert os.access(CHECKOUT / name, os.X_OK), f"{name} has no execute permission"
-    for name in ("run_all.sh", "run_tests.sh", "setup_env.sh", ".ci/run"):
+    for name in ("run_all.sh", "run_lab.sh", "run_tests.sh", "setup_env.sh", ".ci/run"):
         subprocess.run(["bash", "-n", CHECKOUT / name], check=True)
-    for name in ("run_all.sh", "run_tests.sh"):
+    for name in ("run_all.sh", "run_lab.sh", "run_tests.sh"):
         assert "setup_env.sh" in (CHECKOUT / name).read_text(), "there is one set-up"
     assert "./run_tests.sh" in (CHECKOUT / ".ci" / "run").read_text()
 
@@ -452,6 +452,8 @@ def test_every_command_of_the_readme_works(tmp_path):
         words = [str(tmp_path) if word == "DIR" else word for word in shlex.split(command)]
         if words[0] == "./run_all.sh":
             assert main(["--check-only", *words[1:]]) == 0, command
+        elif words[0] == "./run_lab.sh":
+            assert all((CHECKOUT / word).is_file() for word in words[1:]), command
         elif words[0] == "./run_lab.sh":
             assert all((CHECKOUT / word).is_file() for word in words[1:]), command
         elif words[0] == "./run_tests.sh":

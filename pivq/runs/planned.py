@@ -94,7 +94,7 @@ def steps_of(jobs: Iterable[tuple[Config, str]], step: Callable[[Path], int]) ->
             last, reached = config.train.steps, [step(run_dir(config, quantizer)) for quantizer in own]
             common = start
             if len(own) > 1 and config.model.tokens == "learned":
-                shared = max(start, step(run_dir(config, "shared")))
+                shared = max(start, *(step(run_dir(config, stage)) for stage in STAGES))
                 common = shared if any(reached) else last  # a run that has begun has parted, or is the whole of it
                 done += shared - start
                 total += common - start

@@ -355,3 +355,26 @@ def test_signals_end_kernels_and_leave_nothing(write_notebook, tmp_path, checkou
         os.kill(int(kernel.read_text()), 0)
     assert not list(temporary.glob("pivq-*"))
     assert executed(tmp_path, "00_waits.failed", "quick")[0].startswith("kept\n")
+
+
+def test_an_error_that_a_notebook_shows_in_one_line_ends_the_run(run, write_notebook, tmp_path):
+    code = "import pivq.runs\nfrom pivq.config import load_config\nload_config('quik')"
+    write_notebook("01_first", code, "print('after')")
+    status, said = run()
+    assert status == 1
+    reason = "ValueError: unknown profile 'quik'; did you mean quick?"
+    assert f"01_first failed: cell 3 (import pivq.runs)\n{reason}\n" in said
+    text, page = executed(tmp_path, "01_first.failed")
+    assert "after\n" not in text and "<details><summary>Traceback</summary>" in page
+
+
+def test_edited_notebooks_are_named_and_run(run, write_notebook, tmp_path):
+    folder = write_notebook("01_first", "a = 1")
+    write_notebook("02_second", "a = 2")
+    (folder / "py").mkdir()
+    for name in ("01_first", "02_second"):
+        source = '# %% tags=["parameters"]\nprofile = "quick"\nseed = 0\nforce = False\n\n# %%\na = 1\n'
+        (folder / "py" / f"{name}.py").write_text(source)
+    status, said = run()
+    assert status == 0
+    assert "Edited since they were made from notebooks/py/, and run as they are: 02_second.\n" in said
