@@ -109,9 +109,22 @@ class Run:
 
 
 def find_run(config: Config, quantizer: str) -> Run | None:
-    """Return the finished run of these settings, or None."""
+    """Return the finished run of these settings, or None.
+
+    Raises:
+        ValueError: the folder was copied or renamed, and holds the run of other settings or of another seed.
+    """
     folder = run_dir(config, quantizer)
-    return None if missing_files(folder) else Run(folder, config, quantizer)
+    if missing_files(folder):
+        return None
+    run, digest = Run(folder, config, quantizer), config.digest(quantizer)
+    if (found := run.summary.get("digest")) not in (None, digest):
+        other = f"quantizer {run.summary.get('quantizer')}, seed {run.summary.get('seed')}, digest {found}"
+        raise ValueError(
+            f"{folder} holds another run ({other}) than its name says ({quantizer}, seed {config.seed}, {digest}): "
+            "rename it back, or move it away to train this one"
+        )
+    return run
 
 
 def require_run(config: Config, quantizer: str) -> Run:
@@ -120,6 +133,7 @@ def require_run(config: Config, quantizer: str) -> Run:
     Raises:
         MissingRun: there is none; names the notebook that trains it.
         OtherImages: the run was trained on other images than the configuration's.
+        ValueError: see `find_run`.
     """
     run = find_run(config, quantizer)
     if run is None:

@@ -198,6 +198,21 @@ def test_codes_and_weights_of_another_run_are_refused(copy):
         copy.model()
 
 
+@pytest.mark.parametrize("other", ["another seed", "other settings", "the other quantizer"])
+def test_a_copy_of_another_run_under_this_name_is_refused(copy, tiny_config, other):
+    """Copied whole or renamed: all its files belong together, but the numbers are not those asked for."""
+    config, quantizer = tiny_config(), copy.quantizer
+    if other == "the other quantizer":
+        quantizer = "nearest"
+    else:
+        config = tiny_config(seed=1) if other == "another seed" else tiny_config(train__commitment_weight=0.25)
+    folder = run_dir(config, quantizer)
+    shutil.copytree(copy.folder, folder)
+    for use in (find_run, require_run, train):
+        with pytest.raises(ValueError, match=f"{folder.name} holds another run .*rename it back, or move it away"):
+            use(config, quantizer)
+
+
 def test_settings_of_another_run_are_refused(copy):
     path = copy.folder / "config.json"
     path.write_text(path.read_text().replace('"learning_rate": 0.001', '"learning_rate": 0.002'))
