@@ -80,7 +80,7 @@ from pivq import paper
 from pivq.capacity import matching_bits
 from pivq.config import load_config
 from pivq.figures.artefacts import save_figure, save_json, save_table
-from pivq.figures.charts import plot_distances
+from pivq.figures.charts import plot_memorisation
 from pivq.figures.pictures import plot_images, plot_nearest_neighbours
 from pivq.figures.style import use_style
 from pivq.figures.tables import escape, facts_table, styled, to_markdown
@@ -246,20 +246,23 @@ save_table(
 # %% [markdown]
 # ## Memorised? Samples and their nearest training faces
 #
-# Next to each sample, the figure shows the three training faces that are nearest to it in feature space; the model is the paper's, with learned tokens and matching. A sample that copies a training face would stand next to its copy. Its two parents are training faces and may be among the three.
+# The figure shows four samples between their parents, and the three training faces that are nearest to each sample in feature space; the model is the paper's, with learned tokens and matching. A sample that copies a training face would stand next to its copy. Parents are training faces and may be among the three. Look also at what the distance calls near: are the neighbours alike to your eye?
 
 # %%
 real, everything = real_features(run, network), decoded_features(run, network, samples.codes)
 indices, distances = nearest_real(real, everything[:fewer], k=3)
-shown, pictures = 12, next(decode_levels(model, samples.codes[:12]))
+shown = 4
 figure = plot_nearest_neighbours(
-    pictures[:shown], train.images[torch.from_numpy(indices[:shown])], distances[:shown]
+    next(decode_levels(model, samples.codes[:shown])).cpu(),
+    train.images[samples.pairs[:shown].cpu()],
+    train.images[torch.from_numpy(indices[:shown])],
+    distances[:shown],
 )
 note = f"distances in {network.label} features"
 save_figure(figure, "samples_and_neighbours", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# How far is the nearest training face of every sample? If samples were copies, they would be closer to training faces than images that the model cannot know. The fair yardstick is *reconstructions* of held-out faces: like samples, they come out of the decoder.
+# How far is the nearest training face of every sample? If samples were copies, they would be closer to training faces than images that the model cannot know. The fair yardstick is *reconstructions* of held-out faces: like samples, they come out of the decoder. The right panel needs no features: how many of its $L$ codes does an image share with the most similar training face, a sample's parents left out?
 
 # %%
 parents = samples.pairs[:fewer].numpy()
@@ -271,7 +274,12 @@ groups = {
     "held-out, reconstructed": nearest_real(real, again)[1][:, 0],
     "held-out, real": nearest_real(real, real_features(run, network, "heldout")[:fewer])[1][:, 0],
 }
-figure = plot_distances(groups, f"distance to the nearest training face ({network.label} features)")
+overlaps = {
+    "samples": best_overlap(samples.codes[:fewer], run.codes("train"), K, excluded=parents),
+    "held-out": best_overlap(run.codes("heldout")[:fewer], run.codes("train"), K),
+}
+label = f"distance to the nearest training face\n({network.label} features)"
+figure = plot_memorisation(groups, label, overlaps, L)
 save_figure(
     figure,
     "memorisation",
@@ -280,14 +288,10 @@ save_figure(
 );
 
 # %% [markdown]
-# The table has the same in numbers. *Suspiciously close* is a sample, parents left out, that is closer to a training face than 99% of the reconstructed held-out faces are. The rows about codes need no features: how many of its $L$ codes does an image share with the most similar training face, parents left out?
+# The table has the same in numbers. *Suspiciously close* is a sample, parents left out, that is closer to a training face than 99% of the reconstructed held-out faces are. The last two rows are about shared codes.
 
 # %%
 threshold = float(np.quantile(groups["held-out, reconstructed"], 0.01))
-overlaps = {
-    "samples": best_overlap(samples.codes[:fewer], run.codes("train"), K, excluded=parents),
-    "held-out": best_overlap(run.codes("heldout")[:fewer], run.codes("train"), K),
-}
 memorisation = {
     "images": fewer,
     "median_distance": {name: float(np.median(values)) for name, values in groups.items()},

@@ -266,44 +266,37 @@ shares = dict.fromkeys(titles.values(), "{:.1%}")
 display(styled(table, shares | {"correlation": "{:.2f}"}))
 
 # %% [markdown]
-# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? For the last row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. ([Notebook 04](04_capacity.ipynb) shows whether tokens keep to their codes.)
+# The figure shows held-out faces that have the first of these codes (learned tokens), and faces that do not. Is the code only correlated with the attribute, or does it *make* it? In the fourth row, the code is put into the faces of the second row, in exchange for the code of the same learned token, and the sets are decoded. In the last row, a random code is put there instead. The title has the mean change of a pixel by both. ([Notebook 04](04_capacity.ipynb) shows whether tokens keep to their codes.)
 
 # %%
 code = int(strongest.index[0])
 slot = int(slot_usage(run.codes("train"), K).counts[:, code].argmax())
 present = (heldout_codes == code).any(axis=1)
-shown = min(10, int(present.sum()), int((~present).sum()))
+shown = min(8, int(present.sum()), int((~present).sum()))
 generator = np.random.default_rng(seed)
 have = np.sort(generator.choice(np.flatnonzero(present), shown, replace=False))
 lack = np.sort(generator.choice(np.flatnonzero(~present), shown, replace=False))
 changed = heldout_codes[lack].copy()
 changed[:, slot] = code
+other = heldout_codes[lack].copy()
+other[:, slot] = [generator.choice(np.setdiff1d(np.arange(K), row)) for row in heldout_codes[lack]]
 model = run.model()
-decoded = [model.decode(torch.from_numpy(rows)) for rows in (heldout_codes[lack], changed)]
+decoded = [model.decode(torch.from_numpy(rows)) for rows in (heldout_codes[lack], changed, other)]
+effect, chance = (float((images - decoded[0]).abs().mean()) for images in decoded[1:])
 pictures = torch.cat(
     [heldout.images[have].float() / 255, heldout.images[lack].float() / 255, *decoded]
 )
-labels = [f"with code {code}", f"without code {code}", "reconstructed", f"code {code} put in"]
+labels = [f"with code {code}", f"without code {code}", "reconstructed"]
+labels += [f"code {code} put in", "a random code put in"]
 figure = plot_images(pictures, columns=shown, row_labels=labels)
+measured = f"Mean change of a pixel: {effect:.1%} of the range by code {code}, "
+measured += f"{chance:.1%} by a random code"
+figure.suptitle(measured, x=0.01, y=1.01, ha="left", va="bottom", fontsize=11)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
 save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The last row shows what one code can do by itself. The next cell compares its effect with that of a random code.
-
-# %%
-other = heldout_codes[lack].copy()
-other[:, slot] = [generator.choice(np.setdiff1d(np.arange(K), row)) for row in heldout_codes[lack]]
-effect, chance = (
-    float((model.decode(torch.from_numpy(rows)) - decoded[0]).abs().mean())
-    for rows in (changed, other)
-)
-display(
-    Markdown(
-        f"Mean change of a pixel: {effect:.4f} with code {code}, {chance:.4f} with a random code "
-        "instead."
-    )
-)
+# **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The fourth row shows what one code can do by itself, and the last row what any exchange does: only what the fourth row has *and the last one lacks* is made by this code. Look also for traits that come with it although nobody asked for them.
 
 # %% [markdown]
 # The next cell saves the numbers for the verdict.

@@ -298,20 +298,35 @@ def plot_smoothness(
     return left.figure
 
 
-def plot_distances(groups: Mapping[str, np.ndarray], xlabel: str) -> Figure:
-    """Draw the cumulative distribution of distances in several groups.
+def plot_memorisation(
+    distances: Mapping[str, np.ndarray], xlabel: str, overlaps: Mapping[str, np.ndarray], num_codes: int
+) -> Figure:
+    """Draw how near images come to training images: by distance, and by the codes that they share with the nearest.
 
     Args:
-        groups: distances `(N,)` by name, in the order of the legend.
+        distances: `(N,)` by group, in the order of the legend; drawn cumulatively.
         xlabel: what the distances are.
+        overlaps: `(M,)` by group, the most codes that an image shares with any training image.
+        num_codes: L.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
-    for position, (name, values) in enumerate(groups.items()):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0))
+    for position, (name, values) in enumerate(distances.items()):
         values = np.sort(np.asarray(values))
         style = {"color": PALETTE[position % len(PALETTE)], "linestyle": ["-", "--", "-.", ":"][position % 4]}
         shares = np.arange(1, len(values) + 1) / len(values)
-        axes.plot(values, shares, label=f"{name}: median {np.median(values):.2f}", linewidth=2.2, **style)
-    axes.set(xlabel=xlabel, ylabel="share of the images", ylim=(0, 1.02), xlim=(0, None))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(**LEGEND_ABOVE, ncols=2)
+        left.plot(values, shares, label=f"{name}: median {np.median(values):.3g}", linewidth=2.2, **style)
+    left.set(xlabel=xlabel, ylabel="share of the images, cumulative", ylim=(0, 1.02), xlim=(0, None))
+    width = 0.8 / len(overlaps)
+    for position, (name, values) in enumerate(overlaps.items()):
+        shared, times = np.unique(np.asarray(values), return_counts=True)
+        offset = (position - (len(overlaps) - 1) / 2) * width
+        style = {"color": PALETTE[2 * position % len(PALETTE)], "label": f"{name}: mean {np.mean(values):.1f}"}
+        right.bar(shared + offset, times / len(values), width, **style)
+    lowest = min(np.min(values) for values in overlaps.values())
+    right.set(ylabel="share of the images", xlim=(min(lowest, num_codes - 4) - 0.8, num_codes + 0.8))
+    right.set_xlabel(f"codes, of {num_codes}, shared with the most\nsimilar training face")
+    right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for axes in (left, right):
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(**LEGEND_ABOVE)
     return figure

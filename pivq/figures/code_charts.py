@@ -57,6 +57,8 @@ def plot_capacity(
         style |= {"marker": "Do"[nearest], "linewidth": 1.6 if hollow else 1.0, "zorder": 4 + nearest}
         style["s"] = size / 2 if nearest else size  # the smaller mark in front
         at, bits = np.asarray(at), np.asarray(bits)
+        if position >= len(points) and not (at >= edge).any():
+            continue
         axes.scatter(at[at >= edge], bits[at >= edge], label=label, clip_on=False, **style)
         if panels[1:] and position < len(points):
             panels[1].scatter(at[at < edge], bits[at < edge], **style)
@@ -115,22 +117,22 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_sizes: Mapping[s
         seen.append(colour)
         uses = np.sort(np.bincount(rows.ravel(), minlength=size))[::-1] / len(rows)
         used = uses[uses > 0]
-        left.plot(np.arange(1, len(used) + 1), used, label=f"{name}: {len(used):,} of {size:,} codes in use", **style)
         distinct = 1 + (np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1)
         values, times = np.unique(distinct, return_counts=True)
         if len(values) == 1:
-            right.axvline(values[0], label=f"{name}: always {values[0]}", **style)
+            right.axvline(values[0], **style)
         else:
-            label = f"{name}: {distinct.mean():.1f} on average"
-            right.bar(values, times / len(rows), 0.8, color=colour, alpha=0.8, label=label)
+            right.bar(values, times / len(rows), 0.8, color=colour, alpha=0.8)
+        per_image = f"always {values[0]}" if len(values) == 1 else f"on average {distinct.mean():.1f}"
+        label = f"{name}: {len(used):,} of {size:,} codes in use; {per_image} per image"
+        left.plot(np.arange(1, len(used) + 1), used, label=label, **style)
     left.set(xlabel="codes, most used first", ylabel="uses per image", xlim=(0, None), yscale="log")
     left.yaxis.set_major_formatter("{x:g}")
     right.set(xlabel="distinct codes per image", ylabel="share of images", ylim=(0, None))
     right.set_xlim(0, 1.06 * max(np.shape(rows)[1] for rows in codes.values()))
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     right.yaxis.set_major_formatter(PercentFormatter(1))
-    for axes in (left, right):
-        axes.legend(**LEGEND_ABOVE)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left")
     return figure
 
 

@@ -227,33 +227,39 @@ def plot_samples_with_parents(
     return page.figure
 
 
-def plot_nearest_neighbours(samples: Images, neighbours: Images, distances: np.ndarray) -> Figure:
-    """Draw each sample next to its nearest training images: a memorised sample would look like one of them.
+def plot_nearest_neighbours(samples: Images, parents: Images, neighbours: Images, distances: np.ndarray) -> Figure:
+    """Draw each sample between its parents, and next to them its nearest training images.
+
+    A memorised sample would look like one of them.
 
     Args:
         samples: `(N, 3, H, W)`.
+        parents: `(N, 2, 3, H, W)`.
         neighbours: `(N, k, 3, H, W)`, nearest first.
-        distances: `(N, k)`, written under each neighbour.
+        distances: `(N, k)`, written under each neighbour: rounded to whole numbers, unless they are small.
     """
-    made, near = as_pixels(samples), [as_pixels(row) for row in neighbours]
-    distances = np.asarray(distances)
-    if len(near) != len(made) or distances.shape != neighbours.shape[:2]:
-        raise ValueError(f"{len(made)} samples, neighbours {tuple(neighbours.shape[:2])}, distances {distances.shape}")
-    each, apart, between = neighbours.shape[1], 0.14, 0.35
-    groups = max(1, 10 // (each + 1))
-    size = _cell_size((WIDTH - between * (groups - 1)) / groups - apart, each + 1, 1.1)
-    width = (each + 1) * size + (each - 1) * GAP + apart
-    rows, head, step = -(-len(made) // groups), LINE + 0.1, size + LINE + 0.12
-    page = _Page(groups * width + (groups - 1) * between, head + rows * step)
-    for index, sample in enumerate(made):
-        x, y = index % groups * (width + between), head + index // groups * step
-        page.image(sample, x, y, size, frame=BLUE)
-        for j, neighbour in enumerate(near[index]):
-            left = x + size + apart + j * (size + GAP)
-            page.image(neighbour, left, y, size)
-            page.text(left + size / 2, y + size + 0.02, f"{distances[index, j]:.2f}", va="top", fontsize=8, color=GREY)
-        if index < groups:
-            page.text(x + size / 2, head - 0.07, "sample", color=BLUE, fontweight="bold")
-            middle = x + (size + apart + width) / 2
-            page.text(middle, head - 0.07, "nearest in training" if each > 1 else "nearest", color=GREY)
+    near, distances = [as_pixels(row) for row in neighbours], np.asarray(distances)
+    rows = [as_pixels(samples), [as_pixels(row) for row in parents], near]
+    if len(set(map(len, rows))) > 1 or distances.shape != neighbours.shape[:2] or parents.shape[1] != 2:
+        shapes = f"parents {tuple(parents.shape[:2])}, neighbours {tuple(neighbours.shape[:2])}"
+        raise ValueError(f"{len(samples)} samples, {shapes}, distances {distances.shape}")
+    each, apart, size = neighbours.shape[1], 0.3, _cell_size(WIDTH - 0.3, 3 + neighbours.shape[1], 1.25)
+    head, step = LINE + 0.1, size + LINE + 0.12
+    width = (3 + each) * (size + GAP) - GAP + apart
+    digits = 0 if distances.size and distances.min() >= 3 else 2
+    page = _Page(width, head + len(near) * step)
+    columns = [column * (size + GAP) + apart * (column > 2) for column in range(3 + each)]
+    grey, blue = {"color": GREY}, {"color": BLUE, "fontweight": "bold"}
+    kinds = ("parent a", grey), ("sample", blue), ("parent b", grey)
+    for x, (text, style) in zip(columns, kinds, strict=False):
+        page.text(x + size / 2, head - 0.07, text, **style)
+    heading = "nearest in training, with distances" if each > 1 else "nearest"
+    page.text((columns[3] + width) / 2, head - 0.07, heading, color=GREY)
+    for index, sample in enumerate(rows[0]):
+        y = head + index * step
+        first, second = rows[1][index]
+        for column, pixels in enumerate((first, sample, second, *near[index])):
+            page.image(pixels, columns[column], y, size, BLUE if column == 1 else None)
+        for x, distance in zip(columns[3:], distances[index], strict=True):
+            page.text(x + size / 2, y + size + 0.02, f"{distance:.{digits}f}", va="top", fontsize=9, color=GREY)
     return page.figure

@@ -10,6 +10,7 @@ from pivq.figures.charts import (
     plot_ablations,
     plot_attributes,
     plot_curves,
+    plot_memorisation,
     plot_probing,
     plot_smoothness,
     plot_totals,
@@ -144,3 +145,15 @@ def test_smoothness_compares_each_pair_with_its_own_cross_fade():
     assert left.get_ylabel() == "distance from image a" and left.get_xlabel() == "share of the way from a to b"
     none = np.zeros((0, 3))
     assert not plot_smoothness(none, none, (none, none)).axes[0].lines, "no pair has a path"
+
+
+def test_memorisation_shows_distances_and_shared_codes():
+    overlaps = {"samples": np.array([3, 4, 4, 2]), "held-out": np.array([4, 4, 4, 4])}
+    left, right = plot_memorisation({"samples": np.array([3.0, 1.0])}, "distance", overlaps, 4).axes
+    assert left.lines[0].get_xydata().tolist() == [[1, 0.5], [3, 1]]
+    assert legend_texts(left) == ["samples: median 2"]
+    assert legend_texts(right) == ["samples: mean 3.2", "held-out: mean 4.0"]
+    heights = [bar.get_height() for bar in right.patches]
+    assert heights == [0.25, 0.25, 0.5, 1.0]
+    assert [round(bar.get_x() + bar.get_width() / 2, 6) for bar in right.patches] == [1.8, 2.8, 3.8, 4.2]
+    assert right.get_xlim()[1] > 4.6 and "of 4" in right.get_xlabel()

@@ -50,10 +50,11 @@ def test_capacity_enlarges_the_corner_of_a_small_model():
 
 
 def test_capacity_draws_the_study_only_where_it_hides_nothing():
-    study = [("study: nearest", [32, 64, 128], [100.0, 200.0, 300.0])]
+    study = [("study: nearest", [32, 64, 128], [100.0, 200.0, 300.0]), ("study: learned", [32], [90.0])]
     figure = plot_capacity([0, 64, 512], {"matching": [0, 470, 2221]}, [("ours", 32, 135.0)], small=study)
     (inset,) = figure.axes[0].child_axes
     assert len(inset.collections) == 1
+    assert legend_texts(figure.axes[0]) == ["ours: 135 bits", "study: nearest"]
     assert figure.axes[0].collections[1].get_offsets().tolist() == [[64, 200], [128, 300]]
 
 
@@ -100,8 +101,10 @@ def test_codebook_use_counts_codes_and_repeats():
     left, right = plot_codebook_use(codes, {"matching": 4, "nearest": 8}).axes
     assert left.lines[0].get_ydata().tolist() == [1, 0.5, 0.5], "only codes in use, on a logarithmic scale"
     assert left.get_yscale() == "log"
-    assert legend_texts(left) == ["matching: 3 of 4 codes in use", "nearest: 3 of 8 codes in use"]
-    assert legend_texts(right) == ["matching: always 2", "nearest: 1.5 on average"]
+    assert [text.get_text() for text in left.figure.legends[0].get_texts()] == [
+        "matching: 3 of 4 codes in use; always 2 per image",
+        "nearest: 3 of 8 codes in use; on average 1.5 per image",
+    ]
     assert right.lines[0].get_xdata()[0] == 2, "no histogram of one bar"
     assert [(bar.get_x() + 0.4, bar.get_height()) for bar in right.patches] == [(1, 0.5), (2, 0.5)]
 

@@ -152,11 +152,16 @@ def test_samples_stand_between_their_parents():
         plot_samples_with_parents(flat(1, 2), flat(1, 2, 3), flat(1, 2))
 
 
-def test_neighbours_stand_beside_their_sample_with_their_distance():
-    neighbours = np.stack([flat(11, 12), flat(21, 22)])
-    figure = plot_nearest_neighbours(flat(1, 2), neighbours, np.array([[0.5, 1.0], [2.0, 3.25]]))
-    assert levels(figure) == [1, 11, 12, 2, 21, 22]
-    assert {"0.50", "1.00", "2.00", "3.25"} <= set(texts(figure))
+def test_neighbours_stand_beside_their_sample_and_its_parents_with_their_distance():
+    neighbours, parents = np.stack([flat(11, 12), flat(21, 22)]), np.stack([flat(31, 32), flat(41, 42)])
+    figure = plot_nearest_neighbours(flat(1, 2), parents, neighbours, np.array([[0.5, 1.0], [2.0, 3.25]]))
+    assert levels(figure) == [31, 1, 32, 11, 12, 41, 2, 42, 21, 22]
+    assert {"0.50", "1.00", "2.00", "3.25", "parent a", "sample", "parent b"} <= set(texts(figure))
+    assert len(figure.axes[0].patches) == 2, "the samples are framed"
     assert_apart(figure)
+    figure = plot_nearest_neighbours(flat(1, 2), parents, neighbours, np.array([[14.6, 20], [22.2, 30]]))
+    assert {"15", "20", "22", "30"} <= set(texts(figure))
     with pytest.raises(ValueError, match="distances"):
-        plot_nearest_neighbours(flat(1, 2), neighbours, np.zeros((2, 3)))
+        plot_nearest_neighbours(flat(1, 2), parents, neighbours, np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="parents"):
+        plot_nearest_neighbours(flat(1, 2), parents[:1], neighbours, np.zeros((2, 2)))
