@@ -50,7 +50,8 @@ def test_curves_join_their_points_and_name_the_starts_in_each_panel():
     assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
     for axes in figure.axes:
         places = {text.get_text(): text.get_position()[0] for text in axes.texts}
-        assert list(places) == ["T_q", "again", "end"] and places["T_q"] < 30 < places["again"] == 45 < 55 < places["end"]
+        assert list(places) == ["T_q", "again", "end"]
+        assert places["T_q"] < 30 < places["again"] == 45 < 55 < places["end"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
 
 
