@@ -319,7 +319,7 @@ rows = [
 display(styled(pd.DataFrame(rows, columns=["", "samples", "for comparison"])))
 
 # %% [markdown]
-# **What to look at.** Samples that are copies make the last three rows much larger than the comparison. If only *suspiciously close* is large, either the decoded images look alike or faces are repeated in the set: the figures above tell which.
+# **What to look at.** Samples that are copies make the last three rows much larger than the comparison. If only *suspiciously close* is large, either the decoded images look alike or faces are repeated in the set: the figures above tell which. In the right panel, look first at how near held-out faces come to $L$: where a new face shares nearly all codes with a training face, sets say little about who it is, and shared codes prove no copy.
 
 # %% [markdown]
 # ## Three properties, measured (Table 1)

@@ -157,15 +157,15 @@ def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
     place = {"y": 0.03 if below else 0.97, "va": "bottom" if below else "top", "rotation": 90, "fontsize": 8.5}
     place |= {"transform": axes.get_xaxis_transform(), "zorder": 1.5}  # below the curves
     place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    letter, free = 0.04 * axes.get_xlim()[1], -np.inf  # height of a letter in steps; where the next name may stand
     for position, ((name, steps), (colour, style)) in enumerate(zip(marks.items(), itertools.cycle(MARK_STYLES))):
         steps = np.atleast_1d(steps)
         for step in steps:
             axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-        if len(steps):  # the first left of its line, the last right of it, one in between among its lines
-            x, side = (steps[0], "right") if not position else (steps[-1], "left")
-            if 0 < position < len(marks) - 1:
-                x, side = steps.mean(), "center"
-            axes.text(x, s=name, ha=side, color=colour, **place)
+        if len(steps):  # the first name left of its line, one of several lines among them, others right of theirs
+            x = steps.mean() + letter / 2 * (0 if len(steps) > 1 else 1 if position else -1)
+            axes.text(max(x, free), s=name, ha="center", color=colour, **place)
+            free = max(x, free) + letter
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:
@@ -327,6 +327,6 @@ def plot_memorisation(
     right.set_xlabel(f"codes, of {num_codes}, shared with the most\nsimilar training face")
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for axes in (left, right):
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.legend(**LEGEND_ABOVE)
     return figure

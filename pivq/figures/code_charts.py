@@ -131,7 +131,7 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_sizes: Mapping[s
     right.set(xlabel="distinct codes per image", ylabel="share of images", ylim=(0, None))
     right.set_xlim(0, 1.06 * max(np.shape(rows)[1] for rows in codes.values()))
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    right.yaxis.set_major_formatter(PercentFormatter(1))
+    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left")
     return figure
 

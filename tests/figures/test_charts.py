@@ -49,8 +49,17 @@ def test_curves_join_their_points_and_name_the_starts_in_each_panel():
     assert to_hex(first.lines[0].get_color()) == COLOURS["matching"].lower()
     assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
     for axes in figure.axes:
-        assert {text.get_text(): text.get_position()[0] for text in axes.texts} == {"T_q": 30, "again": 45, "end": 55}
+        places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+        assert list(places) == ["T_q", "again", "end"]
+        assert places["T_q"] < 30 < places["again"] == 45 < 55 < places["end"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
+
+
+def test_names_of_starts_at_one_step_stand_side_by_side():
+    figure = plot_curves({"a": pd.DataFrame({"step": [0, 40], "heldout_l1": [2.0, 1.0]})}, {"x": 24, "y": 24, "z": 25})
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_names_of_starts_stand_where_the_curves_do_not_end():
