@@ -84,7 +84,7 @@ from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, stamp
 from pivq.runs.quality import against_own
 from pivq.runs.splits import load_split
-from pivq.runs.verdict import counts, judge, load_facts, summary
+from pivq.runs.verdict import counts, judge, load_facts, made_by_other_code, summary
 from pivq.runs.verdict.cost import stored_growth
 from pivq.runs.verdict.judging import KINDS, in_order
 
@@ -164,6 +164,9 @@ matching = {
 }
 judgements = judge(facts | {"cost": cost, "reconstruction": matching | {"mean_image": mean_psnr}})
 line, passage = counts(judgements), summary(judgements)
+if stale := made_by_other_code(facts):
+    warned = f"stale: {', '.join(stale)} made by other code than today's, run their notebooks again"
+    line = f"{line}; {warned}"
 display(Markdown(f"**{line}**\n\n{passage}"))
 
 # %% [markdown]

@@ -8,6 +8,7 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,9 +140,16 @@ def write_page(executed: Path, target: Path) -> None:
 
 
 def link_pages(folder: Path, results: Path, name: str) -> None:
-    """Give each notebook's page links to the page before, the page after and the page of all results."""
-    pages = [page for page in sorted(folder.glob("[0-9][0-9]_*.html")) if not page.stem.endswith(".failed")]
-    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    """Give each notebook's page links to the page before, the page after and the page of all results.
+
+    A page that is damaged, so that it is no text, is left as it is, and out of the row.
+    """
+    texts = {}
+    for page in sorted(folder.glob("[0-9][0-9]_*.html")):
+        if not page.stem.endswith(".failed"):
+            with suppress(OSError, ValueError):
+                texts[page] = page.read_text(encoding="utf-8")
+    pages = list(texts)
     titles = {page: _title(text, page.stem) for page, text in texts.items()}
     up = "index.html" if results.parent == folder else "../index.html"
     template = Environment(autoescape=True).from_string(

@@ -115,6 +115,9 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
         if other:
             problems.append(f"The page of {source.stem} is of another run ({other}), so it is not linked.")
         shown = page.exists() and not other
+        if shown and not _is_text(page):
+            problems.append(f"The page of {source.stem} is damaged ({_command(config, source.stem)} makes it again).")
+            shown = False
         if not page.exists():
             missing.append(source.stem)
         if failed.exists():
@@ -132,12 +135,19 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
     return chapters
 
 
+def _is_text(page: Path) -> bool:
+    try:
+        return bool(page.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return False
+
+
 def _other_settings(executed: Path, config: Config) -> str:
     """Return how the parameters of an executed notebook differ from these settings, "" if they do not."""
     try:
         given = json.loads(executed.read_text(encoding="utf-8"))["metadata"]["papermill"]["parameters"]
         made = requested_config(given)
-    except (OSError, ValueError, KeyError, TypeError):  # none, or its data is gone
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # none, or its data is gone
         return ""
     return other_origin(origin(made), config)
 
@@ -162,14 +172,27 @@ def _verdict(config: Config, problems: list[str]) -> dict[str, Any]:
     if other := other_origin(verdict, config):
         problems.append(f"The verdict was made from {other}. It is not shown ({_command(config, '08_verdict')}).")
         return {}
-    rows = verdict.get("judgements", [])
-    if not rows or any(row.get("judgement") not in ORDER or row.get("kind") not in KINDS for row in rows):
+    if not _has_its_parts(verdict):
         problems.append(f"The verdict was made by another version of the code ({_command(config, '08_verdict')}).")
         return {}
     codes = {name: _code(folder / f"{name}.json") for name in ARTEFACTS if name not in STORED}
     if older := [name for name, code in codes.items() if code not in (None, verdict.get("code"))]:
         problems.append(f"The verdict and {', '.join(older)} were made with different code: run the notebooks again.")
     return verdict
+
+
+def _has_its_parts(verdict: dict[str, Any]) -> bool:
+    """Tell whether a verdict has what the page shows, each part of its kind; its checksum may be left out."""
+    rows, steps = verdict.get("judgements"), verdict.get("steps")
+    named = all(isinstance(verdict.get(name, ""), str) for name in ("counts", "summary"))
+    if not named or not isinstance(verdict.get("versions", {}), dict) or not isinstance(steps, int | None):
+        return False
+    return bool(rows) and isinstance(rows, list) and all(_is_judgement(row) for row in rows)
+
+
+def _is_judgement(row: Any) -> bool:
+    words = isinstance(row, dict) and all(isinstance(row.get(name), str) for name in ("claim", "where"))
+    return words and row.get("judgement") in ORDER and row.get("kind") in list(KINDS)
 
 
 def _summary(verdict: dict[str, Any]) -> str:
@@ -202,7 +225,7 @@ def _parts(config: Config, claims: list[dict], problems: list[str]) -> tuple[lis
                 continue
             try:
                 noted, content, alt = read(path)
-            except (OSError, ValueError, UnidentifiedImageError):
+            except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
                 problems.append(f"{path.name} is damaged: run notebook {notebook} ({_command(config, notebook)}).")
                 continue
             if other := other_line(noted, config):

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from typing import Any
 
 from torch import Tensor
 
@@ -159,12 +160,14 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
                 of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*")
                 copytree(source, folder, ignore=of_source, dirs_exist_ok=True)
                 state = newest_checkpoint(source)
+                _check_owner(state, source / "checkpoint.pt", config, source.name.partition("-")[0])
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}
                 save_checkpoint(checkpoint, state | own)
             trainer.accelerator.wait_for_everyone()
     if has_checkpoint(folder):
         own = {"config": config.as_dict()} if stage == "trunk" else {}  # no warning of settings that act later
         state = newest_checkpoint(folder)
+        _check_owner(state, checkpoint, config, stage)
         trainer.load_state_dict(state | own)
         if main and fault(checkpoint):  # the state is of the previous one, whose place the damaged one must not take
             checkpoint.unlink(missing_ok=True)
@@ -173,6 +176,29 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
             print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
         return state.get("shared_steps")
     return 0
+
+
+def _check_owner(state: dict[str, Any], path: Path, config: Config, stage: str) -> None:
+    """Check that a checkpoint is of the stage in whose folder it is: neither copied from another one nor renamed.
+
+    Other settings alone are allowed while there are steps left: the trainer warns of each.
+
+    Raises:
+        ValueError: it is of another quantizer, seed or data set, or of a run of other settings that is at its end.
+    """
+    try:
+        own = Config.from_dict(state["config"])
+    except (ValueError, TypeError, KeyError, AttributeError):  # of an earlier version
+        return
+    quantizer = stage if stage in STAGES else state.get("quantizer", stage)
+    found = (quantizer, own.seed, own.dataset, own.data)
+    ended = state["step"] >= config.train.steps and own.digest(stage) != config.digest(stage)
+    if found != (stage, config.seed, config.dataset, config.data) or ended:
+        raise ValueError(
+            f"{path} is of another run (quantizer {quantizer}, seed {own.seed}, {own.dataset}, digest "
+            f"{own.digest(stage)}) than this one ({stage}, seed {config.seed}, {config.dataset}, "
+            f"{config.digest(stage)}): put its own back, or delete that folder to train it again"
+        )
 
 
 def last_stage(config: Config) -> Path | None:

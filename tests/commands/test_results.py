@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pivq.commands.results import write_results
 from pivq.config import load_config
@@ -151,6 +152,44 @@ def test_what_is_missing_or_damaged_is_said_with_the_command_that_makes_it(noteb
     (done / "00_faces.html").unlink()
     told = text(written(notebooks))
     assert "There is no verdict yet" in told and "No notebook has been run here" in told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"judgements": "none"}, {"judgements": {"a": 1}}, {"judgements": [1]}, {"summary": 3}, {"counts": ["1"]},
+        {"judgements": [row("a", DIFFERS)._asdict() | {"where": None}]}, {"versions": [1]}, {"steps": "40"},
+        {"judgements": [row("a", DIFFERS)._asdict() | {"judgement": ["differs"]}]},
+    ],
+)  # fmt: skip
+def test_a_verdict_with_other_parts_never_stops_the_page(notebooks, tmp_path, change):
+    save_verdict(SMOKE, row("a", DIFFERS))
+    path = tmp_path / "figures" / "smoke" / "verdict.json"
+    values = json.loads(path.read_text()) | change
+    values.pop("sha256")
+    path.write_text(json.dumps(values))
+    assert "The verdict was made by another version" in written(notebooks)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"<title>\x80", b""])
+def test_a_damaged_page_is_named_and_not_linked(notebooks, tmp_path, content):
+    page = tmp_path / "results" / "smoke" / "notebooks" / "00_faces.html"
+    page.write_bytes(content)
+    html = written(notebooks)
+    assert "The page of 00_faces is damaged (./run_all.sh --profile smoke --seed 0 --only 00 makes it again)" in html
+    assert 'href="notebooks/00_faces.html"' not in html and page.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", '{"metadata": []}', '{"metadata": {"papermill": "x"}}'])
+def test_a_damaged_notebook_never_stops_the_page(notebooks, tmp_path, content):
+    (tmp_path / "results" / "smoke" / "notebooks" / "00_faces.ipynb").write_text(content)
+    assert "</html>" in written(notebooks)
+
+
+def test_a_figure_of_too_many_pixels_is_damaged(notebooks, tmp_path, monkeypatch):
+    save_parts(SMOKE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert "slots.png is damaged: run notebook 04" in written(notebooks)
 
 
 def test_numbers_of_other_code_are_not_passed_over(notebooks):

@@ -1,6 +1,7 @@
 """Steps that several runs share: trained once; the runs that branch from them are those trained straight through."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -170,3 +171,33 @@ def test_an_unfinished_run_has_its_own_quantizer_whichever_run_trained_the_trunk
         model = PIVQ.from_pretrained(run_dir(tiny_config(), quantizer))
         assert type(model.quantizer).__name__.lower().startswith(quantizer)
     assert network.calls == 3
+
+
+@pytest.mark.parametrize("change", ["seed", "train__commitment_weight", "quantizer"])
+@pytest.mark.parametrize("what", ["checkpoint", "folder"])
+def test_an_unfinished_run_never_goes_on_from_the_checkpoint_of_another(finished, tiny_config, monkeypatch, tmp_path,
+                                                                        change, what):  # fmt: skip
+    stand_in(monkeypatch, tmp_path)
+    other = finished[0]["nearest" if change == "quantizer" else "matching"].folder
+    config = tiny_config() if change == "quantizer" else tiny_config(**{change: 2})
+    folder = run_dir(config, "matching")
+    folder.mkdir(parents=True)
+    names = ["checkpoint.pt"] if what == "checkpoint" else [path.name for path in other.iterdir()]
+    for name in names:
+        if name != "summary.json":  # it is not finished
+            shutil.copy(other / name, folder / name)
+    with pytest.raises(ValueError, match="checkpoint.pt is of another run .*put its own back, or delete that folder"):
+        train(config, "matching")
+    assert not (folder / "summary.json").exists()
+
+
+@pytest.mark.parametrize("stage", ["trunk", "shared"])
+def test_no_run_starts_from_steps_of_another_seed(finished, tiny_config, monkeypatch, tmp_path, stage):
+    stand_in(monkeypatch, tmp_path)
+    train_ahead(stage, tiny_config())
+    source = run_dir(tiny_config(), stage)
+    if not source.exists():
+        pytest.skip("the quantizers part at T_q")
+    source.rename(run_dir(tiny_config(seed=1), stage))
+    with pytest.raises(ValueError, match=rf"{stage}-seed1-.*checkpoint.pt is of another run \(.*seed 0"):
+        train(tiny_config(seed=1), "matching")

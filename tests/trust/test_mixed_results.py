@@ -45,7 +45,8 @@ def test_another_seed_or_data_never_gets_the_numbers_of_this_run(run, tmp_path):
 
     assert run("--seed", "1")[0] == 0
     assert {path: path.read_bytes() for path in (figures / "smoke").iterdir()} == before
-    assert sorted(path.name for path in (tmp_path / "results" / "smoke").iterdir()) == ["notebooks", "notebooks-seed1"]
+    names = sorted(path.name for path in (tmp_path / "results" / "smoke").iterdir())
+    assert names == ["index.html", "notebooks", "notebooks-seed1"]
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()

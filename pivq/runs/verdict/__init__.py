@@ -11,7 +11,7 @@
 """
 
 from pivq.runs.verdict import arithmetic, codebook, construction, pictures  # noqa: F401  (they register their rules)
-from pivq.runs.verdict.facts import SOURCES, load_facts
+from pivq.runs.verdict.facts import SOURCES, load_facts, made_by_other_code
 from pivq.runs.verdict.judging import RULES, Judgement, counts, judge, summary
 
-__all__ = ["RULES", "SOURCES", "Judgement", "counts", "judge", "load_facts", "summary"]
+__all__ = ["RULES", "SOURCES", "Judgement", "counts", "judge", "load_facts", "made_by_other_code", "summary"]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pivq.config import Config
+from pivq.runs.provenance import code_digest
 from pivq.storage.origin import other_origin
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
@@ -52,6 +53,15 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> Facts:
         if name != "ablations" and (other := other_origin(facts[name], config)):
             raise ValueError(f"{path} was made from {other}: run notebook {notebook} first ({command})")
     return facts
+
+
+def made_by_other_code(facts: Facts) -> list[str]:
+    """Return the files of numbers that were made by other code than today's, for example before an edit.
+
+    Ablations are left out: they are stored with the project, and say in their own table what made them.
+    """
+    code = {name: facts[name].get("code") for name in SOURCES if name in facts and name != "ablations"}
+    return [name for name, made_by in code.items() if made_by not in (None, code_digest())]
 
 
 def need(facts: Facts, *path: str) -> Any:

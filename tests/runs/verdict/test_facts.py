@@ -6,7 +6,8 @@ import pytest
 
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
-from pivq.runs.verdict import SOURCES, load_facts
+from pivq.runs.provenance import code_digest
+from pivq.runs.verdict import SOURCES, load_facts, made_by_other_code
 from pivq.runs.verdict.facts import Undecided, find, need
 from pivq.storage.origin import origin
 
@@ -70,6 +71,18 @@ def test_numbers_of_something_else_are_refused(tmp_path, monkeypatch, name, chan
     path.write_text("[1")
     with pytest.raises(ValueError, match=f"{name}.json is damaged"):
         load_facts(config, [name])
+
+
+@pytest.mark.parametrize("stale", [[], ["capacity"], ["interpolation", "probing"]])
+def test_numbers_of_other_code_are_stale(tmp_path, monkeypatch, stale):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    config = load_config("smoke")
+    for name in SOURCES:
+        code = "0123456789abcdef" if name in [*stale, "ablations"] else code_digest()
+        save_json({"rows": [], "code": code}, name, config)
+    assert made_by_other_code(load_facts(config)) == stale
+    save_json({"rows": []}, "capacity", config)  # of an earlier version
+    assert made_by_other_code(load_facts(config, ["capacity"])) == []
 
 
 def test_another_seed_finds_nothing_of_this_one(tmp_path, monkeypatch):
