@@ -21,6 +21,16 @@ if os.name == "nt":  # scripts of bash, signals and kills of POSIX
 os.environ["MPLBACKEND"] = "Agg"  # figures go to files, on any machine
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` where torch finds no GPU."""
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if needing:
+        import torch
+
+        for item in needing if not torch.cuda.is_available() else ():
+            item.add_marker(pytest.mark.skip(reason="no GPU"))
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """Return the folder that holds the whole project."""

@@ -12,7 +12,7 @@ from stand_ins import KINDS, assert_least, least_total, total
 import pivq.matching
 import pivq.solvers.crowd
 from pivq.matching import greedy, match
-from pivq.solvers.augmenting import assign
+from pivq.solvers.augmenting import assign_each
 from pivq.solvers.crowd import match_crowd
 
 
@@ -180,7 +180,8 @@ def test_a_crowd_of_distances_of_all_magnitudes(far):
 def test_where_sums_overflow_the_answer_is_right_but_not_proved():
     base = 1 - 1e-3 * torch.rand(64, 80, generator=torch.Generator().manual_seed(16), dtype=torch.float64)[:1]
     distances = (1e308 * base).expand(64, 80).contiguous()
-    assert not assign(distances.numpy(), distances.argmin(dim=1).numpy())
+    _, proved = assign_each(distances[None].numpy(), distances.argmin(dim=1)[None].numpy(), np.arange(1))
+    assert not proved[0]
     assert match_crowd(distances.numpy()) is None
     codes = match(distances)
     assert set(codes.tolist()) == set(base[0].argsort()[:64].tolist())
@@ -238,7 +239,95 @@ def test_input_is_not_changed_and_may_have_a_graph():
     assert torch.equal(distances.detach(), before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_table_is_not_copied_to_be_solved(monkeypatch, dtype):
+    """A copy in float64 took longer than the matching itself."""
+    distances, given = torch.rand(2, 30, 40, generator=torch.Generator().manual_seed(3)).to(dtype), []
+
+    def spy(table, nearest, images):
+        given.append(table)
+        return assign_each(table, nearest, images)
+
+    monkeypatch.setattr(pivq.matching, "assign_each", spy)
+    codes = match(distances)
+    assert [np.shares_memory(table, distances.numpy()) for table in given] == [True]
+    assert torch.equal(codes, match(distances.double()))
+
+
+# --- Distances on a device --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def transferred(monkeypatch) -> list[int]:
+    """Take distances for those of a device; return the bytes of each transfer from now on."""
+    monkeypatch.setattr(pivq.matching, "_here", lambda costs: False)
+    sizes, bring = [], pivq.matching.to_host
+
+    def count(*tensors):
+        sizes.append(sum(tensor.nbytes for tensor in tensors))
+        return bring(*tensors)
+
+    monkeypatch.setattr(pivq.matching, "to_host", count)
+    return sizes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_codes, codebook_size", SHAPES)
+def test_near_codes_are_enough_for_the_least_total(transferred, monkeypatch, kind, num_codes, codebook_size, dtype):
+    monkeypatch.setattr(pivq.matching, "NEAR_CODES", 2)
+    monkeypatch.setattr(pivq.matching, "WIDER", 2)
+    generator = torch.Generator().manual_seed(num_codes + codebook_size)
+    distances = KINDS[kind](torch.rand(2, num_codes, codebook_size, generator=generator, dtype=torch.float64)).to(dtype)
+    codes = match(distances)
+    for image, found in zip(distances, codes, strict=True):
+        assert len(set(found.tolist())) == num_codes
+        best = float(image.double()[linear_sum_assignment(image.double().numpy())].sum())
+        assert total(image.double(), found) == pytest.approx(best, rel=1e-12, abs=1e-12)
+
+
+def test_only_near_codes_leave_the_device_in_one_transfer_for_a_batch(transferred, solved):
+    generator = torch.Generator().manual_seed(8)
+    codebook, noise = torch.randn(1024, 16, generator=generator), torch.randn(3, 100, 16, generator=generator)
+    chosen = torch.stack([torch.randperm(1024, generator=generator)[:100] for _ in range(3)])
+    distances = torch.cdist((codebook[chosen] + 0.01 * noise).double(), codebook.double())
+    assert torch.equal(match(distances), chosen)
+    of_near = 3 * 100 * (pivq.matching.NEAR_CODES * (8 + 4) + 8) + 3  # lists, nearest codes, finite or not
+    assert transferred == [of_near] and of_near < distances.nbytes / 16
+    chosen[:, :4] = chosen[:, 4:8]  # four codes that two latents share
+    distances = torch.cdist((codebook[chosen] + 0.01 * noise).double(), codebook.double())
+    codes = match(distances)
+    assert transferred == [of_near] * 2 and not solved
+    assert [total(image, found) for image, found in zip(distances, codes, strict=True)] == pytest.approx(
+        [float(image[linear_sum_assignment(image.numpy())].sum()) for image in distances], rel=1e-12
+    )
+
+
+def test_more_codes_are_fetched_of_the_images_that_need_them(transferred, solved):
+    """Of image 1, 40 latents want the same codes: 32 are too few, 128 are enough."""
+    generator = torch.Generator().manual_seed(9)
+    distances = 10 + torch.rand(3, 40, 1024, generator=generator, dtype=torch.float64)
+    distances[torch.arange(3)[:, None], torch.arange(40), torch.arange(40)] = 1.0
+    distances[1, :, :64] = torch.rand(40, 64, generator=generator, dtype=torch.float64)
+    distances[1, :, :3] -= 1
+    codes = match(distances)
+    assert torch.equal(codes[[0, 2]], torch.arange(40).repeat(2, 1))
+    best = float(distances[1][linear_sum_assignment(distances[1].numpy())].sum())
+    assert total(distances[1], codes[1]) == pytest.approx(best, rel=1e-12)
+    assert transferred[1:] in ([40 * (128 * 12 + 8) + 1], []) and not solved
+
+
+def test_a_crowd_is_fetched_as_it_is_and_alone(transferred):
+    distances = torch.rand(3, 70, 1024, generator=torch.Generator().manual_seed(14), dtype=torch.float64)
+    distances[[0, 2], torch.arange(70)[:, None], torch.arange(70)[:, None]] = -1  # nothing to solve
+    distances[1] = distances[1, :1] + 1e-3 * distances[1]
+    codes = match(distances)
+    assert transferred[1:] == [70 * 1024 * 8], "that image's distances"
+    best = float(distances[1][linear_sum_assignment(distances[1].numpy())].sum())
+    assert total(distances[1], codes[1]) == pytest.approx(best, rel=1e-12)
+
+
+@pytest.mark.gpu
 def test_on_a_gpu_the_same_codes():
     distances = torch.rand(4, 20, 300, generator=torch.Generator().manual_seed(14), dtype=torch.float64)
     distances[1] = distances[1, :1] + 1e-3 * distances[1]  # a crowd

@@ -27,68 +27,59 @@ inlined = njit(inline="always")  # for functions of the main loop: calls with ma
 
 
 class Lists(NamedTuple):
-    """The near codes of each latent. A list is empty until the first search that visits its latent.
+    """The near codes of each latent. A list is empty until the first search that visits its latent."""
 
-    Attributes:
-        codes: `(L, K)` uint32; the first `counts[l]` of row l are listed. (For signed integers numba would check
-            whether an index is negative.)
-        distances: `(L, K)` float64, of the listed codes.
-        counts: `(L,)` int64.
-        sizes: `(L,)` int64, about how many codes to list.
-        radii: `(L,)` float64; no code is nearer than this unless it is listed.
-    """
-
-    codes: np.ndarray
-    distances: np.ndarray
-    counts: np.ndarray
-    sizes: np.ndarray
-    radii: np.ndarray
+    # For signed codes numba would check whether an index is negative.
+    codes: np.ndarray  # (L, K) uint32; the first counts[l] of row l are listed
+    distances: np.ndarray  # (L, K) float64, of the listed codes
+    counts: np.ndarray  # (L,) int64
+    sizes: np.ndarray  # (L,) int64, about how many codes to list
+    radii: np.ndarray  # (L,) float64; no code is nearer than this unless it is listed
 
 
 class Search(NamedTuple):
-    """The dual prices and owners of the codes, and the state of the current search.
+    """The dual prices and owners of the codes, and the state of the current search."""
 
-    Attributes:
-        v: `(K,)` float64, dual prices, not positive; 0 for free codes.
-        owners: `(K,)` int64, the latent that has the code; -1 for a free code.
-        lengths: `(K,)` float64, of the shortest path found to the code; infinite without a path, minus infinity once
-            the code is scanned.
-        predecessors: `(K,)` int64, the latent before the code on that path.
-        reached: `(K,)` uint32, the codes with a path, scanned ones first.
-    """
-
-    v: np.ndarray
-    owners: np.ndarray
+    v: np.ndarray  # (K,) float64, dual prices, not positive; 0 for free codes
+    owners: np.ndarray  # (K,) int64, the latent that has the code; -1 for a free code
+    paid: np.ndarray  # (L,) float64, the distance of each latent to the code that it has
+    # (K,) float64, of the shortest path found to the code; infinite without a path, minus infinity once it is scanned.
     lengths: np.ndarray
-    predecessors: np.ndarray
-    reached: np.ndarray
+    predecessors: np.ndarray  # (K,) int64, the latent before the code on that path
+    reached: np.ndarray  # (K,) uint32, the codes with a path, scanned ones first
 
 
 class Tree(NamedTuple):
-    """The latents that the current search has visited: the one that it starts from, then the scanned codes' owners.
+    """The latents that the current search has visited: the one that it starts from, then the scanned codes' owners."""
 
-    Attributes:
-        latents: `(L,)` int64.
-        lengths: `(L,)` float64, of the shortest path to the latent, through its own code.
-        shifted_u: `(L,)` float64, `u_l` of the latent minus that length.
-    """
-
-    latents: np.ndarray
-    lengths: np.ndarray
-    shifted_u: np.ndarray
+    latents: np.ndarray  # (L,) int64
+    lengths: np.ndarray  # (L,) float64, of the shortest path to the latent, through its own code
+    shifted_u: np.ndarray  # (L,) float64, `u_l` of the latent minus that length
 
 
 @inner
-def seed_owners(distances, codes, lists, search):
-    """Give each nearest code to the first latent that has it; set the sizes and radii of the empty lists."""
-    search.v[:], search.owners[:], search.lengths[:] = 0.0, -1, np.inf  # all codes are free
-    demand = np.zeros(len(search.owners), np.int64)
+def new_search(codes, codebook_size, paid):
+    """Return a search in which each nearest code belongs to the first latent that has it, and the others are free."""
+    owners = np.full(codebook_size, -1, np.int64)
     for latent, code in enumerate(codes):
+        if owners[code] == -1:
+            owners[code] = latent
+    lengths, predecessors = np.full(codebook_size, np.inf), np.empty(codebook_size, np.int64)
+    return Search(np.zeros(codebook_size), owners, paid, lengths, predecessors, np.empty(codebook_size, np.uint32))
+
+
+@inner
+def empty_lists(distances, codes):
+    """Return empty lists with the sizes and radii that suit the nearest codes of each latent."""
+    num_codes, codebook_size = distances.shape
+    demand = np.zeros(codebook_size, np.int64)
+    for code in codes:
         demand[code] += 1
-        if search.owners[code] == -1:
-            search.owners[code] = latent
+    sizes, radii = np.empty(num_codes, np.int64), np.empty(num_codes)
     for latent, code in enumerate(codes):
-        lists.sizes[latent], lists.radii[latent] = LISTED + demand[code], distances[latent, code]
+        sizes[latent], radii[latent] = LISTED + demand[code], distances[latent, code]
+    room = (num_codes, codebook_size)
+    return Lists(np.empty(room, np.uint32), np.empty(room), np.zeros(num_codes, np.int64), sizes, radii)
 
 
 @inner
@@ -137,7 +128,7 @@ def relax(lists, search, latent, shifted_u, count, cutoff):
         The new `count` and `cutoff`.
     """
     codes, distances = lists.codes[latent], lists.distances[latent]
-    v, owners, lengths, predecessors, reached = search
+    v, owners, _, lengths, predecessors, reached = search
     for at in range(lists.counts[latent]):
         if distances[at] - shifted_u >= cutoff:  # v <= 0 can only make it longer
             continue
@@ -191,10 +182,14 @@ def grow_lists(distances, lists, search, tree, visited, length, count, cutoff):
 def shortest_path(distances, lists, search, tree, start):
     """Find the shortest augmenting path from a latent to a free code, with Dijkstra's algorithm.
 
+    Args:
+        distances: `(L, K)`, from which lists grow; or `(L, 0)`, where they cannot.
+
     Returns:
-        The free code (-1 if all path lengths overflow), the length of the path, and the number of scanned codes.
+        The free code (-1 if all path lengths overflow, or if a list would have to grow and cannot), the length of the
+        path, and the number of scanned codes.
     """
-    v, owners, lengths, _, reached = search
+    v, owners, paid, lengths, _, reached = search
     latent, length, shifted_u = start, 0.0, 0.0
     count, cutoff, horizon = np.int64(0), np.inf, np.inf  # for the literal 0 `relax` would be compiled once more
     for scanned in range(len(distances)):
@@ -207,6 +202,8 @@ def shortest_path(distances, lists, search, tree, start):
             at, length = closest_code(search, scanned, count)
             if not horizon < length:  # also after an overflow, where the horizon may be NaN
                 break
+            if distances.shape[1] == 0:
+                return -1, length, scanned
             count, cutoff, horizon = grow_lists(distances, lists, search, tree, scanned + 1, length, count, cutoff)
         if length == np.inf:
             return -1, length, scanned
@@ -216,7 +213,7 @@ def shortest_path(distances, lists, search, tree, start):
         reached[at], reached[scanned] = reached[scanned], code
         lengths[code] = -np.inf  # rounding must not find a shorter path to it: the predecessors would form a cycle
         latent = owners[code]
-        shifted_u = distances[latent, code] - v[code] - length
+        shifted_u = paid[latent] - v[code] - length
     for at in range(count):
         lengths[reached[at]] = np.inf
     return code, length, scanned
@@ -232,12 +229,16 @@ def update_prices(codes, v, tree, scanned, length):
 
 
 @inner
-def augment(codes, search, start, code):
+def augment(codes, lists, search, start, code):
     """Follow the path back from its free code to `start`: each latent leaves its own code and takes the next one."""
     latent = -1
     while latent != start:
         latent = search.predecessors[code]
         search.owners[code] = latent
+        at = 0
+        while lists.codes[latent, at] != code:  # a path leads over listed codes alone
+            at += 1
+        search.paid[latent] = lists.distances[latent, at]
         codes[latent], code = code, codes[latent]
 
 
@@ -271,58 +272,69 @@ def is_proved(cost, magnitude, sum_u, sum_v):
     return magnitude < np.inf and -sum_v <= 1e3 * magnitude and cost - sum_u - sum_v <= TOLERANCE * magnitude
 
 
-@compiled
-def assign(distances, codes):
-    """Turn the nearest codes of an image into an assignment of least cost, Eq. (3).
-
-    Args:
-        distances: `(L, K)` float64, finite, C order, L <= K.
-        codes: `(L,)` int64, the nearest codes; overwritten with those of the assignment.
-
-    Returns:
-        Whether the dual prices prove that no assignment costs less. If not, because the distances differ by too many
-        orders of magnitude or their sums overflow, `codes` must not be used.
-    """
-    num_codes, codebook_size = distances.shape
-    lists = Lists(
-        codes=np.empty((num_codes, codebook_size), np.uint32),
-        distances=np.empty((num_codes, codebook_size)),
-        counts=np.zeros(num_codes, np.int64),
-        sizes=np.empty(num_codes, np.int64),
-        radii=np.empty(num_codes),
-    )
-    search = Search(
-        v=np.empty(codebook_size),
-        owners=np.empty(codebook_size, np.int64),
-        lengths=np.empty(codebook_size),
-        predecessors=np.empty(codebook_size, np.int64),
-        reached=np.empty(codebook_size, np.uint32),
-    )
+@inner
+def augment_all(distances, lists, search, codes):
+    """Find an augmenting path for each latent without a code; return whether prices prove that none costs less."""
+    num_codes = len(codes)
     tree = Tree(latents=np.empty(num_codes, np.int64), lengths=np.empty(num_codes), shifted_u=np.empty(num_codes))
-    seed_owners(distances, codes, lists, search)
     for start in range(num_codes):
         if search.owners[codes[start]] != start:
             code, length, scanned = shortest_path(distances, lists, search, tree, start)
             if code == -1:
                 return False
             update_prices(codes, search.v, tree, scanned, length)
-            augment(codes, search, start, code)
+            augment(codes, lists, search, start, code)
     cost = magnitude = 0.0
-    for latent, code in enumerate(codes):
-        cost += distances[latent, code]
-        magnitude += abs(distances[latent, code])
+    for paid in search.paid:
+        cost += paid
+        magnitude += abs(paid)
     sum_u, sum_v = lower_bound(lists, search.v)
     return is_proved(cost, magnitude, sum_u, sum_v)
 
 
 @compiled
 def assign_each(distances, nearest, images):
-    """Do `assign` for some images `(n,)` of a table `(B, L, K)`, given their nearest codes `(n, L)`.
+    """Turn the nearest codes of some images into assignments of least cost, Eq. (3).
+
+    Args:
+        distances: `(B, L, K)` float32 or float64, finite, C order, L <= K.
+        nearest: `(n, L)` int64, the nearest codes of the images.
+        images: `(n,)`, which of the B.
 
     Returns:
-        Their codes `(n, L)` and whether each image is solved `(n,)`.
+        The codes `(n, L)`, and for which images `(n,)` dual prices prove that no assignment costs less. The others, in
+        which distances differ by too many orders of magnitude or their sums overflow, are not to be used.
     """
     codes, solved = nearest.copy(), np.empty(len(images), np.bool_)
     for at, image in enumerate(images):
-        solved[at] = assign(distances[image], codes[at])
+        table, paid = distances[image], np.empty(codes.shape[1])
+        for latent, code in enumerate(codes[at]):
+            paid[latent] = table[latent, code]
+        search = new_search(codes[at], table.shape[1], paid)
+        solved[at] = augment_all(table, empty_lists(table, codes[at]), search, codes[at])
+    return codes, solved
+
+
+@compiled
+def assign_listed(near_codes, near_distances, nearest, images, codebook_size):
+    """Do `assign_each` with nothing but the m nearest codes of each latent: unsolved, too, where more are needed.
+
+    Args:
+        near_codes: `(B, L, m)` uint32, in any order. No code that is not listed is nearer than a listed one.
+        near_distances: `(B, L, m)` float64.
+        nearest: `(n, L)` int64, the nearest codes of the images.
+        images: `(n,)`, which of the B.
+        codebook_size: K.
+    """
+    codes, solved = nearest.copy(), np.empty(len(images), np.bool_)
+    num_codes, width = near_codes.shape[1:]
+    for at, image in enumerate(images):
+        full, radii, paid = np.full(num_codes, width, np.int64), np.full(num_codes, np.inf), np.empty(num_codes)
+        for latent, listed in enumerate(near_distances[image]):
+            paid[latent] = listed.min()
+            if width < codebook_size:
+                radii[latent] = listed.max()
+        lists = Lists(near_codes[image], near_distances[image], full, full, radii)
+        search = new_search(codes[at], codebook_size, paid)
+        solved[at] = augment_all(np.empty((num_codes, 0)), lists, search, codes[at])
     return codes, solved

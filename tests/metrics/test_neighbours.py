@@ -215,7 +215,7 @@ def test_cheaper_products_allowed_outside_are_not_used():
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_a_gpu_gives_the_same_counts():
     real, fake = gaussians(500, 16, 1).astype(np.float32).round(1), gaussians(400, 16, 2).astype(np.float32).round(1)
     assert prdc(real=real, fake=fake, k=3, device="cuda") == prdc(real=real, fake=fake, k=3)

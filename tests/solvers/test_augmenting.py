@@ -9,7 +9,7 @@ from stand_ins import KINDS, assert_least, least_total, total
 import pivq.matching
 import pivq.solvers.augmenting
 from pivq.matching import match
-from pivq.solvers.augmenting import Lists, assign_each, compiled, is_proved, list_codes, lower_bound
+from pivq.solvers.augmenting import Lists, assign_each, assign_listed, compiled, is_proved, list_codes, lower_bound
 
 
 @pytest.fixture
@@ -123,3 +123,17 @@ def test_compiles_where_no_cache_can_be_written(monkeypatch):
 
     monkeypatch.setattr(pivq.solvers.augmenting, "njit", njit)
     assert compiled(lambda number: 2 * number)(3) == 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [1, 3, 8, 40])
+def test_what_lists_prove_is_optimal_and_all_codes_prove_it(kind, width):
+    generator = torch.Generator().manual_seed(21)
+    costs = KINDS[kind](torch.rand(20, 12, 40, generator=generator, dtype=torch.float64))
+    near = costs.topk(width, dim=2, largest=False)
+    arguments = near.indices.numpy().astype(np.uint32), near.values.numpy(), costs.argmin(dim=2).numpy()
+    codes, proved = assign_listed(*arguments, np.arange(20), 40)
+    for image, found in zip(costs[proved], torch.from_numpy(codes[proved]), strict=True):
+        assert len(set(found.tolist())) == 12
+        assert total(image, found) == pytest.approx(least_total(image), rel=1e-12, abs=1e-12)
+    assert width < 40 or proved.all()
