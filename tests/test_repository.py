@@ -432,7 +432,8 @@ def test_no_file_holds_a_path_of_one_machine():
 
 def test_tracked_files_are_small_and_none_is_a_product():
     for file in tracked():
-        assert (CHECKOUT / file).stat().st_size < 1_500_000, file
+        most = 3_000_000 if file == "figures/quick/model/model.safetensors" else 1_500_000
+        assert (CHECKOUT / file).stat().st_size < most, file
         assert not file.startswith((".venv/", "results/")), file
         assert not file.startswith("data/") or file == "data/README.md", file
         assert not file.startswith("figures/") or file.startswith("figures/quick/"), file

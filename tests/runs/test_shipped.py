@@ -5,11 +5,14 @@ import pytest
 import torch
 from stand_ins import make_split
 
+from pivq.config import load_config
+from pivq.data import load_dataset
 from pivq.inference import encode_images
+from pivq.losses import psnr
 from pivq.runs import shipped
-from pivq.runs.run import MissingRun
+from pivq.runs.run import MissingRun, read_arrays
 from pivq.runs.shipped import ShippedRun, find_shown, model_to_show, runs_to_show, ship, shipped_run, which
-from pivq.storage.paths import figures_dir
+from pivq.storage.paths import CHECKOUT, figures_dir
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +90,16 @@ def test_a_run_of_ones_own_comes_first(finished, folder, tiny_config, monkeypatc
 def test_a_large_model_is_not_kept(finished, monkeypatch):
     monkeypatch.setattr(shipped, "MOST_BYTES", 1000)
     assert ship(finished[0]["matching"]) is None
+
+
+def test_the_model_that_comes_with_the_project_is_of_the_default_settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    run = shipped_run(load_config("quick"))
+    assert run and run.folder == CHECKOUT / "figures" / "quick" / "model"
+    faces, stored = load_dataset("avatars", "heldout", limit=8), read_arrays(run.folder / "codes.npz")
+    images = torch.stack([faces[i] for i in range(8)])
+    codes = run.model().encode(images)
+    assert stored["ids"][:8].tolist() == list(faces.ids) and len(stored["ids"]) == 2000
+    same = (codes == torch.from_numpy(stored["codes"][:8].astype(np.int64))).float().mean()
+    assert same > 0.95, "another processor may round to another code, rarely"
+    assert psnr(run.model().decode(codes), images).mean() > 22
