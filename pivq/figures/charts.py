@@ -85,7 +85,7 @@ def plot_curves(
     Args:
         logs: by name; each has `step` and columns of losses, missing where a row has none.
         marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel, with
-            their names.
+            their names in the last.
         columns: which columns, in this order; by default all that `TITLES` has.
 
     Raises:
@@ -101,7 +101,7 @@ def plot_curves(
         axes = panels[column]
         axes.set_xlim(0, last_step)
         handles |= _draw_lines(axes, logs, column)
-        _draw_marks(axes, marks or {})
+        _draw_marks(axes, marks or {}, named=column == known[-1])
         if column == "adversarial":
             _draw_weights(axes, logs)
         axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=11, loc="left")
@@ -149,8 +149,8 @@ def _draw_weights(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
         right.grid(False)
 
 
-def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
-    """Draw vertical lines at steps, each with its name along it, at the end of the panel that the curves leave free."""
+def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]], named: bool) -> None:
+    """Draw vertical lines at steps; if `named`, each with its name along it, where the curves leave room."""
     ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_ydata())]
     low, high = axes.get_ylim()
     below = bool(ends) and np.mean(ends) > (low + high) / 2
@@ -162,7 +162,7 @@ def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> None:
         steps = np.atleast_1d(steps)
         for step in steps:
             axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-        if len(steps):  # the first name left of its line, one of several lines among them, others right of theirs
+        if named and len(steps):  # the first name left of its line, one of several lines among them, others right of theirs
             x = steps.mean() + letter / 2 * (0 if len(steps) > 1 else 1 if position else -1)
             axes.text(max(x, free), s=name, ha="center", color=colour, **place)
             free = max(x, free) + letter
