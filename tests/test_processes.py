@@ -229,3 +229,39 @@ def test_a_whole_run_of_two_processes_is_written_once_and_is_that_of_one(tmp_pat
     assert log["step"].tolist() == shared_log["step"].tolist(), "one row each, not one a process"
     assert shared_log["l1"].dropna().tolist() == pytest.approx(log["l1"].dropna().tolist(), rel=1e-6)
     assert same(two["ema"], one["ema"], 1e-6)
+
+
+STOPPED = """
+import os, signal
+from pivq.runs import stopping
+stopping.CHECKED_EVERY = 2
+
+def ask(config, quantizer, images, device):
+    trainer = make_trainer(config, quantizer, images, device)
+    step = trainer.train_step
+    def train_step(batch, *more):
+        if trainer.step == 4 and trainer.accelerator.process_index == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return step(batch, *more)
+    trainer.train_step = train_step
+    return trainer
+
+training.make_trainer = ask
+try:
+    training.train(make_tiny_config(), "nearest", "cpu")
+except stopping.Stopped as end:
+    print(end)
+"""
+
+
+def test_processes_stop_together_when_one_of_them_is_asked(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    start = RUN.partition("def in_double")[0].format(tests=str(CHECKOUT / "tests"))
+    script.write_text(start + STOPPED)
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PIVQ_ROOT": str(tmp_path)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Stopped at step 6 and saved.") == 2, "asked within step 5, looked after step 6"
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    assert load_checkpoint(run_dir(make_tiny_config(), "nearest") / "checkpoint.pt")["step"] == 6

@@ -4,6 +4,7 @@ All is read from the logs, so it is the same for steps that other processes trai
 once.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ class Watch:
         self.words, self.figure = Area(), Area()
         self.next, self.drawn = 0.0, 0
         done, total = steps_of(self.jobs, last_step)
-        if done < total:
+        if done < total and os.environ.get("RANK", "0") == "0":  # of several processes, only the first one shows it
             where = _Nowhere() if self.notebook else sys.stderr
             self.bar = tqdm(total=total, initial=done, desc="training", unit="step", file=where, mininterval=1,
                             dynamic_ncols=True, smoothing=0.05)  # of the pace: steps come by the twenty  # fmt: skip
@@ -92,17 +93,18 @@ class Watch:
             self.bar.close()
 
     def under_way(self) -> dict[Path, Stage]:
-        """Return the stages and runs whose logs have grown since the beginning, by folder; later in place of earlier.
+        """Return the stages and runs whose logs have grown since the beginning, by folder.
 
-        Whatever starts from a stage has its log.
+        Whatever starts from a stage has its log. So a stage gives way to what goes beyond it, and two runs that are one
+        model are shown once.
         """
         now = {folder: stage._replace(step=last_step(folder)) for folder, stage in self.begun.items()}
         grown = {folder: stage for folder, stage in now.items() if stage.step > self.begun[folder].step}
         for config, quantizer in self.jobs:
             trunk, shared, own = (run_dir(config, run) for run in ("trunk", "shared", quantizer))
-            for earlier, later in ((trunk, shared), (trunk, own), (shared, own)):
-                if now[later].step >= now[earlier].step:
-                    grown.pop(earlier, None)
+            if max(now[shared].step, now[own].step) >= now[trunk].step:
+                grown.pop(trunk, None)
+            grown.pop(own if now[own].step <= now[shared].step else shared, None)
         return grown
 
     def _tell(self, done: int, total: int, places: list[str]) -> None:

@@ -53,6 +53,36 @@ def watching_train(config):
     train(config, "nearest")
 
 
+@pytest.mark.parametrize(
+    "steps, shown",
+    [
+        (dict(trunk=2), ["before T_q"]),
+        (dict(trunk=3, shared=3), ["both quantizers"]),
+        (dict(trunk=3, shared=8, matching=8, nearest=8), ["both quantizers"]),
+        (dict(trunk=3, shared=5, matching=5, nearest=5), ["both quantizers"]),
+        (dict(trunk=3, shared=5, matching=7, nearest=6), ["matching", "nearest"]),
+        (dict(trunk=3, nearest=4), ["nearest"]),
+    ],
+    ids=["before T_q", "copied", "one model", "parting", "parted", "alone"],
+)
+def test_a_stage_gives_way_to_what_goes_beyond_it(learned, monkeypatch, tmp_path, steps, shown):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    watch = Watch([(learned, quantizer) for quantizer in ("matching", "nearest")])
+    reached = {run_dir(learned, run): step for run, step in steps.items()}
+    monkeypatch.setattr(watching, "last_step", lambda folder: reached.get(folder, 0))
+    titles = [stage.title for stage in watch.under_way().values()]
+    assert titles == [f"learned tokens, {run}" for run in shown]
+    watch.bar.close()
+
+
+def test_of_several_processes_the_first_one_shows_a_bar(learned, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    monkeypatch.setenv("RANK", "1")
+    with watching.watching([(learned, "nearest")]) as watch:
+        watch.look()
+    assert watch.bar is None and capsys.readouterr().err == ""
+
+
 class Screen:
     """Stands in for a kernel's shell: keeps what is shown, by its place."""
 
