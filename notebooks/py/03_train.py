@@ -402,7 +402,8 @@ if trained_here:
         columns=lambda name: name.partition(" (Eff")[0]
     )
     figure = plot_ablations(panels, highlight="as trained")
-    save_figure(figure, "ablations", config, f"{line} · a dot is a seed, stroke and number their mean")
+    dots = "a dot is a seed, stroke and number their mean"
+    save_figure(figure, "ablations", config, f"{line} · {dots}")
     figure = plot_images(torch.cat(list(samples.values())), columns=8, row_labels=list(samples))
     save_figure(figure, "ablation_samples", config, line + " · a column has the same parents")
     facts = stamp(config, steps, "matching", protocol=note)

@@ -162,7 +162,7 @@ def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]], named: boo
         steps = np.atleast_1d(steps)
         for step in steps:
             axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-        if named and len(steps):  # the first name left of its line, one of several lines among them, others right of theirs
+        if named and len(steps):  # the first left of its line, one of several lines among them, others right of theirs
             x = steps.mean() + letter / 2 * (0 if len(steps) > 1 else 1 if position else -1)
             axes.text(max(x, free), s=name, ha="center", color=colour, **place)
             free = max(x, free) + letter
