@@ -123,6 +123,13 @@ def test_code_that_draws_and_sections_for_the_reader_s_own_work_are_folded(tmp_p
     assert headings == [("summary", "h2")], "the heading stays in view"
 
 
+def test_long_code_is_folded_but_for_what_a_page_writes_out(tmp_path):
+    lines = "\n".join(f"    x{i} = 1" for i in range(13))
+    tags = page(tmp_path, new_code_cell(f"if data:\n{lines}"), new_code_cell(f"def written_out():\n{lines}"))
+    assert [text for text, inside in tags.texts if inside[-1:] == ("summary",)] == ["Code, 14 lines"]
+    assert "details" in tags.inside("data") and "details" not in tags.inside("written_out")
+
+
 def test_set_up_is_folded_and_all_other_code_is_not(tmp_path):
     hidden = {"jupyter": {"source_hidden": True}}
     answer = new_code_cell("solution", metadata=hidden | {"tags": ["answer"]})
