@@ -6,6 +6,7 @@ installed.
 """
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         with _ended_by_signals():
             return run(request.notebooks, request.parameters, request.download, request.budget)
     except KeyboardInterrupt as end:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no traceback of the cell that was waited for
         with suppress(OSError):  # the terminal may be closed
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
         return 128 + end.args[0] if isinstance(end, Ended) else INTERRUPTED
