@@ -3,9 +3,16 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from pivq.storage.paths import CHECKOUT
+
+
+def tell_edited(paths: Iterable[Path]) -> None:
+    """Print in one line which of some notebooks are edited, if any are."""
+    if names := [path.stem for path in paths if is_edited(path)]:
+        print(f"Edited since they were made from notebooks/py/, and run as they are: {', '.join(names)}.", flush=True)
 
 
 def is_edited(path: Path) -> bool:

@@ -42,7 +42,6 @@ def main(argv: list[str] | None = None) -> int:
         f"--LabApp.default_url=/lab/tree/{place}",
         "--FileContentsManager.pre_save_hook=pivq.commands.lab.strip",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",  # which asks a server
-        "--LabApp.news_url=None",
         *options,
     ])  # fmt: skip
     return 0

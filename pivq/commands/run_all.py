@@ -6,6 +6,7 @@ installed.
 """
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pivq.commands.download import download_weights
-from pivq.commands.edited import is_edited
+from pivq.commands.edited import tell_edited
 from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import DEMO, Notebook, parse, print_anything, requested_config
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         with _ended_by_signals():
             return run(request.notebooks, request.parameters, request.download, request.budget)
     except KeyboardInterrupt as end:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no traceback of the cell that was waited for
         with suppress(OSError):  # the terminal may be closed
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
         return 128 + end.args[0] if isinstance(end, Ended) else INTERRUPTED
@@ -115,12 +117,10 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
         from pivq.processes import pick_device
 
         pick_device("cuda")  # says that there is none before a notebook starts
-    if edited := [notebook.name for notebook in notebooks if is_edited(notebook.path)]:
-        print(f"Edited since they were made from notebooks/py/, and run as they are: {', '.join(edited)}.", flush=True)
+    tell_edited(notebook.path for notebook in notebooks)
     if budget:
         parameters, config = _within(budget, config, parameters)
-    verdict, outcomes = figures / "verdict.md", []
-    before = _time_of(verdict)
+    before, outcomes = _time_of(verdict := figures / "verdict.md"), []
     with _kernel_environment():
         for notebook, progress in zip(notebooks, progress_of_each(notebooks, config, parameters), strict=True):
             with progress:

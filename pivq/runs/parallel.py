@@ -72,11 +72,12 @@ def train_together(
 def _train_steps(jobs: Sequence[Job], device: str, tracker: str) -> None:
     """Train the steps that runs share and, on a CPU, also the rest, each run to its end."""
     missing = [job for job in jobs if not find_run(*job)]
-    for folder in [run_dir(*job) for job in missing if run_dir(*job).exists()]:
+    new = [job for job in missing if not has_checkpoint(run_dir(*job))]
+    needed = [run_dir(*job) for job in missing] + [run_dir(config, stage) for config, _ in new for stage in STAGES]
+    for folder in dict.fromkeys(filter(Path.exists, needed)):
         if os.environ.get("RANK", "0") == "0":
             with locked(folder, "trained"):
-                pass  # it is free; the process that trains the run locks it
-    new = [job for job in missing if not has_checkpoint(run_dir(*job))]
+                pass  # it is free; the process that trains the run or the stage locks it
     pairs = [job.config for job in new if job.quantizer == "nearest" and (job.config, "matching") in new]
     alike = [config for config in pairs if config.model.tokens == "learned"]
     if pick_device(device).type == "cpu" and os.environ.get("WORLD_SIZE", "1") == "1":
@@ -224,7 +225,8 @@ def run_module(
 
 def _last_words(output: Path) -> str:
     """Return what a process said last, in one line: of a traceback the error, without the places in the code."""
-    lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    text = output.read_text(encoding="utf-8", errors="replace").strip()
+    lines = [line.rpartition("\r")[2] for line in text.split("\n")]  # of a bar, its last state
     ending = takewhile(lambda line: line and not line[0].isspace(), reversed(lines))
     return " ".join(reversed(list(ending)))[-1000:]
 

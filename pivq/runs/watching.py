@@ -27,6 +27,7 @@ Jobs = Sequence[tuple[Config, str]]
 # Draws the logs and the latest reconstructions of trainings, by title; see `pivq.figures.live.plot_training`.
 Draw = Callable[[Mapping[str, pd.DataFrame], Mapping[str, np.ndarray]], Any]
 SHORTEST, SHARE = 1.0, 0.05  # between two looks at the logs: seconds at least, and of the time at most
+LEAST = 20.0  # seconds before anything is said of how long it will take
 _current: ContextVar["Watch | None"] = ContextVar("watch", default=None)
 
 
@@ -60,7 +61,7 @@ class Watch:
         if done < total and os.environ.get("RANK", "0") == "0":  # of several processes, only the first one shows it
             where = _Nowhere() if self.notebook else sys.stderr
             self.bar = tqdm(total=total, initial=done, desc="training", unit="step", file=where, mininterval=1,
-                            dynamic_ncols=True, smoothing=0.05)  # of the pace: steps come by the twenty  # fmt: skip
+                            dynamic_ncols=True, smoothing=0)  # the mean pace: steps come by the twenty  # fmt: skip
 
     def __call__(self, trainer: Any, losses: Any) -> None:
         """Look, whenever the log of a training in this process has a new row."""
@@ -108,8 +109,9 @@ class Watch:
         return grown
 
     def _tell(self, done: int, total: int, places: list[str]) -> None:
-        rate = self.bar.format_dict["rate"]
-        left = f" · about {_span((total - done) / rate)} left" if rate and done < total else ""
+        new, seconds = done - self.bar.initial, self.bar.format_dict["elapsed"]
+        known = new and done < total and seconds > LEAST
+        left = f" · about {_span((total - done) * seconds / new)} left" if known else ""
         text = f"{done / total:.0%} · {done:,} of {total:,} steps{left}"
         bar = f'<progress value="{done}" max="{total}" style="width: 12em; vertical-align: middle"></progress>'
         html = "<br>".join([f"{bar} {text}", *places]).replace("T_q", "<i>T<sub>q</sub></i>")

@@ -243,6 +243,10 @@ def test_what_a_process_said_last_is_told_without_places_in_the_code(tmp_path):
     output = tmp_path / "output.txt"
     output.write_text("Traceback (most recent call last):\n  File 'x', line 1\n    raise\nValueError: one\ntwo\n\n")
     assert parallel._last_words(output) == "ValueError: one two"
+    output.write_text("bar: 1/9\rbar: 2/9\nTraceback (most recent call last):\n  File 'x', line 1\nValueError: one\n")
+    assert parallel._last_words(output) == "ValueError: one"
+    output.write_text("\rbar: 1/9\rbar: 2/9")  # killed
+    assert parallel._last_words(output) == "bar: 2/9"
     output.write_text("")
     assert parallel._last_words(output) == ""
 
@@ -255,8 +259,9 @@ def test_code_in_the_current_folder_is_not_run(tiny_config, tmp_path, monkeypatc
         parallel._run_processes([Job(tiny_config(**SMALL, model__num_codes=13), "matching")])
 
 
-def test_runs_that_another_process_trains_are_refused_before_any_is_trained(tiny_config, monkeypatch):
+@pytest.mark.parametrize("run", ["nearest", "shared", "trunk"])
+def test_runs_that_another_process_trains_are_refused_before_any_is_trained(tiny_config, monkeypatch, run):
     monkeypatch.setattr("pivq.runs.parallel.train_ahead", lambda *_: pytest.fail("trained"))
-    folder = run_dir(tiny_config(), "nearest")
+    folder = run_dir(tiny_config(), run)
     with locked(folder, "trained"), pytest.raises(InUse, match=f"{folder.name} is being trained by process"):
         train_together([(tiny_config(), "matching"), (tiny_config(), "nearest")], device="cpu")

@@ -75,6 +75,24 @@ def test_a_stage_gives_way_to_what_goes_beyond_it(learned, monkeypatch, tmp_path
     watch.bar.close()
 
 
+def test_how_long_it_will_take_is_told_from_the_mean_pace(learned, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    screen, reached = Screen(), {}
+    monkeypatch.setattr("pivq.runs.notebook.shell", lambda: screen)
+    monkeypatch.setattr(watching, "last_step", lambda folder: reached.get(folder, 0))
+    reached[run_dir(learned, "trunk")] = 1  # resumed there
+    watch = Watch([(learned, "nearest")])
+    reached[run_dir(learned, "trunk")] = 3
+    watch.bar.start_t -= 10
+    watch.look(now=True)
+    watch.bar.start_t -= 590  # ten minutes for two steps: five more take 25
+    watch.look(now=True)
+    assert [data["text/plain"] for data in screen.updates] == [
+        "38% · 3 of 8 steps", "38% · 3 of 8 steps · about 25 min left",
+    ]  # fmt: skip
+    watch.bar.close()
+
+
 def test_of_several_processes_the_first_one_shows_a_bar(learned, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     monkeypatch.setenv("RANK", "1")
