@@ -132,5 +132,5 @@ def test_another_number_of_processes_or_precision_is_told_with_both_values():
         trainer.load_state_dict(trainer.state_dict() | {"processes": 4, "precision": "bf16"})
     assert [str(warning.message) for warning in told] == [
         "processes: 1, the checkpoint was made with 4",
-        "precision: no, the checkpoint was made with bf16",
+        "precision: fp32, the checkpoint was made with bf16",
     ]
