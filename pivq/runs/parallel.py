@@ -225,8 +225,8 @@ def run_module(
 
 def _last_words(output: Path) -> str:
     """Return what a process said last, in one line: of a traceback the error, without the places in the code."""
-    text = output.read_text(encoding="utf-8", errors="replace").strip()
-    lines = [line.rpartition("\r")[2] for line in text.split("\n")]  # of a bar, its last state
+    text = output.read_bytes().decode(errors="replace").strip()
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]  # of a bar, its last state
     ending = takewhile(lambda line: line and not line[0].isspace(), reversed(lines))
     return " ".join(reversed(list(ending)))[-1000:]
 
