@@ -65,6 +65,7 @@ def test_the_explorer_is_still_pictures_where_nobody_can_click(root):
     source = CHECKOUT / "notebooks" / "explore.ipynb"
     command = [sys.executable, "-m", "papermill", source, target, "-p", "profile", "smoke"]
     environment = os.environ | {"PIVQ_ROOT": str(root), "PYTHONPATH": str(CHECKOUT)}
+    del environment["MPLBACKEND"]  # else no figure would be shown
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     cells = json.loads(target.read_text())["cells"]

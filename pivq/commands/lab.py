@@ -5,6 +5,7 @@ keeps the edit. What the cells showed is kept beside the results, in `results/la
 """
 
 import json
+import os
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     from jupyterlab.labapp import LabApp
 
+    os.environ.pop("MPLBACKEND", None)  # if it were set, no figure would show
     place = inside[0].relative_to(paths.CHECKOUT).as_posix()
     LabApp.launch_instance([
         f"--ServerApp.root_dir={paths.CHECKOUT}",
