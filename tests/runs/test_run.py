@@ -44,7 +44,8 @@ def test_a_finished_run_is_loaded_and_says_so(finished, tiny_config, capsys):
 def test_a_missing_run_names_the_notebook_that_makes_it(finished, tiny_config):
     config = tiny_config(seed=5)
     assert find_run(config, "matching") is None
-    with pytest.raises(MissingRun, match=r"03_train first \(./run_all.sh --profile smoke --seed 5 --steps 8 --only 03\)"):
+    command = r"\(./run_all.sh --profile smoke --seed 5 --steps 8 --only 03\)"
+    with pytest.raises(MissingRun, match=f"03_train first {command}"):
         require_run(config, "matching")
 
 
