@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pivq.config import TrainConfig
+from pivq.settings import check_whole, refusal
 
 SEEDED = 1 << 15  # latents from which seeds are chosen
 
@@ -80,16 +81,13 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
         ValueError: for another shape or type, a codebook size or seed that is no whole number in range, and values that
             are not finite or whose squared distances overflow.
     """
-    if not isinstance(latents, Tensor):
-        raise TypeError(f"latents must be a tensor of floats (N, d), got {type(latents).__name__}")
-    if latents.ndim != 2 or not latents.is_floating_point():
-        raise ValueError(f"latents must be floats (N, d), got {latents.dtype} {tuple(latents.shape)}")
-    for name, value, least in (("codebook_size", codebook_size, 1), ("seed", seed, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
-            raise ValueError(f"{name} must be a whole number from {least} to {2**63 - 1}, got {value!r}")
+    if not isinstance(latents, Tensor) or latents.ndim != 2 or not latents.is_floating_point():
+        raise refusal("latents", "a tensor of floats (N, d)", latents)
+    codebook_size = check_whole("codebook_size", codebook_size, 1, 2**63 - 1)
+    seed = check_whole("seed", seed, 0, 2**63 - 1)
     points = latents.detach().cpu().float()
     if not points.isfinite().all():
-        raise ValueError("the latent history holds NaN or infinite values: training has diverged before T_q")
+        raise ValueError("latents hold NaN or infinite values: training has diverged before T_q")
     if points.numel() and not (points.abs().max() * 4 * points.numel() ** 0.5).square().isfinite():
         raise ValueError(f"latents of up to {points.abs().max():g} are too large: training has diverged before T_q")
     generator = torch.Generator().manual_seed(seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, NEVER, ON_ERROR, PROFILES, RANGES, SCHEDULE
-from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, suggestion
+from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, check_whole, refusal, suggestion
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
@@ -229,6 +229,7 @@ def load_config(
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
+        TypeError: for features or a layout that are no text.
         ValueError: for an unknown profile or setting (with a suggestion), a value out of its range
             (`pivq.profiles.RANGES`), or values that contradict each other.
 
@@ -236,8 +237,11 @@ def load_config(
         >>> load_config("quick").model.num_codes
         32
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}{suggestion(profile, list(PROFILES))}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r:.80}{suggestion(str(profile)[:80], list(PROFILES))}")
+    for name, value in {"features": features, "layout": layout}.items():
+        if not isinstance(value, str):
+            raise refusal(name, "a text", value)
     values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
     values["data"] = str(data) if isinstance(data, Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
@@ -247,9 +251,7 @@ def load_config(
         settings["dataset"] = "folder"
     if features:
         settings["evaluation.features"] = features
-    if steps:
-        if not RANGES["train.steps"].holds(steps):
-            raise ValueError(f"steps must be {RANGES['train.steps']}, got {steps!r}")
+    if steps := check_whole("steps", steps, 0, RANGES["train.steps"].most):
         settings = at_length(settings, steps)
     settings |= {name.replace("__", "."): value for name, value in overrides.items()}
     if layout and settings["dataset"] == "avatars":

@@ -9,6 +9,8 @@ from torch import Tensor
 from pivq.data import from_uint8, to_uint8
 from pivq.losses import psnr
 from pivq.model import PIVQ
+from pivq.quantizers import as_codes
+from pivq.settings import check_whole, refusal
 
 BATCH = 32  # images decoded, and measured, at a time; features differ in the last bits with it, so do their cache keys
 ENCODED_PIXELS = 200 * 64**2  # encoded at a time
@@ -20,14 +22,26 @@ def latents_in_batches(
     """Yield the latents `(B, L, d)` of images `(N, 3, H, W)` uint8, batch by batch, on the model's device.
 
     With a `generator`, tokens that are not learned are drawn anew for every image (`PIVQ.encode_latents`).
+
+    Raises:
+        TypeError, ValueError: a model that is none, images of another type or shape, a batch size below 1, or a
+            generator that is none of torch.
     """
+    _check_model(model)
+    _check_levels(images)
+    if not isinstance(generator, torch.Generator | None):
+        raise refusal("generator", "a torch.Generator or None", generator)
+    usual = max(1, ENCODED_PIXELS // model.config.image_size**2)
     device = next(model.parameters()).device
-    for batch in images.split(batch_size or max(1, ENCODED_PIXELS // model.config.image_size**2)):
+    for batch in images.split(usual if batch_size is None else check_whole("batch_size", batch_size)):
         yield model.encode_latents(from_uint8(batch.to(device)), generator)
 
 
 def encode_images(model: PIVQ, images: Tensor, batch_size: int | None = None) -> np.ndarray:
-    """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device."""
+    """Return the codes `(N, L)` int64 of images `(N, 3, H, W)` uint8, batch by batch on the model's device.
+
+    Errors are those of `latents_in_batches`.
+    """
     codes = (model.quantizer.codes(latents) for latents in latents_in_batches(model, images, batch_size))
     return torch.cat([rows.cpu() for rows in codes]).numpy()
 
@@ -43,7 +57,15 @@ def reconstruction_errors(
         reconstruct: maps originals `(B, 3, H, W)` in [0, 1], on `device`, to reconstructions in [0, 1].
         images: the originals, `(N, 3, H, W)` uint8, `batch_size` at a time.
         more: each maps reconstructions and originals to errors `(B,)`.
+
+    Raises:
+        TypeError, ValueError: what is no function, images of another type or shape, or a batch size below 1.
     """
+    for name, given, functions in (("reconstruct", reconstruct, [reconstruct]), ("more", more, more)):
+        if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+            raise refusal(name, "a function" if name == "reconstruct" else "functions", given)
+    _check_levels(images)
+    batch_size = check_whole("batch_size", batch_size)
     sums = torch.zeros(2 + len(more), dtype=torch.float64)
     for batch in images.split(batch_size):
         originals = from_uint8(batch.to(device))
@@ -54,8 +76,13 @@ def reconstruction_errors(
 
 
 def decode_levels(model: PIVQ, codes: Tensor) -> Iterator[Tensor]:
-    """Yield the images of codes `(N, L)`, batch by batch, uint8 `(B, 3, H, W)` on the CPU."""
-    for batch in codes.split(BATCH):
+    """Yield the images of codes `(N, L)`, batch by batch, uint8 `(B, 3, H, W)` on the CPU.
+
+    Raises:
+        TypeError, ValueError: a model that is none, or codes that `PIVQ.decode` refuses.
+    """
+    _check_model(model)
+    for batch in as_codes(codes).split(BATCH):
         yield to_uint8(model.decode(batch).cpu())
 
 
@@ -69,10 +96,12 @@ def decode_in_batches(decode: Callable[[Tensor], Tensor], codes: Tensor, batch_s
         batch_size: images at a time; if the decoder is in evaluation mode, it does not change an image.
 
     Raises:
-        ValueError: batch_size < 1.
+        TypeError: a decoder that is no function, or codes that are no numbers.
+        ValueError: codes that are no whole numbers `(N, L)`, or a batch size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not callable(decode):
+        raise refusal("decode", "a function of codes", decode)
+    codes, batch_size = as_codes(codes), check_whole("batch_size", batch_size)
     return torch.cat([decode(batch).cpu() for batch in codes.split(batch_size)])
 
 
@@ -88,10 +117,16 @@ def order_difference(
         decode, codes, batch_size: see `decode_in_batches`.
         generator: source of the random orders, on the CPU; torch's global one when None.
 
+    Raises:
+        TypeError, ValueError: see `decode_in_batches`; also a generator that is none of torch.
+
     Example:
         >>> order_difference(lambda codes: codes.sum(dim=1), torch.tensor([[3, 1, 2]]))
         0.0
     """
+    if not isinstance(generator, torch.Generator | None):
+        raise refusal("generator", "a torch.Generator or None", generator)
+    codes = as_codes(codes)
     shuffled = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in codes])
     in_order, out_of_order = (decode_in_batches(decode, order, batch_size) for order in (codes, shuffled))
     return float((out_of_order - in_order).abs().max())
@@ -108,8 +143,9 @@ def token_attention(model: PIVQ, images: Tensor) -> Tensor:
         images: `(B, 3, H, W)`, floats in [0, 1].
 
     Raises:
-        TypeError, ValueError: see `PIVQ.encode_latents`.
+        TypeError, ValueError: a model that is none; images that `PIVQ.encode_latents` refuses.
     """
+    _check_model(model)
     last, seen = model.encoder.transformer.layers[-1], []
     hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
@@ -122,3 +158,13 @@ def token_attention(model: PIVQ, images: Tensor) -> Tensor:
     q, k = (x.unflatten(2, (last.heads, -1)).transpose(1, 2) for x in (queries, keys))  # (B, heads, ·, d / heads)
     weights = (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(dim=3)  # (B, heads, L, h w + L)
     return weights.mean(dim=1)[:, :, :-count].unflatten(2, grid)
+
+
+def _check_model(model: PIVQ) -> None:
+    if not callable(getattr(model, "decode", None)):
+        raise refusal("model", "a pivq.model.PIVQ", model)
+
+
+def _check_levels(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise refusal("images", "a tensor uint8 (N, 3, H, W)", images)

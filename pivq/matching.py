@@ -125,7 +125,8 @@ def _checked(distances: Tensor) -> Tensor:
     _, num_codes, codebook_size = distances.shape
     if num_codes > codebook_size:
         raise ValueError(
-            f"{num_codes} latents cannot each have a code of their own among {codebook_size}: L <= K is needed"
+            f"distances {tuple(distances.shape)}: {num_codes} latents cannot each have a code of their own among "
+            f"{codebook_size}: L <= K is needed"
         )
     # To copy a batch into float64 takes longer than to solve it.
     kind = torch.float32 if distances.is_floating_point() and distances.dtype.itemsize <= 4 else torch.float64

@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+from pivq.settings import check_whole, refusal
 from pivq.usage import presence
 
 BLOCK_CODES = 512  # codes whose correlations are computed together
@@ -50,16 +51,13 @@ def probe(
     if attributes is None:
         raise ValueError("this data set has no attributes to probe for")
     if not isinstance(attributes, pd.DataFrame):
-        raise TypeError(f"attributes must be a data frame, got {type(attributes).__name__}")
+        raise refusal("attributes", "a data frame", attributes)
     if not len(attributes.columns) or attributes.columns.has_duplicates:
         raise ValueError(f"attributes must have columns of distinct names, got {list(attributes.columns)}")
     inputs = presence(codes, codebook_size)
     if len(attributes) != inputs.shape[0]:
         raise ValueError(f"{inputs.shape[0]} rows of codes, but {len(attributes)} of attributes: rows must correspond")
-    if not isinstance(folds, int | np.integer) or folds < 2:
-        raise ValueError(f"cross-validation needs at least 2 folds, got {folds!r}")
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed!r}")
+    folds, seed = check_whole("folds", folds, 2), check_whole("seed", seed, 0, 2**32 - 1)
     rows = []
     for name, column in attributes.items():
         known, labels = _labels(name, column)
@@ -88,9 +86,14 @@ def top_attributes(frame: pd.DataFrame, count: int = 15) -> pd.DataFrame:
     Args:
         frame: what `probe` returned.
         count: rows at most, at least 1.
+
+    Raises:
+        TypeError: a frame that is none.
+        ValueError: a frame without the columns of `probe`, or a count below 1.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+    count = check_whole("count", count)
+    if not isinstance(frame, pd.DataFrame) or not {"accuracy", "baseline"} <= {*frame.columns}:
+        raise refusal("frame", "what `probe` returned, with accuracy and baseline", frame)
     scored = frame.dropna(subset="accuracy")
     order = (scored["accuracy"] - scored["baseline"]).sort_values(ascending=False, kind="stable").index
     return scored.loc[order[:count]].reset_index(drop=True)
@@ -112,6 +115,7 @@ def correlate_codes(codes: ArrayLike, labels: pd.Series, codebook_size: int) -> 
         positives among the images that have the code and among those that do not, NaN where there are none.
 
     Raises:
+        TypeError: labels that are no series.
         ValueError: codes that `presence` refuses, another number of labels, values other than 0, 1 and missing, or
             no known label.
 
@@ -121,6 +125,8 @@ def correlate_codes(codes: ArrayLike, labels: pd.Series, codebook_size: int) -> 
         [1.0, 1.0, 0.0]
     """
     inputs = presence(codes, codebook_size)
+    if not isinstance(labels, pd.Series):
+        raise refusal("labels", "a series of 0, 1 and missing", labels)
     if len(labels) != inputs.shape[0]:
         raise ValueError(f"{inputs.shape[0]} rows of codes, but {len(labels)} labels: rows must correspond")
     known, positive = _labels(str(labels.name), labels)
@@ -169,17 +175,21 @@ def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFr
     Returns:
         A frame of floats, one row per id: brightness, contrast, and which part or colour stands out by how much.
 
+    Raises:
+        TypeError: images that are no array or tensor.
+        ValueError: images of another shape or type, or not one per id.
+
     Example:
         >>> images = np.zeros((1, 3, 8, 8), np.uint8)
         >>> images[:, :, :4] = 255
         >>> pixel_statistics(images, ["half"])[["bright", "brighter_top_than_bottom"]].values.tolist()
         [[0.5, 1.0]]
     """
-    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 4 or len(images) != len(ids) or not len(ids):
-        raise ValueError(f"images must be (N, 3, H, W) of 4 pixels a side or more, one per id of {len(ids)}, got "
-                         f"{tuple(images.shape)}")  # fmt: skip
-    if str(images.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(f"images must be uint8 levels, got {images.dtype}")
+    shape, dtype = getattr(images, "shape", ()), str(getattr(images, "dtype", ""))
+    if dtype.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < 4:
+        raise refusal("images", "uint8 (N, 3, H, W) of 4 pixels a side or more", images)
+    if not isinstance(ids, Sequence | np.ndarray | pd.Index) or len(ids) != len(images) or not len(ids):
+        raise refusal("ids", f"one name for each of {len(images)} images, of at least one", ids)
     height, width = images.shape[2:]
     halves = {"top": np.s_[:, : height // 2], "bottom": np.s_[:, height // 2 :], "left": np.s_[:, :, : width // 2],
               "right": np.s_[:, :, width // 2 :],

@@ -7,14 +7,26 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
+from pivq.settings import refusal
+
 
 def pick_device(device: str = "auto") -> torch.device:
-    """Return the device to compute on; "auto" takes a GPU when there is one."""
+    """Return the device to compute on; "auto" takes a GPU when there is one.
+
+    Raises:
+        ValueError: a device that torch does not know, or a GPU where there is none.
+    """
+    if not isinstance(device, str | torch.device):
+        raise refusal("device", "a name such as cpu or cuda", device)
+    device = str(device)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} asked for, but torch finds no GPU: use --device cpu")
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r:.80}: use auto, cpu or cuda") from error
 
 
 class Processes:

@@ -242,6 +242,8 @@ class Range(NamedTuple):
             return type(value) is self.kind and (self.kind is bool or value in self.names)
         if not isinstance(value, (int, float) if self.kind is float else int):
             return False
+        if str(value) == "-0.0":  # another digest than 0
+            return False
         above = self.least < value if self.open == "least" else self.least <= value
         return above and (value < self.most if self.open == "most" else value <= self.most)  # false for NaN
 

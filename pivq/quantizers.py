@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pivq.matching import match
+from pivq.settings import check_whole
 
 
 class Quantized(NamedTuple):
@@ -46,8 +47,7 @@ def as_codes(codes: Any, codebook_size: int = MOST_CODES, name: str = "codes", d
         TypeError: for what is no array of numbers.
         ValueError: for another type or shape, a code outside 0 … K − 1, or a codebook size that is no whole number.
     """
-    if not isinstance(codebook_size, int | np.integer) or codebook_size < 1:
-        raise ValueError(f"codebook_size must be a whole number of at least 1, got {codebook_size!r}")
+    codebook_size = check_whole("codebook_size", codebook_size)
     expected = f"whole numbers {'(B, L)' if dimensions == 2 else '(L,)'} with L >= 1"
     try:
         values = codes if isinstance(codes, Tensor) else torch.from_numpy(np.array(codes))
@@ -78,9 +78,8 @@ class _Quantizer(nn.Module):
     def __init__(self, codebook_size: int, dim: int, num_codes: int | None = None):
         super().__init__()
         for name, value in (("codebook_size", codebook_size), ("dim", dim), ("num_codes", num_codes)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            if value is not None or name != "num_codes":
+                check_whole(name, value)
         self.num_codes = num_codes
         # The scale does not matter where training follows Section 3.7: k-means sets the codebook at T_q.
         self.codebook = nn.Parameter(torch.randn(codebook_size, dim))
@@ -197,11 +196,11 @@ class MatchingQuantizer(_Quantizer):
     """
 
     def __init__(self, codebook_size: int, dim: int, num_codes: int | None = None):
+        super().__init__(codebook_size, dim, num_codes)
         if num_codes is not None and num_codes > codebook_size:
             raise ValueError(
                 f"matching quantization needs L <= K, got num_codes {num_codes} > codebook_size {codebook_size}"
             )
-        super().__init__(codebook_size, dim, num_codes)
 
     def choose(self, distances: Tensor) -> Tensor:
         """Return the minimum-cost one-to-one codes, Eq. (3)."""

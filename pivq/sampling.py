@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pivq.quantizers import as_codes
+from pivq.settings import check_whole, refusal
 
 CHUNK_ELEMENTS = 1 << 20  # random numbers held at once by sample_pairs: 8 MiB
 
@@ -55,6 +56,7 @@ def interpolate(
         >>> codes[0].tolist() in ([1, 4, 7], [4, 7, 9])
         True
     """
+    _check_generator(generator)
     elements_a, elements_b = _elements_of_pair(codes_a, codes_b, multiset, dimensions=2)
     device = elements_a.device if generator is None else generator.device
     batch, num_codes = elements_a.shape
@@ -99,10 +101,9 @@ def sample_batches(
     num_images, num_codes = elements.shape
     if num_images < 2:
         raise ValueError(f"a pair needs at least two encoded images, got {num_images}")
-    for name, value, least, most in (("num_samples", num_samples, 1, 2**53), ("seed", seed, 0, 2**128 - 1)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
-    batch_size = batch_size or max(1, CHUNK_ELEMENTS // (2 * num_codes))
+    num_samples, start = check_whole("num_samples", num_samples, 1, 2**53), check_whole("start", start, 0, 2**53)
+    seed, usual = check_whole("seed", seed, 0, 2**128 - 1), max(1, CHUNK_ELEMENTS // (2 * num_codes))
+    batch_size = usual if batch_size is None else check_whole("batch_size", batch_size)
     stop = start + num_samples
     for first in range(start, stop, batch_size):
         uniforms = _uniforms(seed, first, min(first + batch_size, stop), 2 * num_codes + 2)
@@ -135,6 +136,7 @@ def smooth_path(
         >>> smooth_path(torch.tensor([5, 1, 2]), torch.tensor([2, 5, 9])).tolist()
         [[2, 5, 9], [2, 5, 1]]
     """
+    _check_generator(generator)
     (elements_a,), (elements_b,) = _elements_of_pair(codes_a, codes_b, multiset, dimensions=1)
     common = elements_a[torch.isin(elements_a, elements_b)]
     only_a = _permuted(elements_a[~torch.isin(elements_a, elements_b)], generator)
@@ -157,6 +159,7 @@ def exchange_slots(codes_a: Tensor, codes_b: Tensor, generator: torch.Generator 
     Returns:
         int64 `(B, L)`, in latent order.
     """
+    _check_generator(generator)
     codes_a, codes_b = as_codes(codes_a, name="codes_a"), as_codes(codes_b, name="codes_b")
     if codes_a.shape != codes_b.shape:
         raise ValueError(f"codes_a {tuple(codes_a.shape)} and codes_b {tuple(codes_b.shape)} must have one shape")
@@ -180,10 +183,10 @@ def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Te
 
 def _elements_of_pair(codes_a: Tensor, codes_b: Tensor, multiset: bool, dimensions: int) -> tuple[Tensor, Tensor]:
     """Check the codes of two images, or batches of them; return the elements of both, `(B, L)` or `(1, L)`."""
-    shape_a, shape_b = tuple(np.shape(codes_a)), tuple(np.shape(codes_b))
     elements_a = _elements(codes_a, multiset, "codes_a", dimensions)
     elements_b = _elements(codes_b, multiset, "codes_b", dimensions)
-    if shape_a != shape_b:
+    if elements_a.shape != elements_b.shape:
+        shape_a, shape_b = (tuple(elements.shape[-dimensions:]) for elements in (elements_a, elements_b))
         raise ValueError(f"codes_a {shape_a} and codes_b {shape_b} must have one shape")
     return elements_a, elements_b.to(elements_a.device)
 
@@ -212,6 +215,11 @@ def _uniforms(seed: int, start: int, stop: int, count: int) -> Tensor:
     return torch.from_numpy(uniforms)[:, :count]
 
 
+def _check_generator(generator: torch.Generator | None) -> None:
+    if not isinstance(generator, torch.Generator | None):
+        raise refusal("generator", "a torch.Generator or None", generator)
+
+
 def _permuted(elements: Tensor, generator: torch.Generator | None) -> Tensor:
     device = None if generator is None else generator.device
     return elements[torch.randperm(len(elements), generator=generator, device=device).to(elements.device)]
@@ -232,16 +240,25 @@ class PathSmoothness(NamedTuple):
 
 
 def path_smoothness(images: Tensor) -> PathSmoothness:
-    """Measure the steps of a path from its images `(T, 3, H, W)`, such as decoded rows of `smooth_path` (Section 4.4).
+    """Measure the steps of a path from its images, such as decoded rows of `smooth_path` (Section 4.4).
+
+    Args:
+        images: floats `(T, 3, H, W)`, T >= 2.
 
     Raises:
-        ValueError: fewer than two images, or ends that are the same image.
+        TypeError: images that are no tensor.
+        ValueError: another type or shape, values that are not finite, fewer than two images, or ends that are the same
+            image.
 
     Example:
         >>> images = torch.tensor([0.0, 0.25, 1.0])[:, None, None, None].expand(-1, 3, 2, 2)
         >>> path_smoothness(images).steps.tolist(), path_smoothness(images).length
         ([0.25, 0.75], 1.0)
     """
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
+        raise refusal("images", "a tensor of floats (T, 3, H, W)", images)
+    if not images.isfinite().all():
+        raise ValueError("images hold values that are not finite")
     if len(images) < 2 or torch.equal(images[0], images[-1]):
         raise ValueError(f"the ends of a path must be two different images, got equal ends in {len(images)} images")
     whole = (images[-1] - images[0]).abs().mean()
@@ -253,8 +270,18 @@ def path_smoothness(images: Tensor) -> PathSmoothness:
 def cross_fade(first: Tensor, last: Tensor, count: int) -> Tensor:
     """Return `count` images `(count, 3, H, W)` from one image `(3, H, W)` to another, mixed pixel by pixel.
 
+    Raises:
+        TypeError: an image that is no tensor.
+        ValueError: images of another or of two shapes, that are no floats, or a count below 1.
+
     Example:
         >>> cross_fade(torch.zeros(3, 1, 1), torch.ones(3, 1, 1), 3)[:, 0, 0, 0].tolist()
         [0.0, 0.5, 1.0]
     """
+    for name, image in {"first": first, "last": last}.items():
+        if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
+            raise refusal(name, "a tensor of floats (3, H, W)", image)
+    if first.shape != last.shape:
+        raise ValueError(f"first {tuple(first.shape)} and last {tuple(last.shape)} must have one shape")
+    count = check_whole("count", count)
     return torch.lerp(first, last, torch.linspace(0, 1, count, device=first.device)[:, None, None, None])

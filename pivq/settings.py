@@ -1,6 +1,10 @@
-"""The settings of the three parts of an experiment: model, training, evaluation. Standard library only."""
+"""The settings of the three parts of an experiment: model, training, evaluation; how wrong values are refused.
+
+Standard library only.
+"""
 
 import difflib
+import operator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,6 +30,35 @@ def suggestion(name: str, known: list[str]) -> str:
     """Return "; did you mean …?" for a misspelt name, or the list of known ones when none is close."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def refusal(name: str, expected: str, value: Any) -> TypeError | ValueError:
+    """Return the error for an argument that is not what is expected: TypeError for one that is no array.
+
+    Example:
+        >>> refusal("images", "a tensor of floats (N, 3, H, W)", "faces")
+        TypeError("images must be a tensor of floats (N, 3, H, W), got str 'faces'")
+    """
+    return (ValueError if hasattr(value, "dtype") else TypeError)(f"{name} must be {expected}, got {_shown(value)}")
+
+
+def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number of any integer type as an int; ValueError names the argument for anything else."""
+    try:
+        whole = None if "bool" in str(getattr(value, "dtype", type(value))) else operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None or whole < least or most is not None and whole > most:
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {allowed}, got {_shown(value)}")
+    return whole
+
+
+def _shown(value: Any) -> str:
+    """Return type and shape of an array, the value of a number, and type and value of anything else."""
+    if hasattr(value, "dtype") and getattr(value, "shape", ()) != ():
+        return f"{value.dtype} {tuple(value.shape)}"
+    return f"{value!r:.80}" if isinstance(value, int | float) else f"{type(value).__name__} {value!r:.80}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from pivq.quantizers import as_codes
+from pivq.settings import check_whole, refusal
 
 BLOCK_ELEMENTS = 1 << 22  # overlaps held at once by best_overlap: 32 MiB
 
@@ -125,13 +126,18 @@ def best_overlap(
         >>> best_overlap([[0, 1, 2]], [[0, 1, 2], [2, 1, 3]], codebook_size=4, excluded=[[0]])
         array([2])
     """
-    rows, columns = presence(codes, codebook_size), presence(reference, codebook_size).T
+    rows = presence(codes, codebook_size)
+    columns = presence(_checked(reference, codebook_size, "reference"), codebook_size).T
+    if excluded is not None:
+        excluded = as_codes(excluded, columns.shape[1], "excluded").cpu().numpy()
+        if len(excluded) != rows.shape[0]:
+            raise refusal("excluded", f"{rows.shape[0]} rows, one per row of codes", excluded)
     best = np.empty(rows.shape[0], dtype=np.int64)
     step = max(1, BLOCK_ELEMENTS // columns.shape[1])
     for start in range(0, len(best), step):
         common = (rows[start : start + step] @ columns).toarray()
         if excluded is not None:
-            np.put_along_axis(common, np.asarray(excluded)[start : start + step], 0, axis=1)
+            np.put_along_axis(common, excluded[start : start + step], 0, axis=1)
         best[start : start + step] = common.max(axis=1)
     return best
 
@@ -165,12 +171,15 @@ def unpack_codes(packed: NDArray[np.uint8], num_codes: int, codebook_size: int) 
         codebook_size: K.
 
     Raises:
-        ValueError: another number of bytes than L codes take, or a code of K or more.
+        TypeError: bytes that are no array.
+        ValueError: another type or number of bytes than L codes take, or a code of K or more.
     """
+    num_codes, codebook_size = check_whole("num_codes", num_codes), check_whole("codebook_size", codebook_size)
     width = _bits_per_code(codebook_size)
     expected = -(-num_codes * width // 8)
-    if packed.ndim != 2 or packed.shape[1] != expected:
-        raise ValueError(f"{num_codes} codes of {codebook_size} take {expected} bytes, got {packed.shape}")
+    if not isinstance(packed, np.ndarray) or packed.dtype != np.uint8 or packed.shape[1:] != (expected,):
+        reason = f"uint8 (N, {expected}), the bytes that {num_codes} codes of {codebook_size} take"
+        raise refusal("packed", reason, packed)
     bits = np.unpackbits(packed, axis=1, count=num_codes * width).reshape(-1, num_codes, width)
     return _checked(bits @ (1 << np.arange(width)), codebook_size)
 
@@ -179,8 +188,8 @@ def _bits_per_code(codebook_size: int) -> int:
     return max(1, (codebook_size - 1).bit_length())
 
 
-def _checked(codes: ArrayLike, codebook_size: int) -> NDArray[np.int64]:
-    checked = as_codes(codes, codebook_size).cpu().numpy()
+def _checked(codes: ArrayLike, codebook_size: int, name: str = "codes") -> NDArray[np.int64]:
+    checked = as_codes(codes, codebook_size, name).cpu().numpy()
     if not len(checked):
-        raise ValueError(f"codes must not be empty, got {checked.shape}: there are no images")
+        raise ValueError(f"{name} must not be empty, got {checked.shape}: there are no images")
     return checked

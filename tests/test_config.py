@@ -114,7 +114,7 @@ def test_configurations_are_frozen():
         (lambda: load_config("quick", seed=-1), "seed .* got -1"),
         (lambda: load_config("quick", seed=2**32), "seed .* got 4294967296"),
         (lambda: load_config("quick", steps=30), "30 steps are too few: .* fitted 4 times, each to 8 steps"),
-        (lambda: load_config("quick", steps=-5), "steps must be a whole number from 1 .* got -5"),
+        (lambda: load_config("quick", steps=-5), "steps must be a whole number from 0 .* got -5"),
         (lambda: load_config("quick", seed=1.5), "seed .* got 1.5"),
         (lambda: load_config("quick", train__adversarial_from_step=500, train__discriminator_from_step=500),
          "adversarial_from_step 500 must come after discriminator_from_step 500"),

@@ -5,6 +5,7 @@ Standard library only; they are functions for the `type` of `argparse`, or make 
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,12 +79,38 @@ def ending(*endings: str) -> Callable[[str], Path]:
     return check
 
 
-def new_file(text: str) -> Path:
-    """Return the path of a file to write; a folder is there before the work, not after it, no file."""
+def new_file(*endings: str) -> Callable[[str], Path]:
+    """Make the type of a file to write, refused before the work if it is a folder or cannot be in one."""
+
+    def check(text: str) -> Path:
+        path = ending(*endings)(text) if endings else place(text)
+        if os.path.isdir(path):
+            raise argparse.ArgumentTypeError(f"a folder, not a file: {text!r:.200}")
+        _in_folders(path.parent, text)
+        return path
+
+    return check
+
+
+def new_folder(text: str) -> Path:
+    """Return the path of a folder to write to, whether or not it is there."""
     path = place(text)
-    if os.path.isdir(path):
-        raise argparse.ArgumentTypeError(f"a folder, not a file: {text!r:.200}")
+    _in_folders(path, text)
     return path
+
+
+def _in_folders(path: Path, text: str) -> None:
+    """Refuse a folder that cannot be made, since it, or one that it lies in, is a file."""
+    there = next((part for part in (path, *path.parents) if os.path.lexists(part)), None)
+    if there and not os.path.isdir(there):
+        which = f"{str(there)!r:.200} is" if there != path else "it is"
+        raise argparse.ArgumentTypeError(f"not a folder: {text!r:.200} ({which} a file)")
+
+
+def grid_path(folder: Path) -> Path:
+    """Return the overview of a folder of pictures: next to the folder, not in it, since it is none of them."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()  # the current folder has no name
+    return named.with_name(f"{named.name}-grid.png")
 
 
 def seconds(text: str) -> float:
@@ -110,10 +137,7 @@ def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
     """Make the type of a whole number with a least value and, if given, a greatest one."""
 
     def check(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
+        value = int(text) if re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII) else None
         if value is None or value < least or most is not None and value > most:
             allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
             raise argparse.ArgumentTypeError(f"expected a whole number {allowed}, got {text!r:.80}")

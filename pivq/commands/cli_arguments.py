@@ -13,18 +13,19 @@ import pivq
 from pivq.commands.argument_types import (
     at_least,
     budget,
-    ending,
     file,
     folder,
+    grid_path,
     images,
     known,
     named,
     new_file,
+    new_folder,
     place,
     seconds,
 )
 from pivq.commands.download import TARGETS
-from pivq.commands.run_all_arguments import DEVICES, parse_literal
+from pivq.commands.run_all_arguments import DEVICES, parse_literal, whole
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES, RANGES
@@ -65,6 +66,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if not argv[0].startswith("-") and argv[0] not in commands:
         parser.error(f"unknown command {argv[0]!r}{suggestion(argv[0], list(commands))}")
     arguments = parser.parse_args(argv)
+    if getattr(arguments, "grid", False) and (overview := grid_path(arguments.out)).is_dir():
+        commands[arguments.command].error(f"the overview of --grid would be {overview}, but that is a folder")
     if arguments.command == "train":
         try:
             overrides = parse_settings(arguments.profile, arguments.set)
@@ -96,7 +99,8 @@ def parse_settings(profile: str, entries: Sequence[str]) -> dict[str, Any]:
     """Return settings given as `train.steps=100`, by name as `pivq.config.load_config` takes them.
 
     Raises:
-        ValueError: no `=`, an unknown setting (with a suggestion), one given twice, or a value of another type.
+        ValueError: no `=`, an unknown setting (with a suggestion), one given twice, or a value of another type or out
+            of its range.
     """
     values: dict[str, Any] = {}
     for entry in entries:
@@ -113,17 +117,15 @@ def parse_settings(profile: str, entries: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse_value(name: str, text: str, usual: Any) -> Any:
-    """Return the value of a setting in the type of its usual one."""
+    """Return the value of a setting in the type of its usual one; names are checked with the other settings."""
     value = parse_literal(text)
-    if isinstance(usual, float) and type(value) is int:
-        value = float(value)
+    if isinstance(usual, str):
+        return value if isinstance(value, str) else text
     if isinstance(usual, tuple) and not isinstance(value, str):
         value = tuple(value) if isinstance(value, tuple | list) else (value,)
-    if isinstance(usual, str) and not isinstance(value, str):
-        value = text
-    if type(value) is not type(usual):
-        raise ValueError(f"{name}={text}: expected {type(usual).__name__}, such as {usual}")
-    return value
+    if not RANGES[name].holds(value):
+        raise ValueError(f"{name} must be {RANGES[name]}, such as {usual}, got {text!r:.80}")
+    return float(value) if isinstance(usual, float) else value
 
 
 class _Parser(argparse.ArgumentParser):
@@ -203,7 +205,7 @@ def _add_train(commands: Any) -> None:
         help=f"settings: {', '.join(PROFILES)} (default: quick)")  # fmt: skip
     add("--quantizer", type=known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
         help="matching, nearest or both (default: matching, the paper's)")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="seed of every random choice (default: 0)")
+    add("--seed", type=whole, default=0, metavar="N", help="seed of every random choice (default: 0)")
     add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip
     _add_reading(add, "the profile's, or recognised")
@@ -233,7 +235,7 @@ def _add_data(commands: Any) -> None:
 def _add_encode(commands: Any) -> None:
     add = _add_command(commands, "encode", "Write the codes of a folder of images to a file.")
     _add_model_and_images(add)
-    add("--out", type=ending(".npz"), required=True, metavar="FILE.npz",
+    add("--out", type=new_file(".npz"), required=True, metavar="FILE.npz",
         help="file to write: codes (N, L) and ids (N,)")  # fmt: skip
     add("--batch-size", type=at_least(1), default=64, metavar="N", help="images at a time (default: 64)")
     _add_reading(add, "folder, all pictures", "folder")
@@ -244,7 +246,7 @@ def _add_decode(commands: Any) -> None:
     add("codes", type=file("file of codes", *CODE_FILES), metavar="CODES",
         help="file of codes: .npz of `pivq encode`; .npy (N, L); .csv, a line per image; .json, lists or lists by name")
     _add_model_option(add)
-    add("--out", type=place, required=True, metavar="DIR", help="folder for the pictures, named by the ids")
+    add("--out", type=new_folder, required=True, metavar="DIR", help="folder for the pictures, named by the ids")
     add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
     add("--any-model", action="store_true", help="decode codes although another model made them")
 
@@ -254,7 +256,7 @@ def _add_interpolate(commands: Any) -> None:
     add("first", type=file("picture"), metavar="A", help="picture where the path starts")
     add("last", type=file("picture"), metavar="B", help="picture where it ends")
     _add_model_option(add)
-    add("--out", type=ending(*PATH_FILES), required=True, metavar="FILE",
+    add("--out", type=new_file(*PATH_FILES), required=True, metavar="FILE",
         help=".gif or .webp: an animation; .png: a sheet of its pictures")  # fmt: skip
     add("--seed", type=at_least(0, 2**64 - 1), default=0, metavar="N",
         help="which of the many paths: the order in which codes are exchanged (default: 0)")  # fmt: skip
@@ -270,7 +272,8 @@ def _add_sample(commands: Any) -> None:
     add = _add_command(commands, "sample", "Write new images, each from the codes of two training images.")
     add("run_folder", type=folder, metavar="RUN", help="folder of a finished run")
     add("--count", type=at_least(1), required=True, metavar="N", help="number of images")
-    add("--out", type=place, required=True, metavar="DIR", help="folder for 000000.png, … and pairs.csv (the parents)")
+    add("--out", type=new_folder, required=True, metavar="DIR",
+        help="folder for 000000.png, … and pairs.csv (the parents)")  # fmt: skip
     add("--seed", type=at_least(0), metavar="N", help="seed of the samples (default: the run's)")
     add("--grid", action="store_true", help="also write DIR-grid.png, an overview of the first 64")
 
@@ -288,14 +291,14 @@ def _add_evaluate(commands: Any) -> None:
     add("--seed", type=at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
     add("--image-size", type=at_least(1), metavar="PIXELS",
         help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
-    add("--json", type=new_file, metavar="FILE.json", help="also write the numbers and the protocol to this file")
+    add("--json", type=new_file(), metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_reading(add, "folder, all pictures", "folder")
 
 
 def _add_reconstruct(commands: Any) -> None:
     add = _add_command(commands, "reconstruct", "Show images next to their reconstructions.")
     _add_model_and_images(add)
-    add("--out", type=place, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
+    add("--out", type=new_folder, required=True, metavar="DIR", help="folder for reconstructions-000.png, …")
     add("--count", type=at_least(1), metavar="N",
         help="number of images, from the start of the folder (default: 64, or all if there are fewer)")  # fmt: skip
     _add_reading(add, "folder, all pictures", "folder")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from pivq.commands.pictures import BATCH, NAME, claim, write_missing
 from pivq.config import ModelConfig
+from pivq.data.files import normal
 from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
 from pivq.storage.writing import LONGEST
@@ -186,6 +187,24 @@ def _fits(name: str) -> bool:
         return False
 
 
+def _folds_case(path: Path) -> bool:
+    """Tell whether a file is also found by its name in capitals."""
+    return path.with_name(path.name.upper()).exists()
+
+
+def _check_apart(names: Sequence[str], folder: Path) -> None:
+    """Refuse names of which one would replace another in a folder that does not tell A from a."""
+    found = {normal(name).casefold(): name for name in reversed(names)}  # of several, the first
+    for name in names:
+        for part in (name, *map(str, Path(name).parents)):
+            other = found.get(normal(part).casefold(), name)
+            if other != name:
+                raise ValueError(
+                    f"{other!r:.80} and {name!r:.80} would be one file in {folder}, whose file system does not tell "
+                    "capitals from small letters: rename one in the file of codes, or choose a folder elsewhere"
+                )
+
+
 def decode_codes(model: PIVQ, sets: CodeSets, out: Path) -> int:
     """Write the image of each set of codes as `<name>.png`; return how many were made.
 
@@ -194,10 +213,13 @@ def decode_codes(model: PIVQ, sets: CodeSets, out: Path) -> int:
 
     Raises:
         FileExistsError: the folder holds something else.
+        ValueError: two names are one file there, where the file system does not tell A from a.
     """
     facts = {"codes": hashlib.sha256(np.ascontiguousarray(sets.codes)).hexdigest()[:16],
              "names": hashlib.sha256(json.dumps(sets.names).encode()).hexdigest()[:16]}  # fmt: skip
     claim(out / "decoded.json", {"model": model_digest(model)} | facts, "pictures", "another model or other codes")
+    if _folds_case(out / "decoded.json"):
+        _check_apart(sets.names, out)
     codes, made = torch.from_numpy(sets.codes), 0
     with tqdm(total=len(codes), desc="decoding", unit="img", dynamic_ncols=True) as bar:
         for start in range(0, len(codes), BATCH):

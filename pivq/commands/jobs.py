@@ -30,7 +30,7 @@ from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_
 from pivq.runs.run import Run, arrays_digest, read_arrays
 from pivq.sampling import sample_batches
 from pivq.storage.checkpoint import has_checkpoint
-from pivq.storage.writing import atomic_write, kept_arrays, write_text
+from pivq.storage.writing import atomic_write, kept_arrays, no_formula, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
 PAGE = 32  # pairs of original and reconstruction in one picture
@@ -134,7 +134,7 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
             paths = [out / NAME.format(i) for i in range(bar.n, bar.n + len(batch.codes))]
             made += write_missing(model, batch.codes, paths)
             parents = ids[batch.pairs.numpy()].tolist()
-            table.writerows([path.name, *pair] for path, pair in zip(paths, parents, strict=True))
+            table.writerows([path.name, *map(no_formula, pair)] for path, pair in zip(paths, parents, strict=True))
             bar.update(len(paths))
     return made
 

@@ -8,7 +8,6 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from pivq.storage.writing import write_text
 
 TEMPLATES = Path(__file__).with_name("templates")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # of every page, in its head: nothing runs
 IMAGES = ("image/png", "image/jpeg")
 # What a terminal is told: a line up, other things by an escape, to the line's start, a line down; and text.
 WRITTEN = re.compile(r"\x1b\[A|\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
@@ -43,11 +43,23 @@ class Heading(NamedTuple):
 
 
 class Renderer(IPythonRenderer):
-    """Markdown as nbconvert renders it, but for a page alone in the world: no script, no picture from elsewhere."""
+    """Markdown as nbconvert renders it, but for a page alone in the world: no script, no picture from elsewhere.
 
-    def __init__(self, **options: Any):
-        super().__init__(escape=False, allow_harmful_protocols=False, exclude_anchor_links=True, **options)
+    Without `html`, tags in the Markdown are text.
+    """
+
+    def __init__(self, html: bool = True):
+        super().__init__(escape=False, allow_harmful_protocols=False, exclude_anchor_links=True)
         self.headings: list[Heading] = []
+        self.html = html
+
+    def block_html(self, html: str) -> str:
+        """Return HTML that stands alone."""
+        return super().block_html(html) if self.html else f"<p>{escape(html.strip())}</p>\n"
+
+    def inline_html(self, html: str) -> str:
+        """Return a tag within a text."""
+        return super().inline_html(html) if self.html else escape(html)
 
     def heading(self, text: str, level: int, **attributes: Any) -> str:
         """Return a heading with an id made of its words, and keep it for the contents."""
@@ -104,9 +116,9 @@ class _Exporter(HTMLExporter):
         yield "address", lambda encoded, kind: _address(encoded) or f"data:{kind};base64,{encoded}"
 
 
-def render(source: str) -> tuple[str, list[Heading]]:
-    """Return Markdown as HTML, and its headings."""
-    renderer = Renderer()
+def render(source: str, html: bool = True) -> tuple[str, list[Heading]]:
+    """Return Markdown as HTML, and its headings; without `html`, tags in it are text."""
+    renderer = Renderer(html)
     return MarkdownWithMath(renderer=renderer).render(source), renderer.headings
 
 
@@ -132,23 +144,29 @@ def write_page(executed: Path, target: Path) -> None:
     tidy(notebook)
     headings = [part for cell in notebook.cells if cell.cell_type == "markdown" for part in render(cell.source)[1]]
     title = next((plain_text(part.html) for part in headings if part.level == 1), target.stem)
-    page = {"title": title, "contents": [part for part in headings if part.level == 2]}
+    page = {"title": title, "policy": POLICY, "contents": [part for part in headings if part.level == 2]}
     html, _ = _Exporter().from_notebook_node(notebook, {"metadata": {"name": target.stem}, "page": page})
     folded = r'<details class="section"><summary>\1</summary>\2</details>'
     write_text(target.with_suffix(".html"), FOLDED.sub(folded, html))
     write_text(executed, nbformat.writes(notebook) + "\n")
 
 
+def read_page(page: Path) -> str:
+    """Return a page that `write_page` wrote; "" for one that is damaged, or lets scripts run and load."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    return text if POLICY in text.partition("<body")[0] else ""
+
+
 def link_pages(folder: Path, results: Path, name: str) -> None:
     """Give each notebook's page links to the page before, the page after and the page of all results.
 
-    A page that is damaged, so that it is no text, is left as it is, and out of the row.
+    A page that is damaged, or not of this version, is left as it is, and out of the row.
     """
-    texts = {}
-    for page in sorted(folder.glob("[0-9][0-9]_*.html")):
-        if not page.stem.endswith(".failed"):
-            with suppress(OSError, ValueError):
-                texts[page] = page.read_text(encoding="utf-8")
+    found = sorted(folder.glob("[0-9][0-9]_*.html"))
+    texts = {page: text for page in found if not page.stem.endswith(".failed") and (text := read_page(page))}
     pages = list(texts)
     titles = {page: _title(text, page.stem) for page, text in texts.items()}
     up = "index.html" if results.parent == folder else "../index.html"

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import save_image
 
+from pivq.commands.argument_types import grid_path
 from pivq.data import from_uint8, to_uint8
 from pivq.model import PIVQ
 from pivq.storage.writing import atomic_write, read_json, write_json
@@ -71,12 +72,12 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def write_grid(folder: Path, names: Sequence[str]) -> Path:
-    """Write an overview of a folder's first pictures next to the folder, not into it: it is none of them."""
+    """Write an overview of a folder's first pictures to `grid_path`; return that."""
     pixels = []
     for name in names[:GRID]:
         with Image.open(folder / name) as picture:
             pixels.append(np.array(picture))
-    path = folder.with_name(f"{folder.name}-grid.png")
+    path = grid_path(folder)
     with atomic_write(path) as temporary:
         save_image(from_uint8(torch.from_numpy(np.stack(pixels))).permute(0, 3, 1, 2), temporary, nrow=8, padding=1)
     return path

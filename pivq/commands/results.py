@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from pivq.commands.pages import TEMPLATES, link_pages, picture_address, render
+from pivq.commands.pages import POLICY, TEMPLATES, link_pages, picture_address, read_page, render
 from pivq.commands.run_all_arguments import requested_config
 from pivq.config import Config
 from pivq.figures.artefacts import ARTEFACTS
@@ -87,7 +87,8 @@ def write_results(config: Config, notebooks: Path) -> Path:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["thousands"] = "{:,}".format
     html = environment.get_template("results.html.j2").render(
-        config=config, chapters=chapters, problems=problems, claims=claims, figures=figures, tables=tables,
+        config=config, policy=POLICY, chapters=chapters, problems=problems, claims=claims,
+        figures=figures, tables=tables,
         counts=verdict.get("counts", ""), summary=_summary(verdict), judgements=ORDER, kinds=list(KINDS),
         stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
         total=sum(chapter.minutes or 0 for chapter in chapters),
@@ -115,8 +116,9 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
         if other:
             problems.append(f"The page of {source.stem} is of another run ({other}), so it is not linked.")
         shown = page.exists() and not other
-        if shown and not _is_text(page):
-            problems.append(f"The page of {source.stem} is damaged ({_command(config, source.stem)} makes it again).")
+        if shown and not read_page(page):
+            again = f"({_command(config, source.stem)} makes it again)"
+            problems.append(f"The page of {source.stem} is damaged or of an earlier version {again}.")
             shown = False
         if not page.exists():
             missing.append(source.stem)
@@ -133,13 +135,6 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
     elif missing:
         problems.append(f"Not run here: {', '.join(missing)} ({_command(config, *missing)}).")
     return chapters
-
-
-def _is_text(page: Path) -> bool:
-    try:
-        return bool(page.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError):
-        return False
 
 
 def _other_settings(executed: Path, config: Config) -> str:
@@ -167,7 +162,8 @@ def _verdict(config: Config, problems: list[str]) -> dict[str, Any]:
         problems.append(f"There is no verdict yet: notebook 08 makes it ({_command(config, '08_verdict')}).")
         return {}
     except ValueError:
-        problems.append(f"verdict.json is damaged: run notebook 08 again ({_command(config, '08_verdict')}).")
+        again = f"run notebook 08 again ({_command(config, '08_verdict')})"
+        problems.append(f"verdict.json is damaged or was changed: {again}.")
         return {}
     if other := other_origin(verdict, config):
         problems.append(f"The verdict was made from {other}. It is not shown ({_command(config, '08_verdict')}).")
@@ -198,7 +194,7 @@ def _is_judgement(row: Any) -> bool:
 def _summary(verdict: dict[str, Any]) -> str:
     """Return the verdict's summary as HTML, what contradicts the paper first."""
     lines = sorted(verdict.get("summary", "").splitlines(), key=lambda line: not line.startswith("- **Not seen**"))
-    return Markup(render("\n".join(lines))[0])
+    return Markup(render("\n".join(lines), html=False)[0])
 
 
 def _code(path: Path) -> str | None:
@@ -228,9 +224,9 @@ def _parts(config: Config, claims: list[dict], problems: list[str]) -> tuple[lis
             except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
                 problems.append(f"{path.name} is damaged: run notebook {notebook} ({_command(config, notebook)}).")
                 continue
-            if other := other_line(noted, config):
+            if other := other_line(noted, config, name):
                 problems.append(
-                    f"{path.name} was made from: {other}. It is not shown: run notebook {notebook} "
+                    f"{path.name} was made as {other}. It is not shown: run notebook {notebook} "
                     f"({_command(config, notebook)})."
                 )
                 continue
@@ -251,7 +247,7 @@ def _read_figure(path: Path) -> tuple[str, str, str]:
 def _read_table(path: Path) -> tuple[str, str, str]:
     """Return what a table was made from, itself as HTML, and ""."""
     text, _, noted = path.read_text(encoding="utf-8").rpartition("<!-- ")
-    return noted.partition(" -->")[0], Markup(render(text)[0]), ""
+    return noted.partition(" -->")[0], Markup(render(text, html=False)[0]), ""
 
 
 def _words(name: str) -> str:

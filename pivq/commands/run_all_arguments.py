@@ -33,6 +33,7 @@ examples:
   ./run_all.sh --profile folder --data DIR       your own aligned images: about the time of the default run
   ./run_all.sh --profile celeba64 --dry-run      what the paper's settings need, and what of it is missing
 The paper's profiles (celeba64, celebahq256, ffhq256) train for days on a GPU: docs/paper_scale.md."""
+OTHER_NUMBER = re.compile(r"\d_\d|\b0[box]", re.I | re.ASCII)  # numbers of Python's that are no decimal ones
 EMPTY = "the name of a folder or file is empty (a shell variable that is not set?)"
 
 
@@ -135,7 +136,7 @@ def _build_parser() -> argparse.ArgumentParser:
         help="say what would run, how long, and what is there or missing; run nothing. The status is 1 if anything is "
         "missing, else 0")  # fmt: skip
     add("--profile", metavar="NAME", help=f"settings: {', '.join(PROFILES)} (default: quick)")
-    add("--seed", type=int, metavar="N", help="seed of every random choice (default: 0)")
+    add("--seed", type=whole, metavar="N", help="seed of every random choice (default: 0)")
     add("--only", action="append", metavar="04",
         help="run only this notebook, by number or name, or those of a range, 4-6; may be repeated")  # fmt: skip
     add("--force", action="store_const", const=True, help="redo everything, training included")
@@ -153,7 +154,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("--precision", metavar="NAME",
         help=f"of the training: {', '.join(PRECISIONS)} (default: auto, half precision on GPUs)")  # fmt: skip
-    add("--steps", type=int, metavar="N", help="train N steps, with the profile's whole schedule in proportion")
+    add("--steps", type=whole, metavar="N", help="train N steps, with the profile's whole schedule in proportion")
     add("--budget", default="", metavar="TIME",
         help="train as long as fits a time such as 2h or 90min: measures, then scales as --steps does")  # fmt: skip
     add("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set any notebook parameter")
@@ -274,8 +275,17 @@ def requested_config(parameters: dict[str, Any]) -> Config:
     return load_config(**{name: parameters[name] for name in names if name in parameters})
 
 
+def whole(text: str) -> int:
+    """Return a whole number that is written in decimal digits."""
+    if not re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r:.80}")
+    return int(text)
+
+
 def parse_literal(text: str) -> Any:
-    """Return the value of a Python literal; any other text as it is."""
+    """Return the value of a Python literal, whose numbers are decimal ones; any other text as it is."""
+    if OTHER_NUMBER.search(text) and text.lstrip()[:1] not in ("'", '"'):
+        return text
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):  # the last two: nested too deeply

@@ -7,6 +7,8 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from pivq.settings import refusal
+
 LOWEST, HIGHEST = -0.5, 2.0  # a network's output may leave [0, 1] a little; anything beyond is no image in [0, 1]
 
 
@@ -43,6 +45,8 @@ class ImageDataset(Dataset):
         if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
             kind = getattr(images, "dtype", type(images).__name__)
             raise TypeError(f"images must be a uint8 tensor (N, 3, H, W), got {kind}")
+        if not hasattr(ids, "__len__"):
+            raise refusal("ids", "a list of names", ids)
         if images.ndim != 4 or images.shape[1] != 3 or len(ids) != len(images):
             shape = tuple(images.shape)
             raise ValueError(f"images must be (N, 3, H, W), with N ids, got {shape} and {len(ids):,} ids")
@@ -90,7 +94,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise TypeError(f"images must be a tensor or an array of floats in [0, 1], got {type(images).__name__}")
     if not (images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"):
-        raise TypeError(f"expected floats in [0, 1], got {images.dtype}")
+        raise TypeError(f"images must be floats in [0, 1], got {images.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         values = images.detach() if isinstance(images, torch.Tensor) else torch.from_numpy(images.astype(np.float32))
     values = values.float()
@@ -98,7 +102,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
         low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
         if not (low >= LOWEST and high <= HIGHEST):
             hint = "; divide by 255?" if high > 2 else "; map [-1, 1] to [0, 1]?" if low >= -1 else ""
-            raise ValueError(f"expected values in [0, 1], got {low:g} to {high:g}: not an image in that range{hint}")
+            raise ValueError(f"images must lie in [0, 1], got {low:g} to {high:g}{hint}")
     levels = (values * 255).round().clamp(0, 255).to(torch.uint8)
     return levels.numpy() if isinstance(images, np.ndarray) else levels
 
@@ -122,5 +126,5 @@ def from_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise TypeError(f"images must be a tensor or an array of uint8 levels, got {type(images).__name__}")
     if str(images.dtype).removeprefix("torch.") != "uint8":
-        raise TypeError(f"expected uint8 levels (0 to 255), got {images.dtype}")
+        raise TypeError(f"images must be uint8 levels (0 to 255), got {images.dtype}")
     return images / np.float32(255) if isinstance(images, np.ndarray) else images.float() / 255

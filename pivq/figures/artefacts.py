@@ -18,7 +18,7 @@ from pivq.figures.style import GREY
 from pivq.figures.tables import escape, to_markdown
 from pivq.storage.origin import claim_figures, computed_on, origin, origin_text
 from pivq.storage.paths import figures_dir
-from pivq.storage.writing import atomic_write, seal, write_json, write_text
+from pivq.storage.writing import atomic_write, no_formula, seal, write_json, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
                 parse_math=False)  # fmt: skip
     figure.set_label(name)
     paths = stem.with_suffix(".png"), stem.with_suffix(".pdf")
-    made_from, shows = origin_text(config), describe(figure)
+    made_from, shows = origin_text(config, name), describe(figure)
     facts_of = {
         ".png": {"Description": made_from, "Comment": shows},
         ".pdf": {"CreationDate": None, "Keywords": made_from, "Subject": shows},
@@ -103,7 +103,7 @@ def save_animation(frames: "Tensor", name: str, config: Config, seconds: float) 
     from pivq.figures.animation import write_walk  # needs torch, which those who only read the map do without
 
     path = _artefact(name, config).with_suffix(".webp")
-    write_walk(frames, path, seconds, loop=True, description=origin_text(config), **ANIMATED)
+    write_walk(frames, path, seconds, loop=True, description=origin_text(config, name), **ANIMATED)
     return path
 
 
@@ -130,14 +130,24 @@ def save_table(
     table = to_markdown(frame)
     paths = stem.with_suffix(".csv"), stem.with_suffix(".md")
     with atomic_write(paths[0]) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+        _write_csv(frame, temporary)
     before = f"{introduction}\n\n" if introduction else ""
-    write_text(paths[1], f"{before}{table}\n*{escape(caption)}*\n\n<!-- {origin_text(config)} -->\n")
+    write_text(paths[1], f"{before}{table}\n*{escape(caption)}*\n\n<!-- {origin_text(config, name)} -->\n")
     return paths
 
 
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write the columns of a frame, with full precision; users' words in it are no formulas."""
+    plain = frame.copy(deep=False)
+    for name, column in frame.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            plain[name] = column.map(no_formula, na_action="ignore")
+    header = [no_formula(name) for name in frame.columns]
+    plain.to_csv(path, index=False, header=header, float_format="%.8g", lineterminator="\n")
+
+
 def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
-    """Write numbers to `figures/<profile>/<name>.json`, with `pivq.storage.origin.origin`, by which they are checked.
+    """Write numbers to `figures/<profile>/<name>.json`, with name and `pivq.storage.origin.origin`, which are checked.
 
     Device and threads are noted too, and a checksum. Numbers and arrays of numpy become plain ones.
 
@@ -147,7 +157,8 @@ def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
         OSError: when the folder cannot be written; nothing half-written is left.
     """
     path = _artefact(name, config).with_suffix(".json")
-    values = json.loads(json.dumps(values | computed_on() | origin(config), allow_nan=False, default=_plain))
+    values = values | {"artefact": name} | computed_on() | origin(config)
+    values = json.loads(json.dumps(values, allow_nan=False, default=_plain))
     write_json(path, seal(values), ensure_ascii=False)
     return path
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from pivq.settings import refusal
+
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """Return a Markdown table. Whole numbers get thousands separators, a column's decimals fit its largest number.
@@ -15,6 +17,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
     Missing values become "–", booleans "yes" and "no".
 
     Raises:
+        TypeError: for what is no frame.
         ValueError: for a frame without columns, or with two columns of the same name.
 
     Example:
@@ -23,6 +26,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
         |---|---:|
         | matching | 2,221 |
     """
+    _check_frame(frame)
     if not len(frame.columns) or not frame.columns.is_unique:
         raise ValueError(f"a table needs columns with different names, got {list(frame.columns)}")
     columns = [frame[name] for name in frame.columns]
@@ -39,6 +43,8 @@ def escape(text: str) -> str:
         >>> escape("an <b> of Ba$$in, T_q")
         'an &lt;b&gt; of Ba\\\\$\\\\$in, T_q'
     """
+    if not isinstance(text, str):
+        raise refusal("text", "a text", text)
     text = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*$|\[\]~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)  # a _ within a word is none
 
@@ -52,6 +58,7 @@ def styled(frame: pd.DataFrame, formats: Any = None, index: bool = False, **opti
         index: show the index.
         **options: more of `Styler.format`, such as `precision`.
     """
+    _check_frame(frame)
     shown = frame.style.format(formats, escape="html", **options).format_index(escape="html", axis=1)
     return shown.format_index(escape="html") if index else shown.hide(axis="index")
 
@@ -65,6 +72,8 @@ def facts_table(facts: Mapping[str, Any]) -> Styler:
         >>> facts_table({"seed": 0, "versions": {"python": "3.12", "torch": "2.14"}}).data.values.tolist()
         [['seed', '0'], ['versions', 'python 3.12 · torch 2.14']]
     """
+    if not isinstance(facts, Mapping):
+        raise refusal("facts", "facts by name", facts)
     rows = [[_in_words(name), _fact(value)] for name, value in facts.items()]
     shown = styled(pd.DataFrame(rows, columns=["fact", "value"]))
     return shown.hide(axis="columns").set_properties(**{"text-align": "left"})
@@ -89,9 +98,16 @@ def format_column(column: pd.Series) -> list[str]:
         >>> format_column(pd.Series([0.0363, 0.11, float("nan")]))
         ['0.036', '0.110', '–']
     """
+    if not isinstance(column, pd.Series):
+        raise refusal("column", "a series", column)
     numbers = [abs(float(v)) for v in column if isinstance(v, float | np.floating) and np.isfinite(v)]
     decimals = 0 if all(number.is_integer() for number in numbers) else _decimals(max(numbers))
     return [_format_cell(value, decimals) for value in column]
+
+
+def _check_frame(frame: pd.DataFrame) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise refusal("frame", "a data frame", frame)
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Features = NDArray  # or a torch tensor; (N, F), any real type
 
@@ -169,12 +169,29 @@ def as_features(name: str, features: Features) -> NDArray:
     if hasattr(features, "detach"):
         features = features.detach().cpu()
         features = (features if features.dtype.itemsize > 2 else features.float()).numpy()  # numpy has no bfloat16
-    features = np.asarray(features)
+    try:
+        features = np.asarray(features)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape (N, F): {error}") from error
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"{name} must have shape (N, F) with N >= 1 and F >= 1, got {features.shape}")
-    if features.dtype.kind not in "fiub":
+    if features.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be real numbers, got {features.dtype}")
     return features
+
+
+def as_rows(name: str, rows: ArrayLike, count: int, most: int, each: int | None = None) -> NDArray[np.int64]:
+    """Return rows int64 `(count, each)` of a set of `most`; ValueError if they are no such numbers."""
+    try:
+        found = np.asarray(rows)
+    except ValueError:
+        found = np.empty(0)
+    fits = found.ndim == 2 and len(found) == count and found.shape[1] == (each or found.shape[1])
+    fits = fits and found.dtype.kind in "iu"
+    if not fits or found.size and not 0 <= found.min() <= found.max() < most:
+        what = f"{found.dtype} {found.shape}" if not fits else f"{found.min()} to {found.max()}"
+        raise ValueError(f"{name} must be ({count}, {each or 'E'}) whole numbers from 0 to {most - 1}, got {what}")
+    return found.astype(np.int64)
 
 
 def check_dimensions(real: NDArray, fake: NDArray) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pivq.metrics import frechet
-from pivq.metrics.frechet import Features, as_features, check_dimensions, finite, row_chunks
+from pivq.metrics.frechet import Features, as_features, as_rows, check_dimensions, finite, row_chunks
 
 Device = str | torch.device
 DOUBTS = 16  # seeming neighbours for each that is asked for, above which float64 products are worth their time
@@ -96,8 +96,12 @@ def prdc_for_all(
         ValueError: see `prdc`.
     """
     real = as_features("real", real)
+    if not isinstance(fakes, Mapping):
+        raise TypeError(f"fakes must be features by name, got {type(fakes).__name__}")
+    if not isinstance(ks, Sequence) or isinstance(ks, str) or not ks:
+        raise ValueError(f"ks must be several whole numbers, at least one, got {ks!r:.80}")
     fakes = {name: as_features(name, features) for name, features in fakes.items()}
-    if not isinstance(block_size, int) or block_size < 1:
+    if not isinstance(block_size, int) or isinstance(block_size, bool) or block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size!r}")
     for name, features in {"real": real, **fakes}.items():
         check_dimensions(real, features)
@@ -320,7 +324,9 @@ def nearest_real(
     for name, features in (("real", real), ("fake", fake)):
         for start, rows in row_chunks(features):
             finite(name, rows, start)
-    left = len(real) - (0 if excluded is None else np.shape(excluded)[1])
+    if excluded is not None:
+        excluded = as_rows("excluded", excluded, len(fake), len(real))
+    left = len(real) - (0 if excluded is None else excluded.shape[1])
     _check_whole("k", k, 1, left, ", the rows of real that are not excluded")
     references = torch.from_numpy(real).double()
     indices, distances = [], []
@@ -328,7 +334,7 @@ def nearest_real(
         rows = slice(start, start + 500)
         block = torch.cdist(torch.from_numpy(fake[rows]).double(), references)
         if excluded is not None:
-            block.scatter_(1, torch.as_tensor(excluded[rows]), torch.inf)
+            block.scatter_(1, torch.from_numpy(excluded[rows]), torch.inf)
         closest = block.topk(k, dim=1, largest=False)
         indices.append(closest.indices)
         distances.append(closest.values)

@@ -11,6 +11,8 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pivq.metrics.frechet import as_features, as_rows, finite
+
 REGULARISATION = 100.0  # of the ridge, on standardised features; source: assumption
 LEAST = 20  # images with a trait, and without it, that a classifier is fitted to
 
@@ -30,10 +32,15 @@ class TraitClassifier:
         names: the attributes that are read.
 
     Raises:
-        ValueError: another number of rows, or no attribute that can be read.
+        TypeError: attributes that are no frame.
+        ValueError: features that are not `(N, F)` finite numbers, another number of rows, or no attribute that can be
+            read.
     """
 
     def __init__(self, features: ArrayLike, attributes: pd.DataFrame):
+        features = finite("features", as_features("features", features), 0)
+        if not isinstance(attributes, pd.DataFrame):
+            raise TypeError(f"attributes must be a data frame, got {type(attributes).__name__}")
         if len(features) != len(attributes):
             raise ValueError(f"{len(features)} rows of features, but {len(attributes)} of attributes")
         known = attributes.loc[:, attributes.notna().all()].astype(int)
@@ -68,6 +75,9 @@ def count_traits(
         By name, arrays `(M, A)`: `neither` and `both`, bool, whether neither or both of the parents have a trait;
         `gained` and `lost`, whether the sample then has it from nowhere, or lacks it.
 
+    Raises:
+        ValueError: arrays of another type or of shapes that do not fit, or rows of parents that are not there.
+
     Example:
         Two parents without a beard, and a sample with one.
 
@@ -76,6 +86,15 @@ def count_traits(
         >>> bool(counts["neither"][0, 0]), bool(counts["gained"][0, 0])
         (True, True)
     """
+    for name, table in {"labels": labels, "samples": samples, "shown": shown}.items():
+        if not isinstance(table, np.ndarray) or table.dtype != bool or table.ndim != 2:
+            found = getattr(table, "dtype", type(table).__name__)
+            raise ValueError(f"{name} must be truth values of two dimensions, got {found} {np.shape(table)}")
+        if table.shape[1] != labels.shape[1]:
+            raise ValueError(f"{name} {table.shape} must have as many columns as labels {labels.shape}")
+    if len(shown) != len(labels):
+        raise ValueError(f"shown {shown.shape} must have as many rows as labels {labels.shape}")
+    parents = as_rows("parents", parents, len(samples), len(labels), 2)
     right = (shown == labels)[parents].all(axis=1)
     has = labels[parents]
     neither, both = right & ~has.any(axis=1), right & has.all(axis=1)

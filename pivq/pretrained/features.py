@@ -23,6 +23,7 @@ from pivq.data import to_uint8
 from pivq.pretrained.efficientnet import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
 from pivq.pretrained.weights import INCEPTION
 from pivq.profiles import FEATURE_NETWORKS
+from pivq.settings import check_whole, refusal
 from pivq.storage.writing import file_digest, kept_arrays
 
 # Source: assumption. On photographs of faces, 64×64, blurred or mixed images stand out from real ones more clearly at
@@ -150,7 +151,7 @@ def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.d
         FileNotFoundError: the Inception weights are missing; the message says where they belong.
         ImportError: a package with the network or its weights is missing.
     """
-    if name not in FEATURE_NETWORKS:
+    if not isinstance(name, str) or name not in FEATURE_NETWORKS:
         raise ValueError(f"unknown feature network {name!r}{suggestion(name, FEATURE_NETWORKS)}")
     network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(INCEPTION.find())
     return network.to(device)
@@ -175,9 +176,12 @@ def extract(
         float32 `(N, F)`.
 
     Raises:
+        TypeError: a network or images that are none.
         ValueError: no images, floats that are not in [0, 1], images that the network refuses, or a feature that is not
             finite.
     """
+    if not callable(network):
+        raise refusal("network", "a network of `load_feature_network`", network)
     features: list[NDArray] = []
     total = len(images) if _is_indexed(images) else None
     with tqdm(total=total, desc="features", unit="img", disable=not progress) as bar:
@@ -222,6 +226,7 @@ def cached_features(
         TypeError: without `identity`, images that can be read only once, such as a generator.
         ValueError: see `extract`.
     """
+    batch_size = check_whole("batch_size", batch_size)
     if identity is None and not _is_indexed(images):
         raise TypeError(f"a cache needs images that can be read twice (a tensor or a data set), got {type(images)}")
     key = json.dumps(
@@ -254,13 +259,15 @@ def images_digest(images: Tensor | Iterable[Tensor]) -> str:
 
 
 def _is_indexed(images: Tensor | Iterable[Tensor]) -> bool:
-    """Tell a tensor or data set, read by index, from an iterable of batches."""
-    return hasattr(images, "__getitem__") and hasattr(images, "__len__")
+    """Tell a tensor or data set, read by index, from an iterable of batches; raise an error for anything else."""
+    indexed = hasattr(images, "__getitem__") and hasattr(images, "__len__")
+    if not (indexed or isinstance(images, Iterable)) or isinstance(images, str) or getattr(images, "ndim", 4) != 4:
+        raise refusal("images", "a tensor (N, 3, H, W), a data set of (3, H, W), or batches", images)
+    return indexed
 
 
 def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = check_whole("batch_size", batch_size)
     if not _is_indexed(images):
         yield from images
         return
@@ -270,11 +277,16 @@ def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Ten
         if isinstance(images, Tensor):
             yield images[start : start + batch_size]
         else:
-            yield torch.stack([images[i] for i in range(start, min(start + batch_size, len(images)))])
+            items = [images[i] for i in range(start, min(start + batch_size, len(images)))]
+            if not isinstance(items[0], Tensor):
+                raise refusal("images", "a tensor (N, 3, H, W), a data set of (3, H, W), or batches", images)
+            yield torch.stack(items)
 
 
 def _levels(images: Tensor) -> Tensor:
     """Return images, uint8 or float in [0, 1], as uint8."""
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        raise refusal("images", "tensors (B, 3, H, W)", images)
     if images.dtype == torch.uint8:
         return images
     return to_uint8(images)

@@ -80,6 +80,6 @@ def load_perceptual(name: str) -> PerceptualLoss:
         FileNotFoundError: the weights are missing; the message says where they belong.
         ImportError: a package with the network is missing.
     """
-    if name not in PERCEPTUAL_NETWORKS:
+    if not isinstance(name, str) or name not in PERCEPTUAL_NETWORKS:
         raise ValueError(f"unknown perceptual network {name!r}{suggestion(name, list(PERCEPTUAL_NETWORKS))}")
     return PERCEPTUAL_NETWORKS[name]()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pivq.config import Config
 from pivq.profiles import DRAWN
+from pivq.settings import refusal, suggestion
 from pivq.storage.paths import results_dir
 
 # Steps that several runs share, the later ones first; and the titles of their progress.
@@ -51,7 +52,16 @@ def planned(config: Config) -> dict[str, tuple[Config, str]]:
 
 
 def run_dir(config: Config, run: str) -> Path:
-    """Return the folder of a run, by quantizer, or of one of `STAGES`: `results/<profile>/<run>-seed<k>-<digest>/`."""
+    """Return the folder of a run, by quantizer, or of one of `STAGES`: `results/<profile>/<run>-seed<k>-<digest>/`.
+
+    Raises:
+        TypeError: the settings are none.
+        ValueError: there is no such quantizer or stage.
+    """
+    if not isinstance(config, Config):
+        raise refusal("config", "settings, such as of `load_config`", config)
+    if run not in (known := ["matching", "nearest", *STAGES]):
+        raise ValueError(f"unknown quantizer or stage {run!r:.80}{suggestion(str(run)[:80], known)}")
     return results_dir(config.profile) / f"{run}-seed{config.seed}-{config.digest(run)}"
 
 

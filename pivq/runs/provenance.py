@@ -11,6 +11,7 @@ from typing import Any
 
 import pivq
 from pivq.config import Config
+from pivq.settings import check_whole
 from pivq.storage.origin import computed_on
 from pivq.storage.paths import CHECKOUT
 
@@ -23,8 +24,7 @@ def seed_everything(seed: int) -> None:
     Raises:
         ValueError: the seed is not in 0 … 2³² − 1, the range of numpy's.
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
+    seed = check_whole("seed", seed, 0, 2**32 - 1)
     # Imported here so that a stamp or a caption does not cost the import of torch.
     import numpy as np
     import torch

@@ -137,8 +137,10 @@ def require_run(config: Config, quantizer: str) -> Run:
     """
     run = find_run(config, quantizer)
     if run is None:
+        broken = [name for name in missing_files(run_dir(config, quantizer)) if name.endswith(")")]
         raise MissingRun(
-            f"no finished {quantizer} run in {run_dir(config, quantizer)}: run notebook 03_train first "
+            f"no finished {quantizer} run in {run_dir(config, quantizer)}{', '.join(['', *broken])}: run notebook "
+            f"03_train first "
             f"(./run_all.sh {config.options} --only 03)"
         )
     check_images(run.folder, load_splits(config))
@@ -182,7 +184,7 @@ def missing_files(folder: Path) -> list[str]:
 def fault(path: Path, checksum: str = "") -> str:
     """Return what is wrong with one of `FINISHED`, for arrays also if they have another checksum.
 
-    The answer is "", "missing" or "damaged".
+    The answer is "", "missing" or "damaged", which a file of JSON without its checksum is, too.
     """
     try:
         state = path.stat()
@@ -195,7 +197,7 @@ def fault(path: Path, checksum: str = "") -> str:
 def _fault(path: Path, checksum: str, *version: int) -> str:  # a version of a file is read once
     try:
         if path.suffix == ".json":
-            found = read_sealed(path)
+            found = (read_sealed if path.name == "summary.json" else read_json)(path)
         elif path.suffix == ".npz":
             found = read_arrays(path, checksum)
         else:

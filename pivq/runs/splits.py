@@ -2,7 +2,9 @@
 
 from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
+from pivq.data.arguments import check_choice
 from pivq.data.decoding import TooFewImages
+from pivq.settings import refusal
 
 
 def load_splits(config: Config) -> dict[str, ImageDataset]:
@@ -16,9 +18,13 @@ def load_split(config: Config, split: str) -> ImageDataset:
     Images that cannot be read are left out if the configuration says so (`on_error`), and are in `left_out`.
 
     Raises:
+        TypeError: the settings are none.
         BadImages: images cannot be read, and are not to be left out; lists them (`pivq.data.decoding`).
-        ValueError: the set has fewer images than the settings need; says how many are needed for what.
+        ValueError: another split; or the set has fewer images than the settings need, and how many are for what.
     """
+    if not isinstance(config, Config):
+        raise refusal("config", "settings, such as of `load_config`", config)
+    check_choice("split", split, ("train", "heldout"))
     needed = images_needed(config, split)
     try:
         dataset = _load_at_most(config, split)

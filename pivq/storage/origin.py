@@ -35,11 +35,11 @@ def computed_on() -> dict[str, Any]:
     return {"device": device} | ({"threads": torch.get_num_threads()} if torch else {})
 
 
-def origin_text(config: Any) -> str:
-    """Return `origin` and `computed_on` in one line, for the metadata of figures and tables."""
+def origin_text(config: Any, name: str) -> str:
+    """Return an artefact's name, `origin` and `computed_on` in one line, for the metadata of figures and tables."""
     facts = origin(config)
     runs = ", ".join(f"{name} {digest}" for name, digest in facts["runs"].items())
-    text = f"profile {facts['profile']}; dataset {facts['dataset']}; seed {facts['seed']}; runs: {runs}"
+    text = f"{name}: profile {facts['profile']}; dataset {facts['dataset']}; seed {facts['seed']}; runs: {runs}"
     return "; ".join([text, *(f"{name} {value}" for name, value in computed_on().items())])
 
 
@@ -51,15 +51,16 @@ def other_origin(values: dict[str, Any], config: Any) -> str:
     return found and f"{found}, not from {', '.join(f'{fact} {wanted[fact]}' for fact in other)}"
 
 
-def other_line(noted: str, config: Any) -> str:
-    """Return which origin a line of `origin_text` notes, without device and threads; "" if it is the configuration's.
+def other_line(noted: str, config: Any, name: str) -> str:
+    """Return what a line of `origin_text` notes, without device and threads; "" if it is this artefact's.
 
     Example:
         >>> from pivq.config import load_config
-        >>> other_line(origin_text(load_config("smoke")), load_config("smoke"))
-        ''
+        >>> line = origin_text(load_config("smoke"), "slots")
+        >>> other_line(line, load_config("smoke"), "slots"), other_line(line, load_config("smoke"), "training")[:20]
+        ('', 'slots: profile smoke')
     """
-    found, wanted = (text.partition("; device ")[0] for text in (noted, origin_text(config)))
+    found, wanted = (text.partition("; device ")[0] for text in (noted, origin_text(config, name)))
     return "" if found == wanted else found or "not noted"
 
 

@@ -19,6 +19,8 @@ from typing import Any
 DAY = 86_400  # seconds
 MOST_BYTES = 64_000_000  # of a JSON file
 LONGEST = 255  # bytes of a file's name, on all usual file systems
+FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # how a formula begins
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
 
@@ -102,6 +104,21 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 1, **op
     write_text(path, json.dumps(value, indent=indent, **options) + "\n")
 
 
+def no_formula(cell: Any) -> Any:
+    """Return the cell of a CSV table; text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Numbers stay as they are, those written as text too. All line breaks become one kind, which `csv` quotes.
+
+    Example:
+        >>> no_formula("=HYPERLINK(A1)"), no_formula("-1.5"), no_formula(-1.5), no_formula("000001")
+        ("'=HYPERLINK(A1)", '-1.5', -1.5, '000001')
+    """
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{cell}" if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell) else cell
+
+
 def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
     """Read a JSON file of names and values, of at most so many bytes.
 
@@ -127,15 +144,17 @@ def seal(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """Read JSON that was written with `seal`, or without it by earlier versions; without the checksum.
+    """Read JSON that was written with `seal`; return it without the checksum.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged; names it.
+        ValueError: the file is damaged or was changed, or has no checksum; names it.
     """
     values = read_json(path)
     noted = values.pop("sha256", None)
-    if noted not in (None, seal(values)["sha256"]):
+    if noted is None:
+        raise ValueError(f"{path} has no checksum: it was changed, or written by an earlier version")
+    if noted != seal(values)["sha256"]:
         raise ValueError(f"{path} is damaged or was changed: its checksum does not match")
     return values
 

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from pivq.commands.argument_types import at_least, ending, file, folder, images, known, named, new_file, place, seconds
+from pivq.commands.argument_types import (
+    at_least,
+    ending,
+    file,
+    folder,
+    grid_path,
+    images,
+    known,
+    named,
+    new_file,
+    new_folder,
+    place,
+    seconds,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +41,12 @@ def here(tmp_path, monkeypatch):
         (ending(".gif", ".webp"), "new/path.webp", Path("new/path.webp")),
         (at_least(2), "2", 2),
         (at_least(2, 3), "3", 3),
-        (new_file, "new.json", Path("new.json")),
-        (new_file, "face.png", Path("face.png")),
+        (new_file(), "new.json", Path("new.json")),
+        (new_file(), "face.png", Path("face.png")),
+        (new_file(".npz"), "faces/below/c.npz", Path("faces/below/c.npz")),
+        (new_folder, "faces", Path("faces")),
+        (new_folder, "new/below", Path("new/below")),
+        (new_folder, ".", Path(".")),
         (seconds, "0.5", 0.5),
         (seconds, "3600", 3600.0),
     ],
@@ -59,8 +76,14 @@ def test_images_are_known_by_their_full_path(tmp_path):
         (ending(".gif", ".png"), ".gif", "must end in .gif or .png, got '.gif'"),
         (ending(".gif"), "a/.gif", "must end in .gif, got 'a/.gif'"),
         (at_least(2, 3), "4", "a whole number from 2 to 3, got '4'"),
-        (new_file, "faces", "a folder, not a file: 'faces'"),
-        (new_file, "", "the name of a folder or file is empty"),
+        (new_file(), "faces", "a folder, not a file: 'faces'"),
+        (new_file(), "", "the name of a folder or file is empty"),
+        (new_file(".npz"), "a.npy", "must end in .npz, got 'a.npy'"),
+        (new_file(".npz"), "face.png/c.npz", "not a folder: 'face.png/c.npz' (it is a file)"),
+        (new_folder, "face.png", "not a folder: 'face.png' (it is a file)"),
+        (new_folder, "face.png/a/b", "not a folder: 'face.png/a/b' ('face.png' is a file)"),
+        (new_folder, "", "the name of a folder or file is empty"),
+        (at_least(2), "1_0", "a whole number of at least 2, got '1_0'"),
         (at_least(2), "2.5", "a whole number of at least 2, got '2.5'"),
         (seconds, "0", "more than 0 and at most 3600, got '0'"),
         (seconds, "nan", "got 'nan'"),
@@ -72,3 +95,11 @@ def test_refusals(kind, text, said):
     with pytest.raises(argparse.ArgumentTypeError, match="(?s).*") as refused:
         kind(text)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [".", "..", "sub/..", "here", "here/"])
+def test_the_overview_of_any_folder_lies_next_to_it(tmp_path, monkeypatch, name):
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" if name != "here" and name != "here/" else tmp_path)
+    folder = Path(name).resolve()
+    assert grid_path(Path(name)).resolve() == folder.parent / f"{folder.name}-grid.png"

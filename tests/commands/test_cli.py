@@ -25,7 +25,7 @@ from pivq.runs.cost import Cost
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
-from pivq.storage.writing import write_json
+from pivq.storage.writing import seal, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,8 @@ def run(tiny_config):
         {"config": config.as_dict(), "quantizer": "matching", "step": 8, "ema": model.state_dict()},
     )
     np.savez(folder / "codes.npz", train_codes=encode_images(model, images), train_ids=[f"face-{i}" for i in range(10)])
-    (folder / "summary.json").write_text(
-        json.dumps({"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 9})
-    )
+    summary = {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 9}
+    write_json(folder / "summary.json", seal(summary))
     return Run(folder, config, "matching")
 
 
@@ -374,12 +373,60 @@ def test_nearest_codes_that_repeat_are_recombined_as_multisets(run, tmp_path, ti
     state = {"config": config.as_dict(), "quantizer": "nearest", "step": 8, "ema": run.model().state_dict()}
     save_checkpoint(folder / "checkpoint.pt", state)
     np.savez(folder / "codes.npz", train_codes=[[1, 1, 1, 2], [1, 1, 1, 3]], train_ids=["a", "b"])
-    write_json(folder / "summary.json", {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 3})
+    summary = {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 3}
+    write_json(folder / "summary.json", seal(summary))
     assert status("sample", folder, "--count", 3, "--out", tmp_path / "made") == 0
     # C_c = {1, 1, 1}; the fourth code is 2 or 3, so every sample looks like one of the parents.
     parents = Run(folder, config, "nearest").model().decode(torch.tensor([[1, 1, 1, 2], [1, 1, 1, 3]])) * 255
     for path in (tmp_path / "made").glob("*.png"):
         assert min((read_picture(path) - parent).abs().max() for parent in parents) < 0.51
+
+
+def test_a_summary_whose_checksum_was_taken_away_is_not_used(run, tmp_path, capsys):
+    values = json.loads((run.folder / "summary.json").read_text())
+    values.pop("sha256")
+    for change in ({}, {"codes_in_use": 12}, {"heldout_psnr": 40.0}):
+        write_json(run.folder / "summary.json", values | change)
+        assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made") == 1
+        err = capsys.readouterr().err
+        assert "summary.json (damaged) is missing; `pivq train`" in err and err.count("\n") == 1
+        with pytest.raises(ValueError, match="summary.json has no checksum: it was changed, or written by an earlier"):
+            _ = run.summary
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("command", ["sample", "decode", "reconstruct", "encode", "interpolate", "evaluate"])
+@pytest.mark.parametrize("below", [False, True])
+def test_a_file_where_a_folder_is_to_be_and_the_reverse_are_refused_before_the_work(
+    run, pictures, tmp_path, capsys, monkeypatch, command, below
+):
+    file, folder, image = tmp_path / "kept.txt", tmp_path / "kept.npz", pictures[0] / "0.png"
+    monkeypatch.setattr("pivq.commands.cli._load_model", None)  # never reached
+    file.write_text("mine"), folder.mkdir(), (tmp_path / "kept.gif").mkdir(), (tmp_path / "c.csv").write_text("1,2,3,4")
+    words = {
+        "sample": [run.folder, "--count", 3, "--grid", "--out", file],
+        "encode": [run.folder, image.parent, "--out", folder],
+        "decode": [tmp_path / "c.csv", "--model", run.folder, "--out", file],
+        "reconstruct": [run.folder, image.parent, "--out", file],
+        "interpolate": [image, image, "--model", run.folder, "--out", tmp_path / "kept.gif"],
+        "evaluate": [image.parent, image.parent, "--json", folder],
+    }[command]  # fmt: skip
+    if below:
+        words[-1] = file / f"below{Path(words[-1]).suffix}"
+    assert status(command, *words) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "a folder, not a file" in said or "not a folder" in said
+    assert file.read_text() == "mine" and not list(folder.iterdir())
+
+
+def test_the_current_folder_can_be_sampled_into_and_its_overview_lies_next_to_it(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert status("sample", run.folder, "--count", 3, "--out", ".", "--grid") == 0
+    assert (tmp_path / "here-grid.png").is_file() and len(list((tmp_path / "here").glob("*.png"))) == 3
+    (tmp_path / "made-grid.png").mkdir()
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made", "--grid") == 2
+    assert "made-grid.png, but that is a folder" in capsys.readouterr().err and not (tmp_path / "made").exists()
 
 
 def test_sample_needs_a_finished_run(run, tmp_path, capsys):

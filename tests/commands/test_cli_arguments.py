@@ -12,6 +12,7 @@ import pytest
 import pivq
 from pivq.commands.cli_arguments import EXAMPLES, parse, parse_settings
 from pivq.config import load_config
+from pivq.profiles import RANGES
 from pivq.runs.run import run_dir
 
 COMMANDS = ["train", "data", "encode", "decode", "sample", "interpolate", "evaluate", "reconstruct", "download",
@@ -41,7 +42,7 @@ def test_help_needs_no_installed_package(words):
         ("train --device gpu", "unknown device 'gpu'; known: auto, cpu, cuda"),
         ("train --set train.stepz=3", "unknown setting 'train.stepz'; did you mean train.steps?"),
         ("train --set train.steps", "--set train.steps: expected NAME=VALUE"),
-        ("train --set train.steps=many", "train.steps=many: expected int, such as 3400"),
+        ("train --set train.steps=many", "train.steps must be a whole number from 1 to 10000000000, such as"),
         ("train --set train.steps=10 --set train.steps=20", "'train.steps' is given twice"),
         ("train --set train.steps=10", "steps 10 must be more than quantize_from_step 1200"),
         ("train --steps 0", "a whole number of at least 1, got '0'"),
@@ -126,7 +127,7 @@ def test_how_images_are_read_is_an_option_of_every_command_that_reads_some(tmp_p
 
 
 def test_settings_are_read_in_the_type_of_the_usual_value():
-    entries = ["train.steps=1_500", "train.learning_rate=1", "model.attention_sizes=8", "train.adam_betas=0.5,0.9",
+    entries = ["train.steps=1500", "train.learning_rate=1", "model.attention_sizes=8", "train.adam_betas=0.5,0.9",
                "evaluation.features=inception", "model.channel_multipliers=[1, 2]"]  # fmt: skip
     values = parse_settings("quick", entries)
     assert values == {
@@ -134,9 +135,28 @@ def test_settings_are_read_in_the_type_of_the_usual_value():
         "train__adam_betas": (0.5, 0.9), "evaluation__features": "inception", "model__channel_multipliers": (1, 2),
     }  # fmt: skip
     assert type(values["train__learning_rate"]) is float
-    for wrong in ("train.steps=1.5", "train.learning_rate=fast", "model.attention_sizes=all", "train.steps=True"):
-        with pytest.raises(ValueError, match="expected (int|float|tuple), such as"):
-            parse_settings("quick", [wrong])
+
+
+NO_NUMBERS = ["inf", "-inf", "nan", "1e400", "-1e400", "-0.0", "1_0", "0x10", "0b1", "0o7", "True", "None", "1+1", "1j",
+              "", "'3'", "many", "9" * 400, "[[1]]", "{1}", "\u0663"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, allowed in RANGES.items() if "." in name and allowed.kind is not str])
+def test_no_setting_takes_what_is_no_number_in_its_range(name, capsys):
+    for text in NO_NUMBERS if RANGES[name].kind is not bool else ["1", "0", "yes", "true", "None", ""]:
+        with pytest.raises(SystemExit) as left:
+            parse(["train", "--set", f"{name}={text}"])
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert left.value.code == 2
+        assert f"{name} must be {RANGES[name]}, such as" in said and said.endswith(f"got {text!r:.80}"), said
+
+
+@pytest.mark.parametrize("text", ["1_0", "0x10", "1.5", "True", "\u0663", "1e3", ""])
+@pytest.mark.parametrize("option", ["--seed", "--steps"])
+def test_whole_numbers_of_a_command_line_are_decimal_ones(option, text, capsys):
+    with pytest.raises(SystemExit) as left:
+        parse(["train", option, text])
+    assert left.value.code == 2 and f"{text!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["command_line", "sharing"])
@@ -210,7 +230,7 @@ def test_more_codes_than_the_codebook_has_suit_the_nearest_quantizer_alone(capsy
 
 @pytest.mark.parametrize("text", ["{[]: 1}", "[" * 5000, "9" * 5000, "-" * 5000 + "1", "\x00", "{**{}}"])
 def test_texts_that_python_cannot_read_are_told_as_of_another_type(text):
-    with pytest.raises(ValueError, match="expected int, such as"):
+    with pytest.raises(ValueError, match="train.steps must be a whole number from 1 to 10000000000, such as"):
         parse_settings("quick", [f"train.steps={text}"])
 
 

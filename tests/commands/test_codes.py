@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from stand_ins import make_split
 
+from pivq.commands import codes
 from pivq.commands.cli import main
 from pivq.commands.codes import decode_codes, read_codes
 from pivq.commands.jobs import encode_dataset
@@ -244,6 +245,29 @@ def test_what_is_refused_is_refused_in_one_line(stored, tmp_path, capsys):
     assert status(path, "--model", stored, "--out", tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert said == f"pivq decode: error: {path}: row 2 has 3 codes, but this model's sets have 4\n"
+
+
+CLASHES = [["A", "a"], ["b/A", "B/a"], ["x.PNG", "x.png"], ["\u00c9", "e\u0301"], ["a.png/1", "A.png"],
+           ["STRASSE", "straße"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("ids", CLASHES)
+def test_names_that_are_one_file_where_case_is_folded_are_refused_there(model, tmp_path, monkeypatch, ids):
+    sets = read_codes(write(tmp_path, ".json", ROWS, [ids[0], "other", ids[1]]), model.config)
+    assert decode_codes(model, sets, tmp_path / "apart") == 3, "here they are two files"
+    monkeypatch.setattr("pivq.commands.codes._folds_case", lambda path: True)
+    with pytest.raises(ValueError, match="would be one file in .*, whose file system does not tell capitals from"):
+        decode_codes(model, sets, tmp_path / "folded")
+    assert [path.name for path in (tmp_path / "folded").iterdir()] == ["decoded.json"]
+    plain = read_codes(write(tmp_path, ".json", ROWS, ["A", "b/A", "c"]), model.config)
+    assert decode_codes(model, plain, tmp_path / "plain") == 3
+
+
+def test_a_folder_that_folds_case_is_known_by_its_note(tmp_path):
+    (tmp_path / "decoded.json").touch()
+    assert not codes._folds_case(tmp_path / "decoded.json")
+    (tmp_path / "DECODED.JSON").touch()  # as if it were the same file
+    assert codes._folds_case(tmp_path / "decoded.json")
 
 
 def test_pictures_in_a_folder_of_something_else_are_not_written(model, tmp_path):

@@ -1,5 +1,6 @@
 """The jobs of the command `pivq`; what they write is tested through the command line, in `test_cli.py`."""
 
+import csv
 import shutil
 
 import numpy as np
@@ -177,6 +178,15 @@ def test_parents_are_named_whatever_bytes_their_names_are(finished, tmp_path, mo
     write_samples(finished[0]["matching"], 3, tmp_path / "samples", 0)
     text = (tmp_path / "samples" / "pairs.csv").read_bytes().decode("utf-8", "surrogateescape")
     assert len(text.splitlines()) == 4 and all(name in line for line in text.splitlines()[1:])
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "-a", "+a", "\t=1"])
+def test_no_parent_s_name_is_a_formula(finished, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Run, "ids", lambda run, split: np.array([name] * 23 + ["-12"]))
+    write_samples(finished[0]["matching"], 9, tmp_path / "samples", 0)
+    with open(tmp_path / "samples" / "pairs.csv", newline="", encoding="utf-8") as file:
+        parents = [cell for row in list(csv.reader(file))[1:] for cell in row[1:]]
+    assert set(parents) <= {f"'{name}", "-12"} and f"'{name}" in parents
 
 
 # --- Table 3 of a run -------------------------------------------------------------------------------------------------

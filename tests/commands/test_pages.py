@@ -101,6 +101,34 @@ def test_a_page_needs_nothing_from_elsewhere_and_runs_nothing(tmp_path):
     assert [meta["content"] for meta in tags.all("meta") if meta.get("name") == "viewport"]
 
 
+WEAKER = ['</head><meta http-equiv="Content-Security-Policy" content="default-src *">', "<base href=//x.y>", "<!--",
+          "</title></head><body>"]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WEAKER)
+@pytest.mark.parametrize("name", ["02_second", "02_second.failed", "demo"])
+def test_every_page_has_the_policy_whatever_a_notebook_holds(tmp_path, words, name):
+    shown = new_output("display_data", {"text/html": words, "text/plain": words})
+    cells = [new_markdown_cell(f"# Title {words}\n\n{words}\n\n## Part {words}"),
+             new_code_cell(words, outputs=[shown, new_output("stream", text=words)])]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "made.ipynb")
+    write_page(tmp_path / "made.ipynb", tmp_path / f"{name}.ipynb")
+    html = (tmp_path / f"{name}.html").read_text()
+    head = html[: html.index("</head>")]
+    assert head.count("Content-Security-Policy") == 1
+    assert 0 < head.index(pages.POLICY) < head.index("<title>") and pages.read_page(tmp_path / f"{name}.html") == html
+
+
+def test_every_template_of_a_page_has_the_policy_before_its_title():
+    templates = sorted(pages.TEMPLATES.glob("*.html.j2"))
+    assert [path.name for path in templates] == ["notebook.html.j2", "results.html.j2"]
+    for path in templates:
+        head = path.read_text().partition("<title>")[0]
+        policy = r'<meta http-equiv="Content-Security-Policy" content="{{ \S*policy( \| safe)? }}">'
+        assert re.search(policy, head), path
+    assert pages.POLICY.startswith("default-src 'none'; ") and "script" not in pages.POLICY
+
+
 def test_title_and_contents_come_from_the_headings(tmp_path):
     tags = page(tmp_path, new_markdown_cell("# 02 · Codes & $K_0$\n\n## A <b>part</b>\n\n### Below"),
                 new_markdown_cell("## The end"))  # fmt: skip

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,9 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pivq.commands.pages import POLICY
 from pivq.commands.results import write_results
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_json, save_table
+from pivq.figures.artefacts import ARTEFACTS, save_figure, save_json, save_table
 from pivq.runs.provenance import stamp
 from pivq.runs.verdict.judging import (
     CONSTRUCTION,
@@ -23,9 +26,11 @@ from pivq.runs.verdict.judging import (
     UNDECIDED,
     Judgement,
 )
+from pivq.storage.writing import read_sealed, seal, write_json
 
 SMOKE = load_config("smoke")
 EVIL = "<img src=x onerror=alert(1)>"
+PAGE = f'<meta content="{POLICY}"><title>00 · Faces · PI-VQ</title><body><!--bar--><!--/bar-->'
 
 
 def row(name: str, judgement: str, kind: str = MEASURED, where: str = "Fig. 4", paper: str = "49 codes") -> Judgement:
@@ -64,7 +69,7 @@ def notebooks(tmp_path, monkeypatch) -> Path:
 def execute(path: Path, **parameters) -> None:
     given = {"parameters": {"profile": "smoke", "seed": 0} | parameters}
     nbformat.write(nbformat.v4.new_notebook(metadata={"papermill": given}), path)
-    path.with_suffix(".html").write_text("<title>00 · Faces · PI-VQ</title><!--bar--><!--/bar-->")
+    path.with_suffix(".html").write_text(PAGE)
 
 
 def written(notebooks, config=SMOKE) -> str:
@@ -130,10 +135,26 @@ def test_parts_of_another_run_are_named_and_not_shown(notebooks, tmp_path):
     html = written(notebooks)
     assert "foreign" not in html and "claim a" not in html and "data:image/webp" not in html
     told = text(html[html.index("This page is not complete") : html.index("<h2")])
-    assert "fig4_capacity.png was made from: profile smoke; dataset avatars; seed 3;" in told
+    assert "fig4_capacity.png was made as fig4_capacity: profile smoke; dataset avatars; seed 3;" in told
     assert "./run_all.sh --profile smoke --seed 0 --only 04" in told
-    assert "table2_capacity.md was made from" in told and "The verdict was made from seed 3" in told
+    assert "table2_capacity.md was made as" in told and "The verdict was made from seed 3" in told
     assert "The page of 04_capacity is of another run (seed 3" in told and 'href="notebooks/04' not in html
+
+
+RENAMED = [("slots.png", "fig4_capacity.png"), ("fig4_capacity.png", "slots.png"),
+           ("fig4_capacity.png", "training.png"), ("table2_capacity.md", "results.md")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "shown"), RENAMED)
+def test_a_figure_or_table_is_not_shown_under_the_name_of_another(notebooks, tmp_path, made, shown):
+    save_parts(SMOKE), save_verdict(SMOKE, row("a", DIFFERS))
+    figures = tmp_path / "figures" / "smoke"
+    shutil.copy(figures / made, figures / shown)
+    html, (made, name) = written(notebooks), (made.partition(".")[0], shown.partition(".")[0])
+    assert f"{shown} was made as {made}: profile smoke; dataset avatars; seed 0; " in html
+    files = [name for name, ending in re.findall(r"figures/smoke/(\w+)\.(pdf|csv)\"", html)]
+    assert name not in files and made in files
+    assert f"run notebook {ARTEFACTS[name]} (" in html
 
 
 def test_what_is_missing_or_damaged_is_said_with_the_command_that_makes_it(notebooks, tmp_path):
@@ -167,16 +188,21 @@ def test_a_verdict_with_other_parts_never_stops_the_page(notebooks, tmp_path, ch
     path = tmp_path / "figures" / "smoke" / "verdict.json"
     values = json.loads(path.read_text()) | change
     values.pop("sha256")
-    path.write_text(json.dumps(values))
+    write_json(path, seal(values))
     assert "The verdict was made by another version" in written(notebooks)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"<title>\x80", b""])
+WITHOUT_POLICY = [b"<title>00</title><body>", PAGE.replace("'none'", "*").encode(),
+                  b"<body>" + PAGE.replace("<body>", "").encode()]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"<title>\x80", b"", *WITHOUT_POLICY])
 def test_a_damaged_page_is_named_and_not_linked(notebooks, tmp_path, content):
     page = tmp_path / "results" / "smoke" / "notebooks" / "00_faces.html"
     page.write_bytes(content)
     html = written(notebooks)
-    assert "The page of 00_faces is damaged (./run_all.sh --profile smoke --seed 0 --only 00 makes it again)" in html
+    told = "is damaged or of an earlier version (./run_all.sh --profile smoke --seed 0 --only 00 makes it again)"
+    assert f"The page of 00_faces {told}" in html
     assert 'href="notebooks/00_faces.html"' not in html and page.read_bytes() == content
 
 
@@ -226,7 +252,7 @@ def test_the_page_can_be_sent_it_names_no_folder_of_this_machine(notebooks, tmp_
     save_parts(config)
     (tmp_path / "figures" / "folder" / "verdict.json").write_text("{")
     html = written(notebooks, config)
-    assert "--data DIR" in html and "verdict.json is damaged" in html
+    assert "--data DIR" in html and "verdict.json is damaged or was changed" in html
     assert str(tmp_path) not in html and str(Path.home()) not in html
 
 
@@ -236,6 +262,22 @@ def test_foreign_words_are_text(notebooks):
     html = written(notebooks)
     assert "<img src=x" not in html and "<script" not in html and "img-src data:" in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;") > 5
+
+
+@pytest.mark.parametrize("tag", [EVIL, "<style>*{display:none}</style>", "<form action=//x.y>", "<b>", "<!-- x -->"])
+def test_tags_put_by_hand_into_a_table_or_the_verdict_are_text(notebooks, tmp_path, tag):
+    save_verdict(SMOKE, row("a", DIFFERS))
+    save_parts(SMOKE)
+    tags = re.compile("<(?:img|style|form|b)\\b")
+    plain = tags.findall(written(notebooks))
+    figures = tmp_path / "figures" / "smoke"
+    values = read_sealed(figures / "verdict.json")
+    write_json(figures / "verdict.json", seal(values | {"summary": f"- **Seen** {tag}\n\n{tag}"}))
+    table = figures / "table2_capacity.md"
+    table.write_text(f"{tag}\n\n" + table.read_text().replace("bits", f"bits {tag}"))
+    html = written(notebooks)
+    assert html.count(escape(tag)) == 4, "as text, in a block and in a line of both"
+    assert tags.findall(html) == plain
 
 
 @pytest.mark.browser

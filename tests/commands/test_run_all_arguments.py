@@ -125,7 +125,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "got 4294967296"),
-        (["--seed", "1.5"], "invalid int value: '1.5'"),
+        (["--seed", "1.5"], "expected a whole number, got '1.5'"),
         (["-p", "seed=1.5"], "seed=1.5: 00_first takes int, such as 0"),
         (["-p", "seed=True"], "seed=True: 00_first takes int"),
         (["-p", "force=1"], "force=1: 00_first takes bool"),

@@ -78,11 +78,12 @@ def test_each_file_says_what_it_was_made_from_and_another_seed_has_its_own_folde
     for config in (SMOKE, seed1):
         png, pdf = save_figure(some_figure(), "fig4_capacity", config, "caption")
         _, md = save_table(pd.DataFrame({"a": [1]}), "table2_capacity", config, "caption")
-        saved[config.seed] = origin_text(config)
-        assert Image.open(png).text["Description"] == origin_text(config)
-        assert origin_text(config).encode() in pdf.read_bytes()
-        assert origin_text(config) in md.read_text()
-        assert read_sealed(save_json({"profile": "other"}, "verdict", config)) == origin(config) | on
+        saved[config.seed] = made_from = origin_text(config, "fig4_capacity")
+        assert made_from.startswith("fig4_capacity: profile smoke; ")
+        assert Image.open(png).text["Description"] == made_from and made_from.encode() in pdf.read_bytes()
+        assert origin_text(config, "table2_capacity") in md.read_text()
+        made = read_sealed(save_json({"profile": "other"}, "verdict", config))
+        assert made == {"artefact": "verdict"} | origin(config) | on
     assert SMOKE.digest("matching") in saved[0] and "seed 1" in saved[1] and saved[0] != saved[1]
     names = sorted(path.name for path in (root / "figures" / "smoke").iterdir())
     assert sorted(path.name for path in (root / "figures").iterdir()) == ["smoke", "smoke-seed1"]
@@ -143,13 +144,26 @@ def test_table_is_written_plain_and_formatted(root):
     csv, md = save_table(frame, "table2_capacity", SMOKE, "the caption")
     assert csv.read_text() == "method,bits,codes\nnearest,611.2836,49\nmatching,2220.7104,512\n"
     table = "| method | bits | codes |\n|---|---:|---:|\n| nearest | 611 | 49 |\n| matching | 2,221 | 512 |\n"
-    assert md.read_text() == table + f"\n*the caption*\n\n<!-- {origin_text(SMOKE)} -->\n"
+    assert md.read_text() == table + f"\n*the caption*\n\n<!-- {origin_text(SMOKE, 'table2_capacity')} -->\n"
     pd.testing.assert_frame_equal(pd.read_csv(csv), frame.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "＝"])
+def test_words_in_a_csv_table_start_no_formula_and_numbers_stay(root, begin):
+    words = f"{begin}1+cmd|' /C calc'!A0"
+    frame = pd.DataFrame({words: [-1.5, 2.0], "b": [words, "-2.5"], "c": [-1, 7], "d": ["plain", None]})
+    frame["e"] = pd.Categorical([words, "plain"])
+    csv, _ = save_table(frame, "table2_capacity", SMOKE, "caption")
+    read = pd.read_csv(csv, dtype=str)
+    cells = [*read.columns, *read.to_numpy().ravel().tolist()]
+    assert cells.count(f"'{words}".replace("\r", "\n")) == 3 and words not in cells
+    assert read.iloc[:, 0].tolist() == ["-1.5", "2"] and read["b"][1] == "-2.5" and read["c"].tolist() == ["-1", "7"]
+    assert frame.columns[0] == words and frame["b"][0] == words, "the frame is left alone"
 
 
 def test_json_takes_numpy_and_refuses_what_json_cannot_hold(root):
     path = save_json({"a": np.float32(0.5), "b": np.arange(2), "c": "×"}, "verdict", SMOKE)
-    expected = {"a": 0.5, "b": [0, 1], "c": "×"} | origin(SMOKE) | computed_on()
+    expected = {"a": 0.5, "b": [0, 1], "c": "×", "artefact": "verdict"} | origin(SMOKE) | computed_on()
     assert read_sealed(path) == expected and "×" in path.read_text(encoding="utf-8")
     path.write_text(path.read_text(encoding="utf-8").replace("0.5", "0.4"), encoding="utf-8")
     with pytest.raises(ValueError, match="verdict.json is damaged or was changed: its checksum does not match"):
@@ -167,7 +181,7 @@ def test_an_animation_is_stamped_and_repeats(root):
     assert path == root / "figures" / "smoke" / "fig1_path.webp"
     with Image.open(path) as animation:
         assert (animation.n_frames, animation.info["loop"], animation.size) == (4, 0, (60, 24))
-        assert animation.getexif()[0x010E] == origin_text(SMOKE)
+        assert animation.getexif()[0x010E] == origin_text(SMOKE, "fig1_path")
     before = path.read_bytes()
     assert save_animation(frames, "fig1_path", SMOKE, seconds=0.2).read_bytes() == before
     with pytest.raises(ValueError, match="did you mean fig1_path"):

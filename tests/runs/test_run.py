@@ -25,7 +25,7 @@ from pivq.runs.run import (
 from pivq.runs.training import train
 from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
 from pivq.storage.locking import InUse, locked
-from pivq.storage.writing import write_json
+from pivq.storage.writing import seal, write_json
 
 
 def test_run_dir(monkeypatch, tmp_path):
@@ -44,8 +44,8 @@ def test_a_finished_run_is_loaded_and_says_so(finished, tiny_config, capsys):
 def test_a_missing_run_names_the_notebook_that_makes_it(finished, tiny_config):
     config = tiny_config(seed=5)
     assert find_run(config, "matching") is None
-    command = r"\(./run_all.sh --profile smoke --seed 5 --steps 8 --only 03\)"
-    with pytest.raises(MissingRun, match=f"03_train first {command}"):
+    told = r"run notebook 03_train first \(./run_all.sh --profile smoke --seed 5 --steps 8 --only 03\)"
+    with pytest.raises(MissingRun, match=told):
         require_run(config, "matching")
 
 
@@ -100,10 +100,10 @@ def test_runs_of_earlier_versions_are_used_with_their_images(finished, tiny_conf
     folder = finished[0]["matching"].folder
     before = {name: (folder / name).read_bytes() for name in ("images.json", "summary.json", "codes.npz")}
     signatures = {name: run_module._sampled_signature(make_split(tiny_config(), name)) for name in ("train", "heldout")}
-    write_json(folder / "images.json", signatures)
+    write_json(folder / "images.json", seal(signatures))
     lacking = ("codes", "model", "code", "threads", "device", "commit")
     summary = {name: value for name, value in finished[0]["matching"].summary.items() if name not in lacking}
-    write_json(folder / "summary.json", summary)
+    write_json(folder / "summary.json", seal(summary))
     with np.load(folder / "codes.npz") as file:
         arrays = {name: file[name] for name in file if name != "sha256"}
     np.savez_compressed(folder / "codes.npz", **arrays)

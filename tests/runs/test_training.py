@@ -14,10 +14,20 @@ from stand_ins import Perceptual, make_split, same_results, stand_in
 from pivq.config import Config
 from pivq.runs import training
 from pivq.runs.callbacks import validate
-from pivq.runs.run import arrays_digest, find_run, missing_files, open_run, read_arrays, run_dir
+from pivq.runs.run import (
+    MissingRun,
+    arrays_digest,
+    find_run,
+    missing_files,
+    open_run,
+    read_arrays,
+    require_run,
+    run_dir,
+)
 from pivq.runs.training import train
 from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
 from pivq.storage.locking import InUse, locked
+from pivq.storage.writing import read_json, write_json
 from pivq.trainer import Trainer, TrainingDiverged
 
 FILES = {"config.json", "images.json", CHECKPOINT, PREVIOUS, "log.jsonl", "codes.npz", "summary.json"}
@@ -216,6 +226,18 @@ def test_a_file_of_another_kind_is_made_again(finished, copy, tiny_config, name,
     with warnings.catch_warnings(action="ignore"):
         run = train(tiny_config(), "matching")
     assert same_results(run, finished[0]["matching"]) and missing_files(copy) == []
+
+
+@pytest.mark.parametrize("change", [{}, {"codes_in_use": 1}, {"heldout_l1": 0.0, "sha256": None}])
+def test_a_summary_without_its_checksum_is_made_again_from_the_checkpoint(finished, copy, tiny_config, change):
+    values = read_json(copy / "summary.json")
+    values.pop("sha256")
+    write_json(copy / "summary.json", values | change)
+    with pytest.raises(MissingRun, match=r"no finished matching run in .*, summary.json \(damaged\): run notebook 03_"):
+        require_run(tiny_config(), "matching")
+    weights = (copy / CHECKPOINT).read_bytes()
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+    assert (copy / CHECKPOINT).read_bytes() == weights, "nothing is trained again"
 
 
 def test_codes_of_another_run_are_made_again(finished, copy, tiny_config):

@@ -21,6 +21,7 @@ from pivq.runs.callbacks import Checkpoints
 from pivq.storage import checkpoint, hub
 from pivq.storage.bounds import tensors
 from pivq.storage.checkpoint import is_export, load_checkpoint, load_stored, newest_checkpoint, save_checkpoint
+from pivq.storage.writing import seal, write_json
 from pivq.trainer import Trainer
 
 
@@ -215,11 +216,14 @@ def test_export_of_an_export_is_the_same(exported, tmp_path):
 
 
 def test_figures_come_from_a_summary_of_the_same_step(path, state):
-    (path.parent / "summary.json").write_text(json.dumps({"steps": 3, "heldout_l1": 0.25, "digest": "cafe"}))
+    write_json(path.parent / "summary.json", seal({"steps": 3, "heldout_l1": 0.25, "digest": "cafe"}))
     assert load_stored(path.parent).facts["heldout_l1"] == 0.25
     assert "digest" not in load_stored(path.parent).facts
-    (path.parent / "summary.json").write_text(json.dumps({"steps": 8, "heldout_l1": 0.25}))
+    write_json(path.parent / "summary.json", seal({"steps": 8, "heldout_l1": 0.25}))
     assert "heldout_l1" not in load_stored(path).facts
+    write_json(path.parent / "summary.json", {"steps": 3, "heldout_l1": 0.01})
+    with pytest.warns(UserWarning, match="summary.json has no checksum.*; its figures are left out"):
+        assert "heldout_l1" not in load_stored(path).facts
     (path.parent / "summary.json").write_text("{")
     with pytest.warns(UserWarning, match="summary.json is damaged or not JSON.*; its figures are left out"):
         assert "heldout_l1" not in load_stored(path).facts

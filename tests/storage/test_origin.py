@@ -18,7 +18,8 @@ def test_origin_changes_with_all_that_makes_other_numbers(tmp_path):
         load_config("smoke"), load_config("smoke", seed=1), load_config("quick"), load_config("smoke", train__steps=41),
         load_config("smoke", data=str(tmp_path)), load_config("smoke", data=str(tmp_path / "other")),
     ]  # fmt: skip
-    assert len({str(origin(config)) for config in configs}) == len({origin_text(config) for config in configs}) == 6
+    assert len({str(origin(config)) for config in configs}) == 6
+    assert len({origin_text(config, name) for config in configs for name in ("slots", "faces")}) == 12
     assert origin(configs[1]) == origin(load_config("smoke", seed=1))
 
 
@@ -34,7 +35,7 @@ def test_what_differs_is_said():
 def test_device_and_threads_are_noted_and_compared_with_nothing(monkeypatch):
     config, before = load_config("smoke"), origin(load_config("smoke"))
     assert computed_on() == {"device": "cpu", "threads": torch.get_num_threads()}
-    assert origin_text(config).endswith(f"; device cpu; threads {torch.get_num_threads()}")
+    assert origin_text(config, "slots").endswith(f"; device cpu; threads {torch.get_num_threads()}")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
@@ -111,7 +112,8 @@ def test_what_the_figures_say_themselves_counts_where_nothing_is_noted(folders, 
     a, b, figures = folders
 
     def leave(config):
-        text = json.dumps(origin(config)) if name.endswith("json") else f"|a|\n\n<!-- {origin_text(config)} -->\n"
+        line = f"|a|\n\n<!-- {origin_text(config, 'attributes')} -->\n"
+        text = json.dumps(origin(config)) if name.endswith("json") else line
         (figures / name).write_text(text)
 
     leave(of("", "smoke"))

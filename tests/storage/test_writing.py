@@ -15,6 +15,7 @@ from pivq.storage.writing import (
     atomic_write,
     file_digest,
     kept_arrays,
+    no_formula,
     partial_path,
     plain_write_errors,
     read_json,
@@ -128,8 +129,10 @@ def test_a_sealed_file_that_was_changed_is_named(tmp_path, change):
     path.write_text(change(text[:30]) + text[30:])
     with pytest.raises(ValueError, match="summary.json is damaged or was changed"):
         read_sealed(path)
-    write_json(path, {"steps": 3})  # as earlier versions did
-    assert read_sealed(path) == {"steps": 3}
+    for unsealed in ({"steps": 3}, {"steps": 3, "sha256": None}, {}):
+        write_json(path, unsealed)
+        with pytest.raises(ValueError, match="has no checksum: it was changed, or written by an earlier version"):
+            read_sealed(path)
 
 
 def test_write_json_makes_folders_and_ends_the_last_line(tmp_path):
@@ -146,6 +149,16 @@ def test_write_json_leaves_the_old_file_where_a_value_is_none_of_json(tmp_path):
         write_json(path, {"steps": 4, "codes": {1, 2}})
     assert json.loads(path.read_text()) == {"steps": 3}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-cmd|x", "@A1", "\t=1", "\r=1", "\n=1", "＝1", "-1,5", "--1"])
+def test_what_a_spreadsheet_takes_for_a_formula_gets_an_apostrophe(text):
+    assert no_formula(text) == f"'{text}".replace("\r", "\n")
+
+
+@pytest.mark.parametrize("cell", [-1, -1.5, "-1", "-1.5", "+2e-5", "-.5", "a=b", "", " ", "–", "000001", None, True])
+def test_numbers_and_plain_words_stay_as_they_are_in_a_table(cell):
+    assert no_formula(cell) is cell
 
 
 def test_options_of_json_are_passed_on(tmp_path):

@@ -28,6 +28,7 @@ from pivq.commands.jobs import picture_size
 from pivq.data import load_dataset
 from pivq.model import PIVQ
 from pivq.runs.run import open_run, read_arrays
+from pivq.storage.writing import seal, write_json
 
 MEMORY = 400 << 20  # bytes that the process may take beyond what it has when the file is opened
 CHUNK = 1 << 24
@@ -121,7 +122,8 @@ def _run(folder: Path, size: int, bomb: str) -> None:
     run.mkdir()
     (run / "checkpoint.pt").write_bytes(state.getvalue())
     (run / "config.json").write_text(json.dumps(tiny().as_dict() | {"quantizer": "matching", "sources": {}}))
-    (run / "summary.json").write_text('{"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 3}')
+    summary = {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 3}
+    write_json(run / "summary.json", seal(summary))
     np.savez(run / "codes.npz", train_codes=np.zeros((2, 4), np.uint8))
     if bomb.endswith(".json"):
         with open(run / bomb, "wb") as file:

@@ -7,6 +7,7 @@ import pytest
 from stand_ins import draw
 
 from pivq.commands.run_all import main
+from pivq.storage.writing import seal, write_json
 
 MADE = ["04_capacity", "05_interpolation", "06_sample_quality", "07_probing"]
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = ""\nforce = False'
@@ -90,7 +91,7 @@ def test_numbers_that_were_copied_or_changed_are_refused(run, tmp_path):
 
     probing = figures / "smoke" / "probing.json"
     values = json.loads(probing.read_text())
-    values.pop("sha256", None)  # that of the file before the change
-    probing.write_text(json.dumps(values | {"runs": values["runs"] | {"nearest": "00000000"}}))
+    values.pop("sha256")  # that of the file before the change
+    write_json(probing, seal(values | {"runs": values["runs"] | {"nearest": "00000000"}}))
     status, said = run("--only", "08")
     assert status == 1 and "probing.json was made from runs" in said and "--seed 0 --only 07" in said

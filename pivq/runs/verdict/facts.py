@@ -37,7 +37,8 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> Facts:
 
     Raises:
         FileNotFoundError: a file is missing; names the notebook that makes it.
-        ValueError: a file is damaged, was made from something else, or does not say from what; the same.
+        ValueError: a file is damaged, has another's name, was made from something else, or does not say from what;
+            the same.
     """
     facts: Facts = {"config": config}
     place = (config.profile, config.seed)
@@ -47,9 +48,14 @@ def load_facts(config: Config, names: Iterable[str] = tuple(SOURCES)) -> Facts:
         command = f"./run_all.sh {config.options} --only {notebook[:2]}"
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run notebook {notebook} first ({command})")
-        facts[name] = read_sealed(path)
+        try:
+            facts[name] = read_sealed(path)
+        except ValueError as error:
+            raise ValueError(f"{error}; run notebook {notebook} first ({command})") from error
         if name == "ablations" and "rows" not in facts[name]:
             raise ValueError(f"{path} is damaged: it has no rows. Run notebook {notebook} with --rerun-ablations")
+        if (made := facts[name].get("artefact", name)) != name:
+            raise ValueError(f"{path} has the numbers of {made}.json: run notebook {notebook} first ({command})")
         if name != "ablations" and (other := other_origin(facts[name], config)):
             raise ValueError(f"{path} was made from {other}: run notebook {notebook} first ({command})")
     return facts

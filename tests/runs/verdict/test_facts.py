@@ -10,6 +10,7 @@ from pivq.runs.provenance import code_digest
 from pivq.runs.verdict import SOURCES, load_facts, made_by_other_code
 from pivq.runs.verdict.facts import Undecided, find, need
 from pivq.storage.origin import origin
+from pivq.storage.writing import seal, write_json
 
 
 def test_what_is_not_there_was_not_measured():
@@ -26,13 +27,13 @@ def test_a_missing_file_names_its_notebook(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     config = load_config("smoke")
     for name in SOURCES:
-        (folder / f"{name}.json").write_text(json.dumps({"from": name, "rows": []} | origin(config)))
+        write_json(folder / f"{name}.json", seal({"from": name, "rows": []} | origin(config)))
     assert load_facts(config)["capacity"] == {"from": "capacity", "rows": []} | origin(config)
     (folder / "capacity.json").unlink()
     with pytest.raises(FileNotFoundError, match="run notebook 04_capacity first .*--profile smoke --seed 0 --only 04"):
         load_facts(config)
     assert load_facts(config, ["probing"])["probing"]["from"] == "probing"
-    (folder / "ablations.json").write_text("{}")
+    write_json(folder / "ablations.json", seal({}))
     with pytest.raises(ValueError, match="ablations.json is damaged: it has no rows. Run notebook 03_train with"):
         load_facts(config, ["ablations"])
 
@@ -63,13 +64,29 @@ def test_numbers_of_something_else_are_refused(tmp_path, monkeypatch, name, chan
     config = load_config("smoke")
     path = tmp_path / "figures" / "smoke" / f"{name}.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"a": 1} | ({} if change is None else origin(config) | change)))
+    write_json(path, seal({"a": 1} | ({} if change is None else origin(config) | change)))
     with pytest.raises(ValueError) as refused:
         load_facts(config, [name])
     assert f"{path} {said}" in str(refused.value) and "\n" not in str(refused.value)
     assert f"run notebook {SOURCES[name]} first" in str(refused.value)
     path.write_text("[1")
     with pytest.raises(ValueError, match=f"{name}.json is damaged"):
+        load_facts(config, [name])
+
+
+@pytest.mark.parametrize("name", ["capacity", "interpolation", "sample_quality", "probing", "ablations"])
+def test_numbers_without_a_checksum_or_under_another_s_name_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    config = load_config("smoke")
+    path = save_json({"rows": []}, name, config)
+    values = json.loads(path.read_text())
+    values.pop("sha256")
+    write_json(path, values)
+    command = f"run notebook {SOURCES[name]} first .*--only {SOURCES[name][:2]}"
+    with pytest.raises(ValueError, match=f"{name}.json has no checksum: .*{command}"):
+        load_facts(config, [name])
+    save_json({"rows": []}, "verdict", config).rename(path)
+    with pytest.raises(ValueError, match=f"{name}.json has the numbers of verdict.json: {command}"):
         load_facts(config, [name])
 
 
@@ -90,7 +107,7 @@ def test_another_seed_finds_nothing_of_this_one(tmp_path, monkeypatch):
     for name in SOURCES:
         path = tmp_path / "figures" / "smoke" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(origin(load_config("smoke"))))
+        write_json(path, seal(origin(load_config("smoke"))))
     with pytest.raises(FileNotFoundError, match="smoke-seed1.capacity.json is missing.*--seed 1 --only 04"):
         load_facts(load_config("smoke", seed=1))
     with pytest.raises(FileNotFoundError, match="--data 'my pictures' --only 07"):
