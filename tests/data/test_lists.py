@@ -103,7 +103,7 @@ SPELLINGS = {
     "numpy, savetxt": "image_id,Male,Bald\n000001.jpg,1.000e+00,-1.000e+00\n000002.jpg,-1.000e+00,1.000e+00\n"
     "000010.jpg,-1.000e+00,-1.000e+00\n",
     "bars": "image_id|Male|Bald\n000001.jpg|1|-1\n000002.jpg|-1|1\n000010.jpg|-1|-1\n",
-    "words, and the end of a file of DOS": "image_id,Male,Bald\n000001.jpg,Y,n\n000002.jpg,No,yes\n000010.jpg,N,n\n\x1a",
+    "words, end of a file of DOS": "image_id,Male,Bald\n000001.jpg,Y,n\n000002.jpg,No,yes\n000010.jpg,N,n\n\x1a",
     "printed minus": "image_id,Male,Bald\n000001.jpg,+1,\u22121\n000002.jpg,\u22121,1\n000010.jpg,\u22121,\u22121\n",
     "StarGAN": "SubjectID Male Bald\n000001 1 -1\n000002 -1 1\n000010 -1 -1\n",
     "StarGAN, CRLF and BOM": "\ufeffSubjectID Male Bald\r\n000001 1 -1\r\n000002 -1 1\r\n000010 -1 -1\r\n",
