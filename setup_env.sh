@@ -67,13 +67,16 @@ is_installed() {
 }
 
 install_requirements() {
-  rm -f "$stamp"
-  if ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
+  # A log without a stamp is of an interrupted installation: packages may be there in part, which pip takes for whole.
+  # They come again from pip's cache. A .venv that somebody made has no log, and keeps what is in it.
+  if { [ -e "$log" ] && [ ! -e "$stamp" ]; } || ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
+    rm -rf "${venv:?}/bin" # first, so that clearing the rest goes on if it is interrupted too
     "$python" -P -m venv --clear "$venv" ||
-      fail "could not make $venv with $python: is the disk full, or, on Debian and Ubuntu, python3-venv not installed?"
+      fail "could not make $venv with $python: is it read-only, the disk full, or (Debian, Ubuntu) python3-venv missing?"
   fi
   echo "Installing into .venv: up to 6 GB, several minutes (log: $log) …"
   : >"$log"
+  rm -f "$stamp"
   pip_install -r "$root/requirements.lock"
   pip_install --no-deps --no-build-isolation -e "$root"
   wanted_stamp >"$stamp"

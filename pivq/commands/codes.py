@@ -21,6 +21,9 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
 from pivq.storage.writing import LONGEST
 
+# What no name on Windows can have, its devices, and what it would drop without a word.
+NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.I)
+
 
 class CodeSets(NamedTuple):
     """What a file of codes holds.
@@ -182,7 +185,10 @@ def _picture_names(ids: Sequence[Any]) -> list[str]:
 def _fits(name: str) -> bool:
     """Tell whether each part of a path can name a file."""
     try:
-        return all(len(os.fsencode(part)) <= LONGEST for part in name.replace("\\", "/").split("/"))
+        parts = name.replace("\\", "/").split("/")
+        if os.name == "nt" and any(map(NOT_ON_WINDOWS.search, parts)):
+            return False
+        return all(len(os.fsencode(part)) <= LONGEST for part in parts)
     except UnicodeEncodeError:  # half a character, as JSON can hold one
         return False
 

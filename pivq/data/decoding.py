@@ -249,9 +249,15 @@ def _refuse_damage(jpeg: bytes) -> None:
         simplejpeg.decode_jpeg(jpeg, "GRAY", min_height=1, min_width=1, strict=True)  # an eighth of the size: faster
     except ValueError as error:
         extra = re.search(r"(\d+) extraneous bytes", str(error))
-        if extra and int(extra[1]) <= PADDING or re.search("subsampling level|color conversion", str(error)):
+        if extra and _is_padding(jpeg, int(extra[1])) or re.search("subsampling level|color conversion", str(error)):
             return  # harmless, or a kind of JPEG that this decoder does not read
         raise UnreadableImage(f"cut off, or damaged in its middle ({error})") from None
+
+
+def _is_padding(jpeg: bytes, length: int) -> bool:
+    """Tell whether bytes left over at the end of a JPEG's pixels are padding: at most two, or all alike."""
+    end = ENDINGS["JPEG"]
+    return length <= 2 or length <= PADDING and any(fill * length + end in jpeg for fill in (b"\0", b"\xff"))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

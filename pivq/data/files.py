@@ -33,6 +33,7 @@ PICTURE_HEADS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|BM.{4}\0\0\0\0|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(avi|hei|hev|mif)|\xff\x0a|\0\0\0\x0cJXL",
     re.DOTALL,
 )
+WINDOWS = (0, 10, 14)  # where an entry of a zip was made: FAT, NTFS, VFAT; no name there has a backslash in it
 LOOKED_INTO = 5  # files of each unknown extension
 READ_WHOLE = 64_000_000  # bytes: larger entries of a zip are read in pieces
 HTML_PAGE = "this is an HTML page, probably a download-quota page, not the file itself: download it again"
@@ -248,7 +249,8 @@ def _by_clean_name(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo]
                 name = name.encode("cp437").decode()
             except UnicodeError:
                 pass
-        name = name.replace("\\", "/") if windows else name
+        if windows or entry.create_system in WINDOWS:
+            name = name.replace("\\", "/")
         if not name.endswith("/"):
             name = re.sub("^[A-Za-z]:/", "/", name)
             name = "/".join(part for part in name.split("/") if part not in ("", "."))

@@ -16,7 +16,7 @@ from pivq.data.files import Files, normal, stand_in
 PARTITION = {"0": "train", "1": "validation", "2": "heldout", "train": "train", "val": "validation"}
 PARTITION |= {"valid": "validation", "validation": "validation", "test": "heldout"}
 LABELS = {"-1": 0, "0": 0, "1": 1, "": -1}
-WORDS = {"true": "1", "t": "1", "yes": "1", "false": "0", "f": "0", "no": "0"}
+WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 NO_VALUE = ("na", "nan", "null", "none", "n/a", "<na>", "#n/a", "?")
 MOST_BYTES, MOST_ROWS, MOST_COLUMNS = 128_000_000, 2_000_000, 1_000  # of a list; CelebA's: 27 MB, 202,599 rows, 41
 LISTED = 10  # the most ids that a message names
@@ -119,10 +119,10 @@ def plain(text: str) -> str:
         >>> [plain(text) for text in (" 1.0", "-1", "FALSE", "NaN", "Male")]
         ['1', '-1', '0', '', 'male']
     """
-    word = text.strip().lower()
+    word = text.strip().lower().replace("\N{MINUS SIGN}", "-")
     word = WORDS.get(word, word)
-    if re.fullmatch(r"[+-]?\d{1,3}([.,]0*)?", word):
-        return str(int(re.split("[.,]", word)[0]))
+    if re.fullmatch(r"[+-]?\d{1,3}([.,]0*)?(e[+-]?0+)?", word):  # numpy writes 1.000e+00
+        return str(int(re.split("[.,e]", word)[0]))
     return "" if word in NO_VALUE else word
 
 
@@ -144,7 +144,7 @@ def _read_table(files: Files, path: str) -> Table:
     if content.count(b"\n") > MOST_ROWS:
         raise ValueError(f"{where}: more than the {MOST_ROWS:,} rows that a list can have")
     lines = enumerate(_decode(content, where).splitlines(), 1)
-    lines = [(number, line) for number, line in lines if line.strip(" \t,;")]
+    lines = [(number, line) for number, line in lines if line.strip(" \t,;|\x1a")]  # the last one ends files of DOS
     declared = separator = None
     if lines and (excel := re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip())):  # which separator follows
         separator = excel[1]
@@ -155,9 +155,9 @@ def _read_table(files: Files, path: str) -> Table:
     if not lines:
         raise ValueError(f"{where} is empty: download it again")
     line = lines[0][1]
-    if max(map(line.count, (",", ";", "\t", " "))) > MOST_COLUMNS:
+    if max(map(line.count, ",;\t| ")) > MOST_COLUMNS:
         raise ValueError(f"{where}: more than the {MOST_COLUMNS:,} columns that a list can have")
-    likely = max(",;\t", key=line.count)
+    likely = max(",;\t|", key=line.count)
     if likely == "\t" and any(_has_spaces_too(row) for _, row in lines[1:1000]):
         likely = " "
     return Table(where, lines, separator or (likely if likely != " " and likely in line else None), declared)

@@ -112,7 +112,8 @@ def notes(files: Files, layout: str, reading: Reading, split: str = "all", given
     if reading.no_labels:
         other = "" if given else '; if this is another set, use layout="folder" (--layout folder)'
         found.append(f"{reading.no_labels}: the images have no labels{other}")
-    if layout == "folder" and not given and reading.pictures is files:
+    # CelebA's zip may lie beside the folder of its pictures, but none in another zip is read.
+    if reading.pictures is files and (layout == "folder" and not given or files.root.is_file()):
         found += _archives_not_read(files)
     if reading.attributes is None and layout != "celeba" and not (given and layout == "folder"):
         tables = [path for path in files.listing if path.lower().endswith(TABLES) or path.endswith("dataset.json")]

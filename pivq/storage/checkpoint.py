@@ -18,7 +18,7 @@ from torch import Tensor
 import pivq
 from pivq.storage.bounds import Refused, check_entries, check_extent, most_bytes, tensors
 from pivq.storage.model_card import model_card
-from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers
+from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers, replace
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # in the folder of a run
 WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "README.md")  # in an exported folder
@@ -84,7 +84,7 @@ def _keep_previous(path: Path) -> None:
         try:
             os.link(path, previous)
         except OSError:
-            os.replace(path, previous)
+            replace(path, previous)
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -21,6 +21,7 @@ MOST_BYTES = 64_000_000  # of a JSON file
 LONGEST = 255  # bytes of a file's name, on all usual file systems
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # how a formula begins
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+OPEN_ELSEWHERE = 100  # tenths of a second that Windows is given to close a file
 _cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
 
@@ -48,9 +49,19 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:  # Windows syncs no file that is open for reading only
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file over another; on Windows, wait for whoever has one open, such as a reader or a virus scanner."""
+    for _ in range(OPEN_ELSEWHERE if os.name == "nt" else 0):
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(source, target)
 
 
 def partial_path(path: Path) -> Path:

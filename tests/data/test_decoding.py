@@ -349,4 +349,16 @@ def test_bytes_that_are_missing_or_too_many_are_found():
         with pytest.raises(UnreadableImage, match="damaged in its middle"):
             _refuse_damage(content)
     _refuse_damage(data[:end] + bytes(16) + data[end:])  # padding of some cameras
+    _refuse_damage(data[:end] + bytes(60) + data[end:])
     _refuse_damage(data + b"made by a camera" * 100)  # after the end
+
+
+def test_a_few_bytes_left_over_are_padding_only_if_they_are_alike():
+    """Exchanged sectors, and with full colours emptied ones, leave that few, for zeros are codes."""
+    data = coded(picture(), "baseline")
+    end = data.rindex(b"\xff\xd9")
+    for padding in (b"\0", b"\0\0", b"\xff" * 9, bytes(60), b"ab"):
+        _refuse_damage(data[:end] + padding + data[end:])
+    for rest in (b"codes left over", b"codes" + bytes(20), bytes(20) + b"codes", random.Random(0).randbytes(50)):
+        with pytest.raises(UnreadableImage, match="damaged in its middle"):
+            _refuse_damage(data[:end] + rest + data[end:])

@@ -96,11 +96,12 @@ def test_other_content_is_no_web_page(content):
     assert not is_html(content)
 
 
-def raw_zip(path, names, content=b"x"):
-    """Write a zip whose entries have names as other systems write them."""
+def raw_zip(path, names, content=b"x", system=3):
+    """Write a zip whose entries have names as other systems write them; 3 is Unix."""
     with zipfile.ZipFile(path, "w") as file:
         for name in names:
             info = zipfile.ZipInfo("x")
+            info.create_system = system
             info.filename = info.orig_filename = name
             file.writestr(info, content)
     return path
@@ -121,6 +122,12 @@ def test_names_in_zips_of_other_systems(folder, names, listed):
     assert files.pictures() == listed
     for path in listed:
         assert files.open(path).read() == b"x"
+
+
+@pytest.mark.parametrize("system", [0, 10, 14])
+def test_a_zip_made_on_windows_has_no_backslash_in_a_name_even_beside_slashes(tmp_path, system):
+    names = ["readme/", "a\\b\\1.jpg", "c/d.jpg"]
+    assert Files(raw_zip(tmp_path / "x.zip", names, system=system)).pictures() == ["a/b/1.jpg", "c/d.jpg"]
 
 
 @pytest.mark.parametrize("again", ["a.jpg", "./a.jpg", "/a.jpg"])

@@ -100,6 +100,11 @@ SPELLINGS = {
     "pandas, with an index": ",image_id,Male,Bald\n0,000001.jpg,1,0\n1,000002.jpg,0,1\n2,000010.jpg,0,0\n",
     "pandas, index alone": ",Male,Bald\n000001.jpg,1.0,-1.0\n000002.jpg,-1.0,1.0\n000010.jpg,-1.0,-1.0\n",
     "pandas, bool": "image_id,Male,Bald\n000001.jpg,True,False\n000002.jpg,False,True\n000010.jpg,False,False\n",
+    "numpy, savetxt": "image_id,Male,Bald\n000001.jpg,1.000e+00,-1.000e+00\n000002.jpg,-1.000e+00,1.000e+00\n"
+    "000010.jpg,-1.000e+00,-1.000e+00\n",
+    "bars": "image_id|Male|Bald\n000001.jpg|1|-1\n000002.jpg|-1|1\n000010.jpg|-1|-1\n",
+    "words, end of a file of DOS": "image_id,Male,Bald\n000001.jpg,Y,n\n000002.jpg,No,yes\n000010.jpg,N,n\n\x1a",
+    "printed minus": "image_id,Male,Bald\n000001.jpg,+1,\u22121\n000002.jpg,\u22121,1\n000010.jpg,\u22121,\u22121\n",
     "StarGAN": "SubjectID Male Bald\n000001 1 -1\n000002 -1 1\n000010 -1 -1\n",
     "StarGAN, CRLF and BOM": "\ufeffSubjectID Male Bald\r\n000001 1 -1\r\n000002 -1 1\r\n000010 -1 -1\r\n",
     "folders": "image_id,Male,Bald\nimg_align_celeba/000001.jpg,1,0\nb\\000002.png,0,1\n/c/d/000010.jpg,0,0\n",

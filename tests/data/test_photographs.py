@@ -211,3 +211,13 @@ def test_reading_decodes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(photographs, "decode_once", lambda *_: pytest.fail("decoded"))
     _, layout, reading = photographs.read(tmp_path / "celeba", None, 8)
     assert layout == "celeba" and reading.split_by == "the official split, list_eval_partition.txt"
+
+
+@pytest.mark.parametrize("layout", [None, "folder", "celebahq"])
+def test_an_archive_in_a_zip_is_said_whatever_the_layout(tmp_path, layout):
+    draw(tmp_path / "1.png", size=(8, 8))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.write(tmp_path / "1.png", "1.png")
+        file.writestr("img_align_celeba.zip", b"x")
+    dataset, messages = said(tmp_path / "set.zip", layout=layout)
+    assert len(dataset) == 1 and "1 archives beside the pictures are not read: img_align_celeba.zip, …" in messages

@@ -190,6 +190,35 @@ def test_an_installation_that_is_killed_anywhere_is_finished_by_the_next_start(p
         assert "Installing" in said and "tiny.py" in said, errors
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+@pytest.mark.parametrize("left", ["METADATA", "METADATA RECORD", "METADATA tiny.py"])
+def test_a_package_that_was_installed_in_part_is_installed_anew(project, left):
+    """pip takes a package for installed once its METADATA is there, which some wheels have first."""
+    assert "tiny.py" in install(project).communicate()[0]
+    (project / ".venv" / "installed").unlink()
+    (packages,) = (project / ".venv" / "lib").glob("python*/site-packages")
+    for path in [packages / "tiny.py", *(packages / "tiny-1.0.dist-info").iterdir()]:
+        if path.name not in left:
+            path.unlink()
+    (packages / "tiny.py").exists() and (packages / "tiny.py").write_text("raise SystemExit('cut')")
+    for _ in range(2):
+        said, errors = install(project).communicate()
+        assert "tiny.py" in said, errors
+    assert "Installing" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+def test_an_environment_that_somebody_made_keeps_what_is_in_it(project):
+    subprocess.run([sys.executable, "-m", "venv", project / ".venv"], check=True)
+    (packages,) = (project / ".venv" / "lib").glob("python*/site-packages")
+    (packages / "own.py").touch()
+    said, errors = install(project).communicate()
+    assert "tiny.py" in said and (packages / "own.py").exists(), errors
+    (project / "requirements.lock").open("a").write("# another version\n")
+    said, errors = install(project).communicate()
+    assert "Installing" in said and (packages / "own.py").exists(), errors
+
+
 @pytest.mark.skipif(shutil.which("flock") is None, reason="no flock")
 def test_two_starts_install_once_and_the_second_waits(project):
     first, second = install(project), install(project)
