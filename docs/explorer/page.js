@@ -180,8 +180,21 @@ function lookAway() {
   for (const chip of byId("chips").children) chip.setAttribute("aria-pressed", false);
 }
 
-// Offer `count` codes in exchange for the one at a place: few at first, since each image is decoded.
-async function lookAt(place, count = 6) {
+const few = 6; // alternatives that are shown at first, since each image is decoded
+let near = null; // place of the code that the pointer is on
+
+// Decode what a click on this code will show.
+async function expect(place) {
+  near = place;
+  const set = state.set;
+  for (const other of exchanges(set, place).slice(0, few)) {
+    await breath();
+    await decode(exchanged(set, place, other), () => near !== place || state.set !== set);
+  }
+}
+
+// Offer `count` codes in exchange for the one at a place.
+async function lookAt(place, count = few) {
   lookAway();
   const mine = asked;
   state.place = place;
@@ -279,6 +292,8 @@ function connect() {
   data.codes[0].forEach((_, place) => {
     const chip = document.createElement("button");
     chip.addEventListener("click", () => lookAt(place));
+    chip.addEventListener("pointerenter", () => expect(place));
+    chip.addEventListener("pointerleave", () => (near = null));
     byId("chips").append(chip);
   });
   const names = Object.keys(data.attributes);

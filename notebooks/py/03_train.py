@@ -410,10 +410,10 @@ display(Markdown(to_markdown(over_seeds(pd.DataFrame(ablations["rows"])))))
 # %% [markdown]
 # **What to look at.** Compare each row with *as trained*: differences within the spread over seeds mean nothing, and with one seed there is no spread to compare with. Of *L1 only* and *base code's weights*, compare the held-out L1 and the distance of the samples in the last column. Of *one initialisation*, compare the codes in use. The last two rows tell two explanations of the paper's "catastrophic failure" apart: *quantized from the start* lacks the delay **and** the codebook that is fitted to latents, *fitted at step W* lacks nearly all of the delay but has the fitted codebook. The perceptual loss and the Fréchet distance use the same network, which favours models trained with it: trust the pictures as much as the numbers.
 #
-# The pictures show each variation's samples of Algorithm 1, of the first seed. All samples of a column have the same parents.
+# The pictures show each variation's samples of Algorithm 1, of the first seed. All samples of a column have the same parents. The picture `ablations` in the same folder has the table's numbers, seed by seed.
 
 # %%
-display(Image(stored.with_name("ablation_samples.png")), Image(stored.with_name("ablations.png")))
+display(Image(stored.with_name("ablation_samples.png")))
 
 # %% [markdown]
 # The next cell says in words what the numbers show.

@@ -129,7 +129,8 @@ def test_set_up_is_one_folded_part_unless_it_said_something(tmp_path):
              new_code_cell("import this", metadata=hidden), new_markdown_cell("loads"), new_code_cell("loaded = 1"),
              new_markdown_cell("## Part\n\nmethod"), new_code_cell("import late", metadata=hidden)]  # fmt: skip
     tags = page(tmp_path, *cells)
-    depth = {word: tags.inside(word).count("details") for word in ("claim", "announced", "seed", "this", "loads", "loaded")}
+    words = "claim", "announced", "seed", "this", "loads", "loaded"
+    depth = {word: tags.inside(word).count("details") for word in words}
     assert depth == {"claim": 0, "announced": 1, "seed": 1, "this": 1, "loads": 0, "loaded": 0}
     assert tags.inside("Set-up and parameters")[-1] == "summary" and tags.inside("late").count("details") == 1
     assert not [details for details in tags.all("details") if "open" in details]
