@@ -9,17 +9,17 @@ An exponent is the slope of the larger half of the sizes, both axes logarithmic.
 import argparse
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matching import DIM, latents
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 from timing import median
 from torch.utils.flop_counter import FlopCounterMode
 
 from pivq.config import load_config
 from pivq.discriminator import PatchDiscriminator
-from pivq.figures.style import BLUE, GREEN, ORANGE
+from pivq.figures.style import BLUE, GREEN, ORANGE, WIDTH, use_style
 from pivq.matching import match
 from pivq.model import PIVQ
 from pivq.pretrained.perceptual import load_perceptual
@@ -28,8 +28,8 @@ from pivq.trainer import Trainer
 H100_PEAK, UTILISATION = 989e12, 0.3  # bfloat16 operations a second, dense (data sheet); the share is an assumption
 LPIPS_VGG = 2 * 15.3e9 * (256 / 224) ** 2  # operations of VGG16's convolutions on one image (2 x its multiply-adds)
 
-MATCHING_K, MATCHING_L = "Matching an image of L = 256, ms over K", "Matching an image at K = 16,384, ms over L"
-PRDC, STEP = "PRDC, 2,048 features over N = M", "A training step of quick, ms over L"
+MATCHING_K, MATCHING_L = "matching an image, L = 256, ms over K", "matching an image, K = 16,384, ms over L"
+PRDC, STEP = "PRDC of 2,048 features over N = M", "a training step of quick, ms over L"
 MEASURES = {"seconds": "seconds", "peak GiB": "peak"}
 THEORY = {
     MATCHING_K: {"near codes of their own": "1", "random latents": "1"},
@@ -90,21 +90,23 @@ def step_operations() -> float:
 
 
 def draw(panels: dict[str, dict[str, Series]], path: Path) -> None:
-    """Draw the panels side by side, both axes logarithmic."""
-    figure = Figure(figsize=(8.5, 5.6), layout="constrained", dpi=150)
-    for axes, (title, lines) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
+    """Draw the panels side by side, both axes logarithmic, each line with its exponent."""
+    use_style()
+    figure, grid = plt.subplots(2, 2, figsize=(WIDTH, 5.6))
+    for axes, (title, lines) in zip(grid.flat, panels.items(), strict=True):
         for colour, (name, series) in zip((BLUE, ORANGE, GREEN), lines.items(), strict=False):
-            label = f"{name}: {exponent(series):.2f}"
-            axes.loglog(list(series), list(series.values()), "o-", color=colour, label=label)
+            label = f"{name}: exponent {exponent(series):.2f}"
+            axes.loglog(list(series), list(series.values()), "o-", markersize=4, color=colour, label=label)
         what, _, along = title.rpartition(" over ")
-        axes.set(title=what, xlabel=along)
-        axes.set_xticks(list(series), [f"{size:,}" for size in series], fontsize=8)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        what, _, unit = what.rpartition(", ")
+        axes.set_title(what or unit, loc="left")
+        axes.set(xlabel=along, ylabel=unit if what else "")
+        axes.set_xticks(list(series), [f"{size:,}" for size in series])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
         axes.yaxis.set_minor_formatter("{x:g}")
-        axes.legend(title="exponent", frameon=False, fontsize=8, title_fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend()
     figure.savefig(path)
 
 

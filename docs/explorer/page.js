@@ -78,13 +78,19 @@ async function start() {
 }
 
 let last = Promise.resolve(); // the runtime takes one set at a time
+const made = new Map(), kept = 200; // the latest images by set: of one code's alternatives, all but one are seen again
 
 // The image of a set as floats in [0, 1], channel by channel: 3 × size × size; null if it is no longer wanted.
 function decode(set, isStale = () => false) {
+  const name = [...set].sort((a, b) => a - b).join(); // a set has no order
   const run = async () => {
     if (isStale()) return null;
-    const codes = new ort.Tensor("int32", Int32Array.from(set), [1, set.length]);
-    return (await session.run({ codes })).images.data;
+    if (!made.has(name)) {
+      const codes = new ort.Tensor("int32", Int32Array.from(set), [1, set.length]);
+      made.set(name, (await session.run({ codes })).images.data);
+      if (made.size > kept) made.delete(made.keys().next().value);
+    }
+    return made.get(name);
   };
   last = last.then(run, run);
   return last;
@@ -174,11 +180,26 @@ function lookAway() {
   for (const chip of byId("chips").children) chip.setAttribute("aria-pressed", false);
 }
 
-async function lookAt(place) {
+const few = 6; // alternatives that are shown at first, since each image is decoded
+let near = null; // place of the code that the pointer is on
+
+// Decode what a click on this code will show.
+async function expect(place) {
+  near = place;
+  const set = state.set;
+  for (const other of exchanges(set, place).slice(0, few)) {
+    await breath();
+    await decode(exchanged(set, place, other), () => near !== place || state.set !== set);
+  }
+}
+
+// Offer `count` codes in exchange for the one at a place.
+async function lookAt(place, count = few) {
   lookAway();
   const mine = asked;
   state.place = place;
-  const set = state.set, code = set[place], offered = exchanges(set, place).slice(0, data.offered);
+  const set = state.set, code = set[place], all = exchanges(set, place).slice(0, data.offered);
+  const offered = all.slice(0, count);
   byId("chips").children[place].setAttribute("aria-pressed", true);
   const whose = data.owners ? `of slot ${data.owners[code]}` : "of no slot";
   const kind = data.owners ? "the other codes of its slot" : "codes that seldom share a face with it";
@@ -189,8 +210,14 @@ async function lookAt(place) {
   sharing.forEach((face) => drawFace(tile(byId("sharers"), data.ids[face], ""), face));
   const canvases = offered.map((other) => tile(byId("offers"), `code ${other}`, String(other), async () => {
     await change(exchanged(state.set, place, other));
-    lookAt(place);
+    lookAt(place, count);
   }));
+  if (all.length > count) {
+    const more = document.createElement("button");
+    more.textContent = `${all.length - count} more`;
+    more.addEventListener("click", () => lookAt(place, all.length));
+    byId("offers").append(more);
+  }
   for (const [index, other] of offered.entries()) {
     await breath();
     const floats = await decode(exchanged(set, place, other), () => mine !== asked);
@@ -265,6 +292,8 @@ function connect() {
   data.codes[0].forEach((_, place) => {
     const chip = document.createElement("button");
     chip.addEventListener("click", () => lookAt(place));
+    chip.addEventListener("pointerenter", () => expect(place));
+    chip.addEventListener("pointerleave", () => (near = null));
     byId("chips").append(chip);
   });
   const names = Object.keys(data.attributes);

@@ -73,6 +73,7 @@ rerun_ablations = False
 # %%
 from math import isclose, log
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from IPython.display import Image, Markdown, display
@@ -236,29 +237,7 @@ save_table(table, "training", config, caption(config, note=note))
 display(Markdown(to_markdown(table)))
 
 # %% [markdown]
-# The table has the steps that each pair of quantizers shares, and the minutes of the shared steps and of each model's own. Trainings that ran at the same time had one core each.
-
-# %%
-rows = []
-for label, run in runs.items():
-    seconds, shared = (
-        run.log().set_index("step")["seconds"].dropna(),
-        int(run.summary["shared_steps"]),
-    )
-    rows.append(
-        [
-            label,
-            shared,
-            seconds[seconds.index <= shared].sum() / 60,
-            run.config.train.steps - shared,
-            seconds[seconds.index > shared].sum() / 60,
-        ]
-    )
-columns = ["", "steps shared", "minutes, shared", "steps alone", "minutes, alone"]
-display(styled(pd.DataFrame(rows, columns=columns), precision=1, thousands=","))
-
-# %% [markdown]
-# Are the two quantizers' models different at all? The next cell compares their codes of held-out faces. If they share all steps, they are one model, to the last digit: in no step did two latents of an image compete for a code, so matching had nothing to decide. [Notebook 04](04_capacity.ipynb) shows when that happens, and [notebook 09](09_when_codes_compete.ipynb) what decides it.
+# Are the two quantizers' models different at all? The next cell says how many steps they share, with the minutes, and compares their codes of held-out faces. Trainings that ran at the same time had one core each. If they share all steps, they are one model, to the last digit: in no step did two latents of an image compete for a code, so matching had nothing to decide. [Notebook 04](04_capacity.ipynb) shows when that happens, and [notebook 09](09_when_codes_compete.ipynb) what decides it.
 
 # %%
 kinds = dict.fromkeys(label.partition(", ")[0] for label in runs)
@@ -268,9 +247,14 @@ for kind in kinds:
     first, second = (run.codes("heldout") for run in pair)
     one = bool((first == second).all())
     share = float((first == second).mean())
+    common, steps = int(pair[0].summary["shared_steps"]), pair[0].config.train.steps
+    seconds = [run.log().set_index("step")["seconds"].dropna() for run in pair]
+    alone = " and ".join(f"{of[of.index > common].sum() / 60:.1f}" for of in seconds)
     lines.append(
-        f"- **{kind} tokens**: the two models give the same code for {share:.1%} of the latents of "
-        "held-out faces"
+        f"- **{kind} tokens**: {common:,} of {steps:,} steps are shared "
+        f"({seconds[0][seconds[0].index <= common].sum() / 60:.1f} minutes)"
+        + (f", the others took {alone} minutes" if common < steps else "")
+        + f". The two models give the same code for {share:.1%} of the latents of held-out faces"
         + (": they are one model." if one else ".")
     )
     shown[f"{kind} tokens, one model" if one else f"{kind} tokens, matching"] = pair[0]
@@ -408,21 +392,28 @@ if trained_here:
     save_figure(figure, "ablation_samples", config, line + " · a column has the same parents")
     facts = stamp(config, steps, "matching", protocol=note)
     save_json({"rows": measured.to_dict("records")} | facts, "ablations", config)
+    plt.close("all")  # shown from their files, below
 stored = stored_file("ablations", profile, seed)
 ablations = read_sealed(stored)
-origin = {name: ablations[name] for name in ("profile", "dataset", "steps", "seed", "protocol")}
-origin["trained in this run"] = trained_here
-origin["with this run's settings"] = ablations["digest"] == config.digest("matching")
+same = "this run's" if ablations["digest"] == config.digest("matching") else "other"
+origin = {"results": f"{'trained in this run' if trained_here else 'stored'}, {same} settings"}
+origin["made with"] = ", ".join([
+    ablations["profile"],
+    ablations["dataset"],
+    f"{ablations['steps']:,} steps",
+    f"seed {ablations['seed']}",
+])
+origin["protocol"] = ablations["protocol"]
 display(facts_table(origin))
 display(Markdown(to_markdown(over_seeds(pd.DataFrame(ablations["rows"])))))
 
 # %% [markdown]
 # **What to look at.** Compare each row with *as trained*: differences within the spread over seeds mean nothing, and with one seed there is no spread to compare with. Of *L1 only* and *base code's weights*, compare the held-out L1 and the distance of the samples in the last column. Of *one initialisation*, compare the codes in use. The last two rows tell two explanations of the paper's "catastrophic failure" apart: *quantized from the start* lacks the delay **and** the codebook that is fitted to latents, *fitted at step W* lacks nearly all of the delay but has the fitted codebook. The perceptual loss and the Fréchet distance use the same network, which favours models trained with it: trust the pictures as much as the numbers.
 #
-# The pictures show each variation's samples of Algorithm 1, of the first seed. All samples of a column have the same parents.
+# The pictures show each variation's samples of Algorithm 1, of the first seed. All samples of a column have the same parents. The picture `ablations` in the same folder has the table's numbers, seed by seed.
 
 # %%
-display(Image(stored.with_name("ablation_samples.png")), Image(stored.with_name("ablations.png")))
+display(Image(stored.with_name("ablation_samples.png")))
 
 # %% [markdown]
 # The next cell says in words what the numbers show.

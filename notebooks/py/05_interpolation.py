@@ -421,22 +421,28 @@ display(
 # 2. Start with $C_\text{interp} = C_c$.
 # 3. $L - |C_c|$ times: draw a code uniformly from $C_d$, add it to $C_\text{interp}$, and remove it from $C_d$.
 #
-# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`).
+# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`). Those with most codes of parent a stand left.
 
 # %%
-chosen, each = pairs[2:8], 4
-samples = {}
+chosen, each = pairs[2:7], 3
+samples = []
 for kind, model in trained.items():
     parents_a, parents_b = (codes[kind][rows].repeat_interleave(each, 0) for rows in chosen.T)
     mixed = interpolate(parents_a, parents_b, generator)
-    samples[kind] = decode_in_batches(model.decode, mixed).unflatten(0, (len(chosen), each))
-columns = list(samples)
-rows = torch.stack(list(samples.values()), dim=1).flatten(0, 1)  # the models side by side
-parents_a, parents_b = (
-    heldout.images[side].repeat_interleave(len(columns), 0) for side in chosen.T
+    of_a = (mixed[:, :, None] == parents_a[:, None]).any(2).sum(1).unflatten(0, (-1, each))
+    mixed = mixed.unflatten(0, (-1, each))  # (pairs, each, L)
+    order = of_a.argsort(descending=True, stable=True)[..., None].expand_as(mixed)
+    mixed = mixed.gather(1, order).flatten(0, 1)
+    samples.append(decode_in_batches(model.decode, mixed).unflatten(0, (-1, each)))
+originals = (heldout.images[side] for side in chosen.T)
+figure = plot_samples_with_parents(
+    next(originals),
+    torch.cat(samples, dim=1),
+    next(originals),
+    [titles[kind] for kind in trained],
 )
-figure = plot_samples_with_parents(parents_a, rows, parents_b, [titles[kind] for kind in columns])
-note = "matching; held-out parents drawn from the seed, four samples of each pair"
+note = f"matching; held-out parents drawn from the seed, {each} samples of each pair and model; "
+note += "from the left, those with most codes of a"
 save_figure(figure, "samples_with_parents", config, caption(config, config.train.steps, note));
 
 # %% [markdown]

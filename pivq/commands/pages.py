@@ -29,7 +29,9 @@ IMAGES = ("image/png", "image/jpeg")
 # What a terminal is told: a line up, other things by an escape, to the line's start, a line down; and text.
 WRITTEN = re.compile(r"\x1b\[A|\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
 # Sections that a page shows folded: from their heading to the next one of that level, or to the end.
-FOLDED = re.compile('(<h2 id="(?:exercises|references|provenance)">.*?</h2>)(.*?)(?=<h2 |</main>)', re.DOTALL)
+FOLDED = re.compile(
+    '(<h2 id="(?:exercises|references|provenance|the-model-to-show)">.*?</h2>)(.*?)(?=<h2 |</main>)', re.DOTALL
+)
 BAR = re.compile("<!--bar-->.*?<!--/bar-->", re.DOTALL)
 _latex = LatexToMathML(fancy_error=False)
 
@@ -145,6 +147,8 @@ def write_page(executed: Path, target: Path) -> None:
     headings = [part for cell in notebook.cells if cell.cell_type == "markdown" for part in render(cell.source)[1]]
     title = next((plain_text(part.html) for part in headings if part.level == 1), target.stem)
     page = {"title": title, "policy": POLICY, "contents": [part for part in headings if part.level == 2]}
+    page |= {"set_up": (places := set_up(notebook.cells))}
+    page |= {"set_up_shown": any(notebook.cells[place].get("outputs") for place in places)}
     html, _ = _Exporter().from_notebook_node(notebook, {"metadata": {"name": target.stem}, "page": page})
     folded = r'<details class="section"><summary>\1</summary>\2</details>'
     write_text(target.with_suffix(".html"), FOLDED.sub(folded, html))
@@ -158,6 +162,13 @@ def read_page(page: Path) -> str:
     except (OSError, ValueError):
         return ""
     return text if POLICY in text.partition("<body")[0] else ""
+
+
+def set_up(cells: list[NotebookNode]) -> range:
+    """Return the places of the cells that only prepare: from the first cell's end to the last import before a part."""
+    part = next((place for place, cell in enumerate(cells) if cell.source.startswith("## ")), 0)
+    imports = [place for place in range(part) if cells[place].source.startswith(("import ", "from "))]
+    return range(1, imports[-1] + 1) if imports else range(0)
 
 
 def link_pages(folder: Path, results: Path, name: str) -> None:

@@ -32,13 +32,13 @@ from pivq.figures.tables import format_column
 # The panels of training curves: columns of logs, and what they are called; the arrow points to better values.
 TITLES = {
     "heldout_l1": "held-out L1 ↓",
-    "codes_in_use": "codes in use (of a few held-out faces) ↑",
     "heldout_psnr": "held-out PSNR (dB) ↑",
+    "heldout_perceptual": "held-out perceptual ↓",
+    "codes_in_use": "codes in use, a few faces ↑",
     "mean_codes_per_image": "distinct codes per image ↑",
-    "heldout_perceptual": "held-out perceptual distance ↓",
     "adversarial": "adversarial loss",
 }
-ACROSS = 2  # panels in a row
+ACROSS = 3  # panels in a row
 # Of the measures of ablations, by their last word: which values are better.
 BETTER = {"L1": " ↓", "(dB)": " ↑", "perceptual": " ↓", "use": " ↑", "FD": " ↓", "FID": " ↓"}
 # What is drawn in Fig. 5 beside the paper's model.
@@ -104,9 +104,9 @@ def plot_curves(
         _draw_marks(axes, marks or {}, named=column == known[-1])
         if column == "adversarial":
             _draw_weights(axes, logs)
-        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=11, loc="left")
+        axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=10, loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         if column in known[-ACROSS:]:
             axes.set_xlabel("step")
@@ -150,22 +150,23 @@ def _draw_weights(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
 
 
 def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]], named: bool) -> None:
-    """Draw vertical lines at steps; if `named`, each with its name along it, where the curves leave room."""
-    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_ydata())]
-    low, high = axes.get_ylim()
-    below = bool(ends) and np.mean(ends) > (low + high) / 2
-    place = {"y": 0.03 if below else 0.97, "va": "bottom" if below else "top", "rotation": 90, "fontsize": 8.5}
+    """Draw vertical lines at steps; if `named`, with their names beside them, one below the other."""
+    known = [steps for steps in map(np.atleast_1d, marks.values()) if len(steps)]
+    left = bool(known) and known[0][0] > axes.get_xlim()[1] / 3  # of their lines there is more room
+    near = [line.get_ydata()[0 if left else -1] for line in axes.lines if len(line.get_ydata())]
+    below = bool(near) and np.mean(near) > np.mean(axes.get_ylim())  # away from the curves on that side
+    place = {"va": "bottom" if below else "top", "ha": "right" if left else "left", "fontsize": 8.5, "linespacing": 1.0}
     place |= {"transform": axes.get_xaxis_transform(), "zorder": 1.5}  # below the curves
     place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    letter, free = 0.04 * axes.get_xlim()[1], -np.inf  # height of a letter in steps; where the next name may stand
-    for position, ((name, steps), (colour, style)) in enumerate(zip(marks.items(), itertools.cycle(MARK_STYLES))):
+    y, gap = 0.03 if below else 0.97, 0.015 * axes.get_xlim()[1]
+    for (name, steps), (colour, style) in zip(marks.items(), itertools.cycle(MARK_STYLES)):
         steps = np.atleast_1d(steps)
         for step in steps:
             axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-        if named and len(steps):  # the first left of its line, one of several lines among them, others right of theirs
-            x = steps.mean() + letter / 2 * (0 if len(steps) > 1 else 1 if position else -1)
-            axes.text(max(x, free), s=name, ha="center", color=colour, **place)
-            free = max(x, free) + letter
+        if named and len(steps):
+            text = textwrap.fill(name, 13)
+            axes.text(steps[0] - gap if left else steps[-1] + gap, y, text, color=colour, **place)
+            y += (0.04 + 0.075 * (1 + text.count("\n"))) * (1 if below else -1)
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:

@@ -15,6 +15,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, WIDTH, colour_of, words
 
+OVER_COUNTED = "Eq. (2) counts sets more than once"  # the shaded region of Fig. 4
+
 
 def plot_capacity(
     lengths: Sequence[int],
@@ -29,7 +31,7 @@ def plot_capacity(
     Args:
         lengths: values of L.
         curves: bits at each length, by label; written at the end of its line, in the colour of what it names. Those
-            that are "counted once" are dashed.
+            that are "counted once" are dashed, and what a curve of the same colour counts above them is shaded.
         measured: points (label, L, bits); those of "drawn" tokens are hollow.
         title: above the panel.
         axes: to draw in.
@@ -43,11 +45,17 @@ def plot_capacity(
     longest = max((length for _, length, _ in measured), default=0)
     if 0 < longest < 0.2 * max(lengths):
         panels.append(_zoom(axes, 2 * longest, lengths, curves))
+    coloured = list(zip(curves.items(), colours, strict=True))
+    once = {colour: bits for (label, bits), colour in coloured if "counted once" in label}
     for panel in panels:
-        for (label, bits), colour in zip(curves.items(), colours, strict=True):
-            panel.plot(lengths, bits, color=colour, linewidth=2.2, linestyle="--" if "counted once" in label else "-")
+        for (label, bits), colour in coloured:
+            style = "--" if "counted once" in label else "-"
+            panel.plot(lengths, bits, color=colour, linewidth=2.2 if panel is axes else 1.4, linestyle=style)
+            if colour in once and bits is not once[colour]:
+                about = {"label": OVER_COUNTED if panel is axes else None, "linewidth": 0}
+                panel.fill_between(lengths, once[colour], bits, color=colour, alpha=0.35, **about)
     top = max([max(bits) for bits in curves.values()] + [bits for _, _, bits in measured])
-    ends = [(bits[-1], label, colour) for (label, bits), colour in zip(curves.items(), colours, strict=True)]
+    ends = [(bits[-1], label, colour) for (label, bits), colour in coloured]
     _end_labels(axes, ends, top)
     points = [(f"{label}: {bits:,.0f} bits", [length], [bits], 80) for label, length, bits in measured]
     edge = panels[1].get_xlim()[1] if panels[1:] else -1.0
@@ -65,7 +73,7 @@ def plot_capacity(
     axes.set(xlabel="representation length L", ylabel="capacity (bits)", xlim=(0, max(lengths)), ylim=(0, 1.05 * top))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(title, loc="left")
-    if points or small:
+    if points or small or once:
         axes.legend(**LEGEND_ABOVE, ncols=2, handletextpad=0.2)
     return axes.figure
 
@@ -89,9 +97,10 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, str, str]], top: float) 
 
 
 def _zoom(axes: Axes, longest: int, lengths: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Axes:
-    """Return an inset in the corner above the curves; it enlarges the lengths up to `longest`."""
+    """Return an inset above the curves; it enlarges the lengths up to `longest`, and the curves of sets."""
     inset = axes.inset_axes((0.08, 0.5, 0.36, 0.41))
-    highest = max(bits for curve in curves.values() for n, bits in zip(lengths, curve, strict=True) if n <= longest)
+    sets = [curve for label, curve in curves.items() if "positional" not in label] or list(curves.values())
+    highest = max(bits for curve in sets for n, bits in zip(lengths, curve, strict=True) if n <= longest)
     inset.set(xlim=(0, longest), ylim=(0, 1.05 * highest))
     inset.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     inset.yaxis.set_major_locator(MaxNLocator(4))

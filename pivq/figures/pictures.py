@@ -197,7 +197,10 @@ def plot_samples_with_parents(
         parents_a: `(N, 3, H, W)`.
         samples: `(N, 3, H, W)`, or `(N, S, 3, H, W)` for several of each pair.
         parents_b: `(N, 3, H, W)`.
-        titles: a line above each pair that stands side by side with others in the first row, such as its model.
+        titles: of equal parts of each pair's samples, such as the models that made them.
+
+    Raises:
+        ValueError: there is not one row of samples per pair, or its samples have no such parts.
     """
     parents = as_pixels(parents_a), as_pixels(parents_b)
     if samples.ndim == 4:
@@ -205,24 +208,28 @@ def plot_samples_with_parents(
     made = [as_pixels(row) for row in samples]
     if not len(made) == len(parents[0]) == len(parents[1]):
         raise ValueError(f"{len(made)} samples for {len(parents[0])} and {len(parents[1])} parents")
-    each, apart = samples.shape[1], 0.14
+    each, parts, apart = samples.shape[1], titles or ["samples" if samples.shape[1] > 1 else "sample"], 0.14
+    if each % len(parts):
+        raise ValueError(f"{each} samples of each pair for {len(parts)} titles")
     groups = max(1, 12 // (each + 2))  # pairs side by side
     between = 0.35
-    size = _cell_size((WIDTH - between * (groups - 1)) / groups - 2 * apart, each + 2, 1.1)
-    width = (each + 2) * size + (each - 1) * GAP + 2 * apart
-    rows, head = -(-len(made) // groups), LINE + 0.1 + (LINE + 0.06 if titles else 0)
+    size = _cell_size((WIDTH - between * (groups - 1)) / groups - (len(parts) + 1) * apart, each + 2, 1.1)
+    part = each // len(parts) * (size + GAP) - GAP  # width of the samples under one title
+    width = 2 * size + len(parts) * (part + apart) + apart
+    rows, head = -(-len(made) // groups), LINE + 0.1
     page = _Page(groups * width + (groups - 1) * between, head + rows * (size + 0.12) - 0.12)
     for index, row in enumerate(made):
         x, y = index % groups * (width + between), head + index // groups * (size + 0.12)
-        if index < min(groups, len(titles)):
-            page.text(x, LINE, titles[index], ha="left", fontweight="bold")
+        starts = [x + size + apart + position * (part + apart) for position in range(len(parts))]
         page.image(parents[0][index], x, y, size)
         page.image(parents[1][index], x + width - size, y, size)
         for j, sample in enumerate(row):
-            page.image(sample, x + size + apart + j * (size + GAP), y, size, frame=BLUE)
+            position, place = divmod(j, each // len(parts))
+            page.image(sample, starts[position] + place * (size + GAP), y, size, frame=BLUE)
         if index < groups:
             page.text(x + size / 2, head - 0.07, "parent a", fontsize=8, color=GREY)
-            page.text(x + width / 2, head - 0.07, "samples" if each > 1 else "sample", color=BLUE, fontweight="bold")
+            for start, title in zip(starts, parts, strict=True):
+                page.text(start + part / 2, head - 0.07, title, color=BLUE, fontweight="bold")
             page.text(x + width - size / 2, head - 0.07, "parent b", fontsize=8, color=GREY)
     return page.figure
 

@@ -43,12 +43,13 @@ class Area:
         shell().display_pub.publish(data, metadata or {}, transient={"display_id": self.id}, update=not new)
 
     def show_figure(self, figure: Any) -> None:
-        """Show a figure of matplotlib, sharp on any screen; its label describes it."""
+        """Show a figure of matplotlib, sharp on any screen; its label describes it, and pages fold it as `live`."""
         picture, scale = io.BytesIO(), 2
         figure.savefig(picture, format="png", dpi=scale * figure.dpi)
         width, height = (int(inches * figure.dpi) for inches in figure.get_size_inches())
         about = {"width": width, "height": height, "alt": figure.get_label()}
-        self.show({"image/png": picture.getvalue(), "text/plain": figure.get_label()}, {"image/png": about})
+        data = {"image/png": picture.getvalue(), "text/plain": figure.get_label()}
+        self.show(data, {"image/png": about, "live": True})
 
 
 def tell_errors_briefly() -> None:

@@ -151,6 +151,30 @@ def test_code_that_draws_and_sections_for_the_reader_s_own_work_are_folded(tmp_p
     assert headings == [("summary", "h2")], "the heading stays in view"
 
 
+def test_set_up_is_one_folded_part_unless_it_said_something(tmp_path):
+    hidden = {"jupyter": {"source_hidden": True}}
+    cells = [new_markdown_cell("# Title\n\nclaim"), new_markdown_cell("announced"), new_code_cell("seed = 0"),
+             new_code_cell("import this", metadata=hidden), new_markdown_cell("loads"), new_code_cell("loaded = 1"),
+             new_markdown_cell("## Part\n\nmethod"), new_code_cell("import late", metadata=hidden)]  # fmt: skip
+    tags = page(tmp_path, *cells)
+    words = "claim", "announced", "seed", "this", "loads", "loaded"
+    depth = {word: tags.inside(word).count("details") for word in words}
+    assert depth == {"claim": 0, "announced": 1, "seed": 1, "this": 1, "loads": 0, "loaded": 0}
+    assert tags.inside("Set-up and parameters")[-1] == "summary" and tags.inside("late").count("details") == 1
+    assert not [details for details in tags.all("details") if "open" in details]
+    cells[2].outputs = [new_output("stream", text="a warning")]
+    tags = page(tmp_path, *cells)
+    assert [list(details) for details in tags.all("details")][0] == ["class", "open"], "what it said is seen"
+
+
+def test_a_live_picture_is_folded(tmp_path):
+    live = new_output("display_data", {"image/png": png()}, metadata={"image/png": {"alt": "curves"}, "live": True})
+    tags = page(tmp_path, new_code_cell("train()", outputs=[live, picture(png(), alt="still")]))
+    assert tags.inside("While it ran: curves")[-2:] == ("details", "summary")
+    html = (tmp_path / "02_second.html").read_text()
+    assert html.index('alt="curves"') < html.index("</details>") < html.index('alt="still"')
+
+
 def test_long_code_is_folded_but_for_what_a_page_writes_out(tmp_path):
     lines = "\n".join(f"    x{i} = 1" for i in range(13))
     tags = page(tmp_path, new_code_cell(f"if data:\n{lines}"), new_code_cell(f"def written_out():\n{lines}"))

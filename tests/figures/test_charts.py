@@ -50,21 +50,29 @@ def test_curves_join_their_points_and_name_the_starts_in_the_last_panel():
     assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
     places = {text.get_text(): text.get_position()[0] for text in second.texts}
     assert list(places) == ["T_q", "again", "end"] and not first.texts
-    assert places["T_q"] < 30 < places["again"] == 45 < 55 < places["end"]
+    assert places["T_q"] < 30 < places["again"] < 40 < 50 < places["end"] < 55, "left of their lines"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
 
 
-def test_names_of_starts_at_one_step_stand_side_by_side():
-    figure = plot_curves({"a": pd.DataFrame({"step": [0, 40], "heldout_l1": [2.0, 1.0]})}, {"x": 24, "y": 24, "z": 25})
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+@pytest.mark.parametrize("step", [2, 24])
+def test_names_of_starts_keep_apart_and_within_the_panel(step):
+    names = {"$T_q$": step, "codebook fitted again": [step, step + 1], "discriminator starts": step + 1}
+    logs = {"a": pd.DataFrame({"step": [0, 40], "heldout_l1": [2.0, 1.0], "adversarial": [1.0, 2.0]})}
+    axes = plot_curves(logs, names, ["heldout_l1", "heldout_l1", "adversarial"]).axes[-1]
+    axes.figure.draw_without_rendering()
+    boxes, panel = [text.get_window_extent() for text in axes.texts], axes.get_window_extent()
+    assert len(boxes) == 3 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(panel.x0 <= box.x0 and panel.y0 <= box.y0 and box.x1 <= panel.x1 and box.y1 <= panel.y1 for box in boxes)
 
 
-def test_names_of_starts_stand_where_the_curves_do_not_end():
+def test_names_of_starts_stand_where_the_curves_are_not():
     log = pd.DataFrame({"step": [0, 9], "heldout_l1": [2.0, 1.0], "heldout_psnr": [1.0, 2.0]})
-    falling, rising = (plot_curves({"a": log}, {"T_q": 5}, [name]).axes[0] for name in ("heldout_l1", "heldout_psnr"))
-    assert falling.texts[0].get_position()[1] > 0.5 > rising.texts[0].get_position()[1]
+    for step, falls_below in ((5, True), (1, False)):  # names stand left of a late step, right of an early one
+        falling, rising = (
+            plot_curves({"a": log}, {"T_q": step}, [name]).axes[0].texts[0] for name in ("heldout_l1", "heldout_psnr")
+        )
+        assert (falling.get_position()[0] < step) == (rising.get_position()[0] < step) == falls_below
+        assert (falling.get_position()[1] < 0.5) == (rising.get_position()[1] > 0.5) == falls_below
 
 
 def test_the_weight_of_the_adversarial_loss_has_its_own_scale():

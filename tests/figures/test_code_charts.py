@@ -42,9 +42,10 @@ def test_capacity_labels_keep_apart_where_lines_end_close_together():
 
 
 def test_capacity_enlarges_the_corner_of_a_small_model():
-    figure = plot_capacity([0, 32, 64, 512], {"matching": [0, 270, 470, 2221]}, [("ours", 32, 135.0)])
+    curves = {"positional": [0, 384, 768, 6144], "matching": [0, 270, 470, 2221]}
+    figure = plot_capacity([0, 32, 64, 512], curves, [("ours", 32, 135.0)])
     (inset,) = figure.axes[0].child_axes
-    assert inset.get_xlim() == (0, 64) and 470 < inset.get_ylim()[1] < 600
+    assert inset.get_xlim() == (0, 64) and 470 < inset.get_ylim()[1] < 600, "without the positional curve"
     assert inset.collections[0].get_offsets().tolist() == [[32, 135]]
     assert not len(figure.axes[0].collections[0].get_offsets()), "drawn once"
 
@@ -64,11 +65,14 @@ def test_capacity_tells_drawn_from_learned_and_what_is_counted_once():
     study = [("study: drawn, matching", [128, 256], [50.0, 90.0])]
     (axes,) = plot_capacity([0, 256], curves, points, small=study).axes
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
-    learned, drawn, some = axes.collections
+    twice, learned, drawn, some = axes.collections
+    shaded = twice.get_paths()[0].vertices
+    assert {tuple(point) for point in shaded} == {(0, 0), (256, 150), (256, 200)}, "between the two"
+    assert to_hex(twice.get_facecolor()[0]) == COLOURS["nearest"].lower()
     assert to_hex(learned.get_facecolor()[0]) == to_hex(drawn.get_edgecolor()[0]) == COLOURS["nearest"].lower()
     assert to_hex(drawn.get_facecolor()[0]) == to_hex(some.get_facecolor()[0]) == "#ffffff"
     assert some.get_offsets().tolist() == [[128, 50], [256, 90]] and some.get_sizes() < learned.get_sizes()
-    assert legend_texts(axes)[2] == "study: drawn, matching"
+    assert legend_texts(axes)[0].startswith("Eq. (2)") and legend_texts(axes)[3] == "study: drawn, matching"
 
 
 def traits(attribute, gained, lost=0.5, both=40, sampler="Algorithm 1"):

@@ -144,10 +144,15 @@ def test_samples_stand_between_their_parents():
     several = np.stack([flat(11, 12, 13, 14, 15), flat(31, 32, 33, 34, 35)])
     figure = plot_samples_with_parents(flat(1, 2), several, flat(21, 22))
     assert sorted(levels(figure)[:7]) == [1, 11, 12, 13, 14, 15, 21]
-    figure = plot_samples_with_parents(flat(1, 2, 3), several[[0, 1, 0], :4], flat(21, 22, 23), ["one", "two"])
-    texts = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
-    assert texts["one"][0] == 0 < texts["two"][0] and texts["one"][1] == texts["two"][1]
+    six = np.concatenate([several, several[:, :1]], axis=1)
+    figure = plot_samples_with_parents(flat(1, 2), six, flat(21, 22), ["one", "two"])
+    places = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}
+    middles = [np.mean(image.get_extent()[:2]) for image in figure.axes[0].images[2:8]]  # after the first parents
+    assert places["one"] == pytest.approx(middles[1]) and places["two"] == pytest.approx(middles[4])
+    assert places["parent a"] < middles[0] and middles[5] < places["parent b"]
     assert_apart(figure)
+    with pytest.raises(ValueError, match="5 samples of each pair for 2 titles"):
+        plot_samples_with_parents(flat(1, 2), several, flat(21, 22), ["one", "two"])
     with pytest.raises(ValueError, match="3 samples for 2"):
         plot_samples_with_parents(flat(1, 2), flat(1, 2, 3), flat(1, 2))
 

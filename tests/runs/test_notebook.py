@@ -92,4 +92,4 @@ def test_figures_are_shown_sharp_in_the_size_of_the_others(monkeypatch):
     Area().show_figure(figure)
     ((data, metadata),) = shown
     assert int.from_bytes(data["image/png"][16:20]) == 600 and int.from_bytes(data["image/png"][20:24]) == 400
-    assert metadata == {"image/png": {"width": 300, "height": 200, "alt": "nothing"}}
+    assert metadata == {"image/png": {"width": 300, "height": 200, "alt": "nothing"}, "live": True}

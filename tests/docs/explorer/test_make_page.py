@@ -181,6 +181,26 @@ def test_the_browser_decodes_as_pytorch_does_and_loads_nothing(page, explorer):
 
 @needs_exporter
 @pytest.mark.browser
+def test_what_a_click_will_show_is_decoded_when_the_pointer_comes_and_kept(page, explorer):
+    script = """
+        const done = arguments[2], [codes, again] = arguments;
+        Promise.all([codes, again].map((set) => explorer.decode(set))).then(([a, b]) => done(a === b));"""
+    codes = explorer.codes[0].tolist()
+    assert page.execute_async_script(script, codes, codes[::-1]), "one set, one image: it is not decoded twice"
+    start = page.execute_async_script(CHANGED, "slider", 0)
+    page.execute_script("made.clear(); document.getElementById('chips').children[0].dispatchEvent("
+                        "new Event('pointerenter'))")  # fmt: skip
+    offered = explorer.exchanges(np.array(start), 0).tolist()
+    expected = {",".join(map(str, sorted([other, *start[1:]]))) for other in offered}
+    for _ in range(100):
+        if len(found := set(page.execute_script("return [...made.keys()]"))) == len(expected):
+            break
+        time.sleep(0.1)
+    assert found == expected and expected
+
+
+@needs_exporter
+@pytest.mark.browser
 def test_the_page_s_moves_are_those_of_the_package(page, explorer):
     a, b = explorer.codes[0].tolist(), explorer.codes[1].tolist()
     sets = [page.execute_async_script(CHANGED, "slider", step) for step in (0, 1, 2, 3)]
