@@ -223,6 +223,7 @@ def results_of(mine: Path) -> tuple[dict[str, dict], dict[str, str]]:
     return weights, tables
 
 
+@pytest.mark.notebooks
 def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start, tmp_path):
     """The notebook is killed with all its processes and started in an empty runtime, with the same Drive."""
     runs = tmp_path / "drive-killed/pivq/results/smoke"

@@ -151,8 +151,7 @@ runs = train_together(list(jobs.values()), device, draw=plot_training)
 
 # %%
 options = {"--profile": profile, "--seed": seed, "--data": config.data, "--layout": layout}
-options |= {"--steps": config.train.steps, "--device": device, "--precision": precision}
-options |= {"--only": notebooks}
+options |= {"--steps": config.train.steps, "--device": device, "--only": notebooks}
 words = [str(word) for pair in options.items() if pair[1] != "" for word in pair]
 if run_all.main(words):
     raise RuntimeError("a notebook failed, see above: mend the cause, and run this cell again")
