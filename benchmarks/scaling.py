@@ -12,21 +12,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from hours import PEAK, UTILISATION, step_operations
 from matching import DIM, latents
 from matplotlib.ticker import LogLocator, NullLocator
 from timing import median
-from torch.utils.flop_counter import FlopCounterMode
 
 from pivq.config import load_config
-from pivq.discriminator import PatchDiscriminator
 from pivq.figures.style import BLUE, GREEN, ORANGE, WIDTH, use_style
 from pivq.matching import match
-from pivq.model import PIVQ
 from pivq.pretrained.perceptual import load_perceptual
 from pivq.trainer import Trainer
-
-H100_PEAK, UTILISATION = 989e12, 0.3  # bfloat16 operations a second, dense (data sheet); the share is an assumption
-LPIPS_VGG = 2 * 15.3e9 * (256 / 224) ** 2  # operations of VGG16's convolutions on one image (2 x its multiply-adds)
 
 MATCHING_K, MATCHING_L = "matching an image, L = 256, ms over K", "matching an image, K = 16,384, ms over L"
 PRDC, STEP = "PRDC of 2,048 features over N = M", "a training step of quick, ms over L"
@@ -71,22 +66,6 @@ def exponent(series: Series) -> float:
     """Return the slope of the larger half of a series in logarithms."""
     sizes, values = (np.log(list(of)[len(series) // 2 :]) for of in (series.keys(), series.values()))
     return float(np.polyfit(sizes, values, 1)[0])
-
-
-def step_operations() -> float:
-    """Return the floating-point operations of an `ffhq256` training step per image, counted without computing them."""
-    config = load_config("ffhq256")
-    batch, size = config.train.batch_size, config.model.image_size
-    with torch.device("meta"):
-        model = PIVQ(config.model, "nearest")
-        judge = PatchDiscriminator(config.train.discriminator_width, config.train.discriminator_layers)
-        images = torch.rand(batch, 3, size, size)
-    with FlopCounterMode(display=False) as model_flops:
-        model(images, quantize=False).images.sum().backward()
-    with FlopCounterMode(display=False) as judge_flops:
-        judge(images).sum().backward()
-    # The perceptual network: two images forward, one backward. The discriminator: fakes for both networks, and reals.
-    return (model_flops.get_total_flops() + 2.5 * judge_flops.get_total_flops()) / batch + 3 * LPIPS_VGG
 
 
 def draw(panels: dict[str, dict[str, Series]], path: Path) -> None:
@@ -136,9 +115,10 @@ def main() -> None:
             measured = " · ".join(f"{size:,}: {value:.3g}" for size, value in series.items())
             print(f"| {title} | {name} | {measured} | {exponent(series):.2f} | {THEORY[title][name]} |")
     draw(panels, arguments.out)
-    operations = step_operations()
-    rate = UTILISATION * H100_PEAK / operations
-    print(f"\n`ffhq256`: {operations / 1e12:.2f} Tflop per image and step; at {UTILISATION:.0%} of an H100's peak "
+    config = load_config("ffhq256")
+    operations, share = step_operations(config) / config.train.batch_size, UTILISATION[config.model.image_size]
+    rate = share * PEAK["H100"][1] / operations
+    print(f"\n`ffhq256`: {operations / 1e12:.2f} Tflop per image and step; at {share:.0%} of an H100's peak "
           f"{rate:.0f} images/s.\n\n| images | 1 H100, hours per epoch | 8 H100s |\n|---:|---:|---:|")  # fmt: skip
     for images in (70_000, 1_000_000):
         hours = images / rate / 3600

@@ -19,7 +19,8 @@ gives a value or where training must take only minutes on two CPU cores. Steps a
 `train_images` and `heldout_images`: 0 is all. Under each name stand its meaning and the values that it may have.
 
 `pivq train --set train.steps=1000` changes a setting; its source is then an assumption, and the run gets its own
-folder.
+folder. `--steps` and `--budget` change the length with the whole schedule in proportion. `celeba64_short` is `celeba64`
+at half the width, for one session of a small GPU; its schedule is given as fractions of its steps.
 """
 
 

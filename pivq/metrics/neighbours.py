@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pivq.metrics import frechet
 from pivq.metrics.frechet import Features, as_features, as_rows, check_dimensions, finite, row_chunks
 
 Device = str | torch.device
+Table = NDArray | Tensor  # numbers or truth values: an array on a CPU, a tensor on another device
+PAIR_ELEMENTS = 1 << 16  # numbers of the pairs whose differences are summed at once: they stay in a processor's cache
 DOUBTS = 16  # seeming neighbours for each that is asked for, above which float64 products are worth their time
 
 
@@ -233,7 +234,7 @@ def _radii(name: str, points: _Points, ks: Sequence[int], block_size: int) -> ND
         # The k nearest of a row are among those that may be as near as the one that seems the k-th: at least k of them.
         seeming = distances.topk(max(ks), largest=False).values[:, -1]
         error = torch.from_numpy(points.error(points)[start : start + len(own)]).to(seeming)
-        row, column = _places(distances <= _above(seeming + 2 * error)[:, None])
+        row, column = _places(_table(distances) <= _table(_above(seeming + 2 * error)[:, None]))
         if len(row) > DOUBTS * max(ks) * len(own) and points.centred.dtype == torch.float32:
             points.refine()
             continue
@@ -255,31 +256,38 @@ def _radii(name: str, points: _Points, ks: Sequence[int], block_size: int) -> ND
     return radii
 
 
-def _closer(distances: Tensor, radii: NDArray, error: NDArray, a: _Points, start: int, b: _Points) -> Tensor:
+def _closer(distances: Tensor, radii: NDArray, error: NDArray, a: _Points, start: int, b: _Points) -> Table:
     """Return where the squared distance from row start + i of `a` to row j of `b` is below `radii`, exactly."""
     scaled = radii * a.frame[1] ** 2
     low, high = (torch.from_numpy(bound).to(distances) for bound in (scaled - error, scaled + error))
-    closer = distances < _below(low)
-    i, j = _places((distances <= _above(high)).logical_xor_(closer))
+    table = _table(distances)
+    closer = table < _table(_below(low))
+    i, j = _places((table <= _table(_above(high))) ^ closer)
     if len(i):
         exact = _squared_distances(a.given, start + i, b.given, j) < np.broadcast_to(radii, distances.shape)[i, j]
-        closer[torch.from_numpy(i), torch.from_numpy(j)] = torch.from_numpy(exact).to(closer.device)
+        if isinstance(closer, np.ndarray):
+            closer[i, j] = exact
+        else:
+            closer[torch.from_numpy(i), torch.from_numpy(j)] = torch.from_numpy(exact).to(closer.device)
     return closer
 
 
-# On a CPU, numpy takes a tenth of the time that torch takes to find or to count what is true.
-def _places(found: Tensor) -> tuple[NDArray, NDArray]:
+def _table(values: Tensor) -> Table:
+    """Return values as an array if they are on a CPU: numpy takes a fraction of torch's time to compare and count."""
+    return values.numpy() if values.device.type == "cpu" else values
+
+
+def _places(found: Table) -> tuple[NDArray, NDArray]:
     """Return the rows and columns where a table is true, in order."""
-    on_cpu = found.device.type == "cpu"
-    flat = np.flatnonzero(found.numpy()) if on_cpu else found.flatten().nonzero()[:, 0].cpu().numpy()
+    on_cpu = isinstance(found, np.ndarray)
+    flat = np.flatnonzero(found) if on_cpu else found.flatten().nonzero()[:, 0].cpu().numpy()
     return np.divmod(flat, found.shape[1])
 
 
-def _tally(found: Tensor) -> tuple[NDArray, NDArray, int]:
+def _tally(found: Table) -> tuple[NDArray, NDArray, int]:
     """Return which columns and which rows of a table have anything true, and how much is true in all."""
-    if found.device.type == "cpu":
-        table = found.numpy()
-        return table.any(axis=0), table.any(axis=1), int(np.count_nonzero(table))
+    if isinstance(found, np.ndarray):
+        return found.any(axis=0), found.any(axis=1), int(np.count_nonzero(found))
     return found.any(dim=0).cpu().numpy(), found.any(dim=1).cpu().numpy(), int(found.sum())
 
 
@@ -294,7 +302,7 @@ def _below(bound: Tensor) -> Tensor:
 def _squared_distances(a: NDArray, rows: NDArray, b: NDArray, columns: NDArray) -> NDArray:
     """Return |a[rows[p]] - b[columns[p]]|^2 for every p in float64, summed in one fixed order: a function of values."""
     distances = np.empty(len(rows))
-    chunk = max(1, frechet.CHUNK_ELEMENTS // a.shape[1])
+    chunk = max(1, PAIR_ELEMENTS // a.shape[1])
     for start in range(0, len(rows), chunk):
         pairs = slice(start, start + chunk)
         difference = a[rows[pairs]].astype(np.float64) - b[columns[pairs]]

@@ -18,8 +18,9 @@ def root() -> Path:
 
 
 def data_dir() -> Path:
-    """Return the folder of data sets: `data/`."""
-    return root() / "data"
+    """Return the folder of data sets and decoded images: `PIVQ_DATA` when it is set, else `data/` of the root."""
+    named = os.environ.get("PIVQ_DATA")
+    return Path(named).expanduser().resolve() if named else root() / "data"
 
 
 def results_dir(profile: str) -> Path:

@@ -112,6 +112,7 @@ def test_block_size_and_chunks_never_change_a_count(monkeypatch):
     for block_size in (1, 2, 10, 47, 53):
         assert prdc(real=real, fake=fake, k=3, block_size=block_size) == expected
     monkeypatch.setattr(frechet, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(neighbours, "PAIR_ELEMENTS", 1)
     assert prdc(real=real, fake=fake, k=3) == expected
 
 

@@ -5,6 +5,7 @@ from pivq.storage import paths
 
 def test_root_is_the_checkout_unless_told_otherwise(checkout, monkeypatch, tmp_path):
     monkeypatch.delenv("PIVQ_ROOT", raising=False)
+    monkeypatch.delenv("PIVQ_DATA", raising=False)
     assert paths.root() == checkout
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     assert paths.data_dir() == tmp_path / "data"
@@ -14,6 +15,15 @@ def test_root_is_the_checkout_unless_told_otherwise(checkout, monkeypatch, tmp_p
     assert paths.notebooks_dir("quick") == tmp_path / "results" / "quick" / "notebooks"
     assert paths.notebooks_dir("quick", 3) == tmp_path / "results" / "quick" / "notebooks-seed3"
     assert list(tmp_path.iterdir()) == [], "asking for a path makes nothing"
+
+
+def test_data_may_be_on_another_disk_than_results(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "drive"))
+    monkeypatch.setenv("PIVQ_DATA", str(tmp_path / "fast"))
+    assert paths.data_dir() == tmp_path / "fast"
+    assert paths.results_dir("quick") == tmp_path / "drive" / "results" / "quick"
+    monkeypatch.setenv("PIVQ_DATA", "")
+    assert paths.data_dir() == tmp_path / "drive" / "data"
 
 
 def test_root_is_the_working_directory_for_a_package_without_checkout(monkeypatch, tmp_path):

@@ -1,0 +1,172 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # CelebA in one Colab session
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/colab.ipynb)
+#
+# **What this does.** On one GPU, a free T4 is enough, it trains the paper's two models, matching and nearest, on CelebA at 64 × 64, with the profile `celeba64_short`: the paper's method and losses at half the width, in a training of hours instead of days. Then it runs the numbered notebooks, so that every figure and table is made, each number beside the paper's. All results go to your Google Drive. After a disconnect, run all cells again: finished work is loaded, and an interrupted training is resumed.
+#
+# Before you start: choose *Runtime → Change runtime type → T4 GPU*, and put CelebA's three files into the folder `celeba` of your Drive ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md) says which, how long it takes on which card, and what to do if something fails).
+#
+# | | |
+# |---|---|
+# | needs | a GPU; on your Drive `img_align_celeba.zip`, `list_attr_celeba.txt` and `list_eval_partition.txt`; 650 MB of weights, which it downloads |
+# | makes | runs, executed notebooks, figures and tables in the folder `pivq` on your Drive |
+
+# %% [markdown]
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
+
+# %%
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
+    sys.path.insert(0, str(checkout))
+
+# %% [markdown]
+# These are the parameters. `data` and `results` are folders on your Drive. `budget` is the time for both trainings: twenty steps are measured, and as many are trained as fit, at most the profile's; "" trains all of them. `notebooks` are those that run after the training. On a computer that is not Colab, `content` names a folder for the Drive and the decoded images. `force` trains again.
+
+# %% tags=["parameters"]
+profile = "celeba64_short"
+seed = 0
+data = "celeba"
+layout = ""
+results = "pivq"
+budget = "3h"
+notebooks = "0-8"
+device = "cuda"
+precision = "auto"
+content = "/content"
+force = False
+
+# %% [markdown]
+# ## GPU and Drive
+#
+# The next cell names the GPU. If it says that there is none, choose one (*Runtime → Change runtime type*) and run all cells again.
+
+# %%
+import os
+from pathlib import Path
+
+import torch
+from google.colab import drive
+from IPython.display import Image, Markdown, display
+
+from pivq.processes import pick_device
+
+where = pick_device(device)
+name = torch.cuda.get_device_name(where) if where.type == "cuda" else "a CPU: much slower"
+print(f"Training on {name}.")
+
+# %% [markdown]
+# Colab now asks whether this notebook may use your Drive. Runs and figures go there. Decoded images go to the runtime's own disk, which is faster and is emptied when the runtime ends.
+
+# %%
+drive.mount(f"{content}/drive")
+mine = Path(content, "drive", "MyDrive")
+os.environ["PIVQ_ROOT"] = str(mine / results)
+os.environ["PIVQ_DATA"] = str(Path(content, "data"))
+
+# %% [markdown]
+# ## What is there, and what is missing
+#
+# The weights of VGG16 (for the loss) and Inception (for FID) are downloaded if they are missing. Then one table says what the profile needs and what was found.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+from pivq.commands import run_all
+from pivq.commands.doctor import examine, table
+from pivq.commands.download import download_weights
+from pivq.config import load_config
+from pivq.figures.live import plot_training
+from pivq.precision import use_precision
+from pivq.runs.budget import steps_within
+from pivq.runs.cost import expected_cost
+from pivq.runs.models import models
+from pivq.runs.parallel import train_together
+from pivq.runs.run import discard
+from pivq.storage.paths import figures_dir, results_page
+
+config = load_config(profile, seed, str(mine / data), layout=layout)
+use_precision(precision)
+download_weights([config.train.perceptual_network, config.evaluation.features])
+if importlib.util.find_spec("papermill") is None:  # runs notebooks; Colab does not bring it
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "papermill"], check=True)
+print(table(examine(config), config))
+
+# %% [markdown]
+# ## Training
+#
+# The zip is read as it is, and its images are decoded once to the runtime's disk: some minutes. Then twenty of the slowest steps are timed. The choice of steps is kept with the results, so that the same training is resumed after a disconnect, also on another card.
+
+# %%
+if budget:
+    steps, said = steps_within(config, budget, device)
+    print(said)
+    config = load_config(profile, seed, config.data, layout=layout, steps=steps)
+cost = expected_cost(config, device=device)
+print(cost or "The training has begun before: it is resumed, or loaded if it is finished.")
+
+# %% [markdown]
+# The steps before $T_q$ are the same for both quantizers and are trained once. Curves and reconstructions of held-out faces are drawn anew after each validation.
+
+# %%
+jobs = models(config)
+if force:
+    print(f"force = True: the runs of {len(jobs)} models are deleted and trained again.")
+    for job in jobs.values():
+        discard(job.config, [job.quantizer])
+    force = False  # this cell can be interrupted, and run again to resume
+runs = train_together(list(jobs.values()), device, draw=plot_training)
+
+# %% [markdown]
+# ## Every figure and table
+#
+# The numbered notebooks now run as `run_all.sh` runs them, one after the other. They load the models that were just trained.
+
+# %%
+options = {"--profile": profile, "--seed": seed, "--data": config.data, "--layout": layout}
+options |= {"--steps": config.train.steps, "--device": device, "--only": notebooks}
+words = [str(word) for pair in options.items() if pair[1] != "" for word in pair]
+if run_all.main(words):
+    raise RuntimeError("a notebook failed, see above: mend the cause, and run this cell again")
+
+# %% [markdown]
+# ## Results
+#
+# The page of all results and the executed notebooks are on your Drive, too. Each number stands beside the paper's.
+
+# %%
+figures = figures_dir(profile, seed)
+print(f"Everything on one page: {results_page(profile, seed)}\nFigures and tables: {figures}")
+for picture in ("training_curves", "reconstructions", "samples_with_parents"):
+    if (file := figures / f"{picture}.png").exists():
+        display(Image(file, width=700))
+for text in ("table2_capacity", "table3_metrics", "verdict"):
+    if (file := figures / f"{text}.md").exists():
+        display(Markdown(file.read_text(encoding="utf-8")))
