@@ -11,6 +11,11 @@ extends the two operations of Algorithm 1 in the usual way. With n_a(c) uses of 
 
 A result then has L codes and may repeat one, never more often than the parent that uses it most. On sets both
 definitions agree. One implementation serves both: the i-th use of code c is an element of its own, (c, i).
+
+**Exchange groups** (ours, not the paper's). Algorithm 1 takes the codes of C_d one by one, so a sample may hold two
+codes that never meet in an image, and lack their alternatives elsewhere. With `groups`, codes that are alternatives to
+each other (`pivq.usage.exchange_groups`) come from one parent: a coin is thrown per group, and what the coins choose is
+taken first. Half of C_d is taken as ever, so a sample is still a set of L codes.
 """
 
 from collections.abc import Iterator
@@ -34,8 +39,9 @@ class SampledPairs(NamedTuple):
 
 
 def interpolate(
-    codes_a: Tensor, codes_b: Tensor, generator: torch.Generator | None = None, multiset: bool = False
-) -> Tensor:
+    codes_a: Tensor, codes_b: Tensor, generator: torch.Generator | None = None, multiset: bool = False,
+    groups: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Recombine the codes of image pairs: Algorithm 1.
 
     Keep the codes both images share, C_c, and fill up to L with codes drawn uniformly without replacement from those
@@ -46,10 +52,11 @@ def interpolate(
         codes_a, codes_b: codes of images a and b, integers `(B, L)`, non-negative.
         generator: source of randomness; torch's global one when None.
         multiset: accept images that repeat codes (see the module's description).
+        groups: int64 `(K,)`, the group of each code, from 0; codes of a group come from one parent (ours, see above).
 
     Raises:
-        ValueError: shapes differ or are not `(B, L)`, a code is negative or not an integer, or an image repeats a code
-            while `multiset` is False.
+        ValueError: shapes differ or are not `(B, L)`, a code is negative or not an integer, an image repeats a code
+            while `multiset` is False, or a code has no group.
 
     Example:
         >>> codes = interpolate(torch.tensor([[7, 1, 4]]), torch.tensor([[4, 7, 9]]))
@@ -60,11 +67,16 @@ def interpolate(
     elements_a, elements_b = _elements_of_pair(codes_a, codes_b, multiset, dimensions=2)
     device = elements_a.device if generator is None else generator.device
     batch, num_codes = elements_a.shape
-    priorities = torch.rand(batch, 2 * num_codes, dtype=torch.float64, generator=generator, device=device)
-    return _recombine(elements_a, elements_b, priorities.to(elements_a.device))
+    groups = None if groups is None else _checked_groups(groups, elements_a, elements_b)
+    count = 2 * num_codes + _number_of(groups)
+    uniforms = torch.rand(batch, count, dtype=torch.float64, generator=generator, device=device)
+    return _recombine(elements_a, elements_b, uniforms.to(elements_a.device), groups)
 
 
-def sample_pairs(codes: Tensor, num_samples: int, seed: int, multiset: bool = False) -> SampledPairs:
+def sample_pairs(
+    codes: Tensor, num_samples: int, seed: int, multiset: bool = False,
+    groups: Tensor | None = None, partners: Tensor | None = None,
+) -> SampledPairs:  # fmt: skip
     """Draw M samples by Algorithm 1, each from a random pair of distinct encoded images (Section 4.3).
 
     Args:
@@ -72,9 +84,13 @@ def sample_pairs(codes: Tensor, num_samples: int, seed: int, multiset: bool = Fa
         num_samples: M.
         seed: non-negative integer; with `codes` and i it decides sample i, see `sample_batches`.
         multiset: accept images that repeat codes (see the module's description).
+        groups: as for `interpolate` (ours).
+        partners: int64 `(N, P)`, for each image the rows that its partner b is drawn from, such as the images with most
+            codes in common (`pivq.usage.near_images`); None is all others, as in the paper.
 
     Raises:
-        ValueError: fewer than two images, num_samples < 1, a negative seed, or codes that `interpolate` refuses.
+        ValueError: fewer than two images, num_samples < 1, a negative seed, codes that `interpolate` refuses, or
+            partners of another shape, out of range, or of an image with itself.
 
     Example:
         >>> encoded = torch.tensor([[0, 1, 2], [2, 3, 4], [4, 5, 0]])
@@ -82,13 +98,14 @@ def sample_pairs(codes: Tensor, num_samples: int, seed: int, multiset: bool = Fa
         >>> torch.equal(few.codes, many.codes[:2])
         True
     """
-    batches = sample_batches(codes, num_samples, seed, multiset)
+    batches = sample_batches(codes, num_samples, seed, multiset, groups=groups, partners=partners)
     return SampledPairs(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
 def sample_batches(
-    codes: Tensor, num_samples: int, seed: int, multiset: bool = False, start: int = 0, batch_size: int | None = None
-) -> Iterator[SampledPairs]:
+    codes: Tensor, num_samples: int, seed: int, multiset: bool = False, start: int = 0, batch_size: int | None = None,
+    groups: Tensor | None = None, partners: Tensor | None = None,
+) -> Iterator[SampledPairs]:  # fmt: skip
     """Yield samples `start` … `start + num_samples - 1` of `sample_pairs`, at most `batch_size` at a time.
 
     Sample i depends on `codes`, `seed` and i alone: it is the same for any number of samples, in batches of any size
@@ -104,14 +121,21 @@ def sample_batches(
     num_samples, start = check_whole("num_samples", num_samples, 1, 2**53), check_whole("start", start, 0, 2**53)
     seed, usual = check_whole("seed", seed, 0, 2**128 - 1), max(1, CHUNK_ELEMENTS // (2 * num_codes))
     batch_size = usual if batch_size is None else check_whole("batch_size", batch_size)
+    groups = None if groups is None else _checked_groups(groups, elements)
+    partners = None if partners is None else _checked_partners(partners, num_images)
     stop = start + num_samples
     for first in range(start, stop, batch_size):
-        uniforms = _uniforms(seed, first, min(first + batch_size, stop), 2 * num_codes + 2)
+        count = 2 + 2 * num_codes + _number_of(groups)
+        uniforms = _uniforms(seed, first, min(first + batch_size, stop), count)
         a = (uniforms[:, 0] * num_images).long()
-        b = (uniforms[:, 1] * (num_images - 1)).long()
-        b += b >= a  # uniform over the images other than a
+        if partners is None:
+            b = (uniforms[:, 1] * (num_images - 1)).long()
+            b += b >= a  # uniform over the images other than a
+        else:
+            b = partners[a, (uniforms[:, 1] * partners.shape[1]).long()]
         pairs = torch.stack([a, b], dim=1).to(elements.device)
-        yield SampledPairs(pairs, _recombine(*elements[pairs].unbind(dim=1), uniforms[:, 2:].to(elements.device)))
+        parents, uniforms = elements[pairs].unbind(dim=1), uniforms[:, 2:].to(elements.device)
+        yield SampledPairs(pairs, _recombine(*parents, uniforms, groups))
 
 
 def smooth_path(
@@ -168,17 +192,47 @@ def exchange_slots(codes_a: Tensor, codes_b: Tensor, generator: torch.Generator 
     return torch.where(from_a.to(codes_a.device), codes_a, codes_b.to(codes_a.device))
 
 
-def _recombine(elements_a: Tensor, elements_b: Tensor, priorities: Tensor) -> Tensor:
-    """Take each pair's shared elements and those of the symmetric difference with the lowest priorities, L in all."""
+def _recombine(elements_a: Tensor, elements_b: Tensor, uniforms: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Take each pair's shared elements and those of the symmetric difference with the lowest priorities, L in all.
+
+    The first 2 L uniforms of a pair are the priorities; with groups, the others are their coins.
+    """
     num_codes = elements_a.shape[1]
-    union = torch.cat([elements_a, elements_b], dim=1).sort(dim=1).values
+    union, origin = torch.cat([elements_a, elements_b], dim=1).sort(dim=1)
     twice = union[:, 1:] == union[:, :-1]  # where an element follows itself: both parents have it
+    priorities, coins = uniforms[:, : 2 * num_codes], uniforms[:, 2 * num_codes :]
+    if groups is not None:
+        chosen = (coins < 0.5).gather(1, groups[union // num_codes]) == (origin < num_codes)
+        priorities = (priorities + ~chosen) / 2  # below 0.5 for the parent that the group's coin chooses
     # Uniform priorities in [0, 1) make the L - |C_c| lowest a uniform draw without replacement. A shared element is
     # taken once before all others, and its second copy never: at most L elements lie below 2.
     priorities[:, :-1].masked_fill_(twice, -1.0)
     priorities[:, 1:].masked_fill_(twice, 2.0)
     taken = priorities.argsort(dim=1)[:, :num_codes]
     return union.gather(1, taken).sort(dim=1).values // num_codes
+
+
+def _number_of(groups: Tensor | None) -> int:
+    return 0 if groups is None else int(groups.max()) + 1
+
+
+def _checked_groups(groups: Tensor, *elements: Tensor) -> Tensor:
+    """Return the group of each code, int64 `(K,)`, on the device of the elements `(N, L)`, all of which have one."""
+    groups = as_codes(groups, name="groups", dimensions=1).to(elements[0].device)
+    largest = max(int(part.max()) // part.shape[1] for part in elements if part.numel())
+    if largest >= len(groups):
+        raise ValueError(f"groups {tuple(groups.shape)} has no group of code {largest}: it needs one for each code")
+    return groups
+
+
+def _checked_partners(partners: Tensor, num_images: int) -> Tensor:
+    """Return int64 `(N, P)` on the CPU, rows of the encoded set other than the row itself."""
+    partners = as_codes(partners, num_images, name="partners").cpu()
+    if len(partners) != num_images or not partners.shape[1]:
+        raise ValueError(f"partners {tuple(partners.shape)} must be (N, P) with N = {num_images} images and P >= 1")
+    if bool((itself := (partners == torch.arange(num_images)[:, None]).any(dim=1)).any()):
+        raise ValueError(f"partners: image {int(itself.nonzero()[0])} is its own partner")
+    return partners
 
 
 def _elements_of_pair(codes_a: Tensor, codes_b: Tensor, multiset: bool, dimensions: int) -> tuple[Tensor, Tensor]:

@@ -142,6 +142,101 @@ def best_overlap(
     return best
 
 
+def near_images(codes: ArrayLike, codebook_size: int, count: int) -> NDArray[np.int64]:
+    """Return for each image the rows of the `count` others with most distinct codes in common, the most first.
+
+    Of images with as many, the first come first. Ours; `pivq.sampling.sample_pairs` takes them as partners.
+
+    Args:
+        codes: `(N, L)`.
+        codebook_size: K.
+        count: P, from 1 to N − 1.
+
+    Returns:
+        int64 `(N, P)`.
+
+    Example:
+        >>> near_images([[0, 1], [1, 2], [0, 1], [3, 4]], codebook_size=5, count=1).ravel().tolist()
+        [2, 0, 0, 0]
+    """
+    rows = presence(codes, codebook_size)
+    number = rows.shape[0]
+    count = check_whole("count", count, 1, number - 1)
+    found = np.empty((number, count), dtype=np.int64)
+    step = max(1, BLOCK_ELEMENTS // number)
+    for start in range(0, number, step):
+        common = (rows[start : start + step] @ rows.T).toarray().astype(np.int64)
+        common[np.arange(len(common)), start + np.arange(len(common))] = -1  # an image is not its own neighbour
+        rank = common * number - np.arange(number)  # distinct, so a partial sort leaves no tie to chance
+        best = np.argpartition(-rank, count - 1, axis=1)[:, :count]
+        order = np.take_along_axis(rank, best, axis=1).argsort(axis=1)[:, ::-1]
+        found[start : start + step] = np.take_along_axis(best, order, axis=1)
+    return found
+
+
+def exchange_groups(
+    codes: ArrayLike, codebook_size: int, num_groups: int | None = None, starts: int = 16
+) -> NDArray[np.int64]:
+    """Divide the codebook into groups of codes that seldom meet in an image, so that each image has one of each group.
+
+    Codes of a group are alternatives to each other. Where learned tokens have divided the codebook, such groups exist
+    exactly; in other sets they are the nearest thing. Nothing but the sets is used, no order of the codes. Ours; for
+    `pivq.sampling`.
+
+    The number of pairs of codes of one group in an image is made small, by a greedy colouring: the codes of one image
+    open the groups; then the code whose second-best group is worst for it joins its best; last, codes change groups
+    while that helps. The best of several first images counts.
+
+    Args:
+        codes: `(N, L)`.
+        codebook_size: K.
+        num_groups: G; None is L. At most the distinct codes of an image that has most.
+        starts: how many first images are tried, evenly spaced.
+
+    Returns:
+        int64 `(K,)` in 0 … G − 1. Codes that no image has join any group.
+
+    Example:
+        >>> groups = exchange_groups([[0, 2], [1, 3], [0, 3], [2, 1]], codebook_size=4)
+        >>> bool(groups[0] == groups[1] != groups[2] == groups[3])
+        True
+    """
+    codes = _checked(codes, codebook_size)
+    inputs = presence(codes, codebook_size)
+    different = inputs.getnnz(axis=1)
+    num_groups = codes.shape[1] if num_groups is None else num_groups
+    num_groups, starts = check_whole("num_groups", num_groups, 1, different.max()), check_whole("starts", starts)
+    rows = np.flatnonzero(different >= num_groups)
+    meetings = (inputs.T @ inputs).toarray()
+    uses = np.maximum(meetings.diagonal(), 1)
+    np.fill_diagonal(meetings, 0)
+    spaced = rows[np.linspace(0, len(rows) - 1, min(starts, len(rows))).astype(int)]
+    found = [_coloured(meetings, uses, np.unique(codes[row])[:num_groups]) for row in spaced]
+    return min(found, key=lambda groups: meetings[groups[:, None] == groups].sum())
+
+
+def _coloured(meetings: NDArray, uses: NDArray, first: NDArray) -> NDArray[np.int64]:
+    """Return `exchange_groups` of one start: `meetings` `(K, K)`, `uses` `(K,)`, the codes that open the groups."""
+    groups = np.full(len(uses), -1)
+    groups[first] = np.arange(len(first))
+    cost = meetings[:, first]  # of code k in group g: how often they meet
+    while len(free := np.flatnonzero(groups < 0)):
+        best = np.partition(cost[free], min(1, len(first) - 1), axis=1)
+        code = free[((best[:, min(1, len(first) - 1)] - best[:, 0]) / uses[free]).argmax()]
+        groups[code] = cost[code].argmin()
+        cost[:, groups[code]] += meetings[:, code]
+    moving = True
+    while moving:
+        moving = False
+        for code in range(len(uses)):
+            old, new = groups[code], cost[code].argmin()
+            if cost[code, new] < cost[code, old]:
+                cost[:, old] -= meetings[:, code]
+                cost[:, new] += meetings[:, code]
+                groups[code], moving = new, True
+    return groups
+
+
 def pack_codes(codes: ArrayLike, codebook_size: int) -> NDArray[np.uint8]:
     """Write each image's codes to bytes, ⌈log2 K⌉ bits per code; `unpack_codes` reads them back.
 

@@ -25,9 +25,9 @@ def run(root: Path, *argv: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Return the folder of one whole run, with its `figures/` and `results/`."""
+    """Return the folder of one whole run, extras included, with its `figures/` and `results/`."""
     folder = tmp_path_factory.mktemp("smoke")
-    result = run(folder)
+    result = run(folder, "--extras")
     assert result.returncode == 0, result.stdout + result.stderr
     assert str(folder / "figures" / "smoke" / "verdict.md") in result.stdout
     return folder

@@ -317,6 +317,84 @@ def test_batches_refuse_what_sample_pairs_refuses():
         next(sample_batches(CODES[:1], 3, seed=0))
 
 
+# Exchange groups and partners: ours
+
+GROUPS = torch.arange(40) // 4  # ten groups of four codes
+
+
+def one_of_each_group(batch, seed):
+    return 4 * torch.arange(10) + torch.randint(4, (batch, 10), generator=generator(seed))
+
+
+def test_with_groups_each_group_comes_from_one_parent():
+    codes_a, codes_b = one_of_each_group(400, 1), one_of_each_group(400, 2)
+    samples = interpolate(codes_a, codes_b, generator(), groups=GROUPS)
+    assert torch.equal(GROUPS[samples], torch.arange(10).expand(400, 10)), "each sample has one code of each group"
+    assert bool(((samples == codes_a) | (samples == codes_b)).all())
+    from_a = (samples == codes_a)[codes_a != codes_b].double().mean()
+    assert abs(from_a - 0.5) < 0.03
+    assert not torch.equal(GROUPS[interpolate(codes_a, codes_b, generator())], GROUPS[samples]), "Algorithm 1 does not"
+
+
+def test_groups_that_fit_no_image_still_give_sets_of_the_parents_codes():
+    codes_a, codes_b = random_sets(300, 6, 40, seed=1), random_sets(300, 6, 40, seed=2)
+    for a, b, sample in zip(codes_a, codes_b, interpolate(codes_a, codes_b, generator(), groups=GROUPS), strict=True):
+        a, b, sample = set(a.tolist()), set(b.tolist()), set(sample.tolist())
+        assert len(sample) == 6 and a & b <= sample <= a | b
+
+
+def test_of_two_groups_both_of_a_or_both_of_b_leave_half():
+    """Codes 0, 1 | 2 of image a, and 3 | 4, 5 of b, in groups (0, 1, 3) and (2, 4, 5): by hand."""
+    groups = torch.tensor([0, 0, 1, 0, 1, 1])
+    samples = interpolate(torch.tensor([[0, 1, 2]] * 900), torch.tensor([[3, 4, 5]] * 900), generator(), groups=groups)
+    found = Counter(map(tuple, samples.tolist()))
+    # Coins a, a: all of a. b, b: all of b. a, b: three of 0, 1, 4, 5. b, a: 2 and 3, and one of the other four.
+    four = (0, 1, 4, 5)
+    mixed = {*itertools.combinations(four, 3), *(tuple(sorted((2, 3, other))) for other in four)}
+    assert set(found) == {(0, 1, 2), (3, 4, 5)} | mixed
+    assert 0.2 < found[0, 1, 2] / 900 < 0.3 and 0.2 < found[3, 4, 5] / 900 < 0.3
+
+
+def test_one_group_leaves_samples_one_parent_and_a_group_per_code_is_algorithm_1_by_coins():
+    codes_a, codes_b = random_sets(50, 5, 40, seed=1), random_sets(50, 5, 40, seed=2)
+    samples = interpolate(codes_a, codes_b, generator(), groups=torch.zeros(40, dtype=torch.int64))
+    parents = torch.stack([codes_a, codes_b]).sort(dim=2).values
+    assert bool((samples == parents).all(dim=2).any(dim=0).all())
+
+
+def test_partners_are_drawn_evenly_and_change_nothing_else():
+    codes = random_sets(4, 3, 20)
+    partners = torch.tensor([[1, 2], [0, 3], [0, 1], [2, 2]])
+    drawn = sample_pairs(codes, 4000, seed=0, partners=partners)
+    counts = Counter(map(tuple, drawn.pairs.tolist()))
+    expected = {(a, b): 500 for a in range(3) for b in partners[a].tolist()} | {(3, 2): 1000}
+    assert set(counts) == set(expected)
+    assert all(abs(counts[pair] - number) < 120 for pair, number in expected.items())
+    assert torch.equal(drawn.pairs[:, 0], sample_pairs(codes, 4000, seed=0).pairs[:, 0])
+
+
+def test_sample_i_depends_on_seed_and_i_alone_with_groups_and_partners():
+    codes, partners = one_of_each_group(30, 3), (torch.arange(30)[:, None] + torch.tensor([1, 2])) % 30
+    whole = sample_pairs(codes, 100, seed=5, groups=GROUPS, partners=partners)
+    parts = [*sample_batches(codes, 60, 5, start=40, batch_size=7, groups=GROUPS, partners=partners)]
+    assert torch.equal(torch.cat([part.codes for part in parts]), whole.codes[40:])
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"groups": torch.zeros(7, dtype=torch.int64)}, "has no group of code"),
+    ({"groups": torch.zeros(40)}, "groups must be whole numbers"),
+    ({"groups": torch.full((40,), -1)}, "groups must lie in 0"),
+    ({"partners": torch.tensor([[0], [0], [0], [0]])}, "image 0 is its own partner"),
+    ({"partners": torch.tensor([[1], [0], [0]])}, r"partners \(3, 1\) must be \(N, P\) with N = 4"),
+    ({"partners": torch.tensor([[1], [0], [0], [4]])}, "partners must lie in 0 … 3"),
+    ({"partners": "near"}, "partners must be whole numbers"),
+])  # fmt: skip
+def test_groups_and_partners_that_cannot_be_are_refused(options, message):
+    codes = torch.tensor([[0, 39], [1, 38], [2, 37], [3, 36]])
+    with pytest.raises((TypeError, ValueError), match=message):
+        sample_pairs(codes, 5, seed=0, **options)
+
+
 # Smoothness of a path
 
 

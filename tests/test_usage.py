@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from pivq import usage
-from pivq.usage import best_overlap, code_usage, pack_codes, presence, slot_usage, unpack_codes
+from pivq.usage import (
+    best_overlap,
+    code_usage,
+    exchange_groups,
+    near_images,
+    pack_codes,
+    presence,
+    slot_usage,
+    unpack_codes,
+)
 
 # Codes in use, codes per image, slots
 
@@ -103,6 +112,83 @@ def test_best_overlap_counts_distinct_codes_and_does_not_depend_on_blocks(monkey
 
 
 # Bytes
+
+
+# Images with many codes in common, and codes that are alternatives: ours
+
+
+def test_near_images_by_counting(monkeypatch):
+    codes = np.random.default_rng(0).integers(0, 12, (40, 5))  # with repeats, and with many ties
+    sets = [set(row) for row in codes.tolist()]
+    expected = [
+        sorted((j for j in range(40) if j != i), key=lambda j: (-len(sets[i] & sets[j]), j))[:7] for i in range(40)
+    ]
+    assert near_images(codes, 12, 7).tolist() == expected
+    monkeypatch.setattr(usage, "BLOCK_ELEMENTS", 100)
+    assert near_images(codes, 12, 7).tolist() == expected
+    assert near_images(codes, 12, 39).shape == (40, 39)
+
+
+@pytest.mark.parametrize("count", [0, -1, 3, 1.5, "2", True, None])
+def test_near_images_needs_a_number_of_others(count):
+    with pytest.raises(ValueError, match="count must be a whole number from 1 to 2, got"):
+        near_images([[0], [1], [2]], 3, count)
+
+
+def slots_of_their_own(images, num_codes, per_slot, seed):
+    """Return codes of images whose slots share no code, in an order that says nothing; and each code's slot."""
+    generator = np.random.default_rng(seed)
+    names = generator.permutation(num_codes * per_slot).reshape(num_codes, per_slot)
+    chosen = generator.integers(0, per_slot, (images, num_codes))
+    codes = names[np.arange(num_codes), chosen]
+    slots = np.empty(num_codes * per_slot, dtype=int)
+    slots[names] = np.arange(num_codes)[:, None]
+    return generator.permuted(codes, axis=1), slots
+
+
+def same_partition(groups, others):
+    return np.array_equal(groups[:, None] == groups, others[:, None] == others)
+
+
+@pytest.mark.parametrize(("num_codes", "per_slot"), [(1, 5), (2, 3), (8, 4), (16, 8)])
+def test_slots_that_share_no_code_are_found_from_the_sets_alone(num_codes, per_slot):
+    codes, slots = slots_of_their_own(600, num_codes, per_slot, seed=num_codes)
+    groups = exchange_groups(codes, num_codes * per_slot)
+    assert groups.dtype == np.int64 and same_partition(groups, slots)
+
+
+def test_a_slot_with_a_usual_code_is_found_too():
+    """Slot 0 takes code 0 in nine images of ten, so its other codes seldom meet anything."""
+    codes, slots = slots_of_their_own(3000, 6, 4, seed=0)
+    usual = np.flatnonzero(slots == 0)
+    rare = np.random.default_rng(1).random(3000) < 0.9
+    codes = np.where(np.isin(codes, usual) & rare[:, None], usual[0], codes)
+    assert same_partition(exchange_groups(codes, 24), slots)
+
+
+def test_groups_of_sets_without_slots_hold_codes_that_meet_less_than_others():
+    codes = np.random.default_rng(0).random((400, 30)).argsort(axis=1)[:, :6]
+    groups = exchange_groups(codes, 30)
+    assert np.unique(groups).tolist() == [*range(6)]
+    inputs = presence(codes, 30)
+    meetings = (inputs.T @ inputs).toarray()
+    alike = groups[:, None] == groups
+    np.fill_diagonal(alike, False)
+    others = ~alike
+    np.fill_diagonal(others, False)
+    assert meetings[alike].mean() < 0.9 * meetings[others].mean()
+
+
+def test_unused_codes_and_repeats_do_not_stop_the_groups():
+    codes, slots = slots_of_their_own(600, 4, 3, seed=2)
+    groups = exchange_groups(np.concatenate([codes, codes[:, :1]], axis=1), 20, num_groups=4)
+    assert groups.shape == (20,) and same_partition(groups[:12], slots)
+
+
+@pytest.mark.parametrize("number", [0, 3, -1])
+def test_more_groups_than_an_image_has_codes_are_refused(number):
+    with pytest.raises(ValueError, match="num_groups must be a whole number from 1 to 2, got"):
+        exchange_groups([[0, 1], [1, 2]], 3, number)
 
 
 @pytest.mark.parametrize(("codebook_size", "num_bytes"), [(1, 1), (2, 1), (3, 2), (512, 6), (513, 7), (4096, 8)])

@@ -22,6 +22,7 @@ from pivq.runs.budget import parse_budget
 
 DEVICES = ["auto", "cpu", "cuda"]
 DEMO = "demo"  # the notebook of --demo
+LAST = "10"  # of the notebooks on the paper; those of --extras go beyond it
 EPILOG = """Figures and tables are written to figures/PROFILE/, runs and executed notebooks to results/PROFILE/.
 Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/notebooks-seedN/.
 
@@ -85,8 +86,10 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
             raise ValueError(_unknown(unknown[0], vars(arguments)))
         if arguments.demo and (arguments.only or arguments.profile not in (None, "quick")):
             raise ValueError("--demo is one notebook with a model of quick: leave out --only and --profile")
+        if arguments.extras and (arguments.only or arguments.demo):
+            raise ValueError("--extras adds notebooks to the whole run: leave out --only and --demo")
         demo = [_read_notebook(folder / f"{DEMO}.ipynb")] if arguments.demo else None
-        selected = demo or select_notebooks(folder, arguments.only)
+        selected = demo or select_notebooks(folder, arguments.only, arguments.extras)
         instead = next((name for name in ("list", "dry_run", "check_only") if getattr(arguments, name)), "")
         if arguments.budget:
             parse_budget(arguments.budget)
@@ -130,6 +133,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--version", action="version", version=f"pivq {pivq.__version__}")
+    add("--extras", action="store_true", help="also the notebooks from 11 on, which go beyond the paper")
     add("--demo", action="store_true", help="a first look, with the model that comes with the project; no training")
     add("--list", action="store_true", help="list the notebooks: what they show and make, minutes; run nothing")
     add("--dry-run", action="store_true",
@@ -162,12 +166,13 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebook]:
+def select_notebooks(folder: Path, only: list[str] | None = None, extras: bool = False) -> list[Notebook]:
     """Return the numbered notebooks of a folder in order, or just those asked for.
 
     Args:
         folder: where the `NN_name.ipynb` files are.
-        only: numbers, names or ranges of numbers (`4-6`), commas allowed; all when None.
+        only: numbers, names or ranges of numbers (`4-6`), commas allowed; when None, all up to `LAST`.
+        extras: with `only` None, those after `LAST` too.
 
     Raises:
         ValueError: for an unknown name (with a suggestion), and for a notebook that cannot be run.
@@ -176,7 +181,7 @@ def select_notebooks(folder: Path, only: list[str] | None = None) -> list[Notebo
     if not files:
         raise ValueError(f"no notebooks in {folder}: is this a whole checkout?")
     if only is None:
-        return [_read_notebook(path) for path in files]
+        return [_read_notebook(path) for path in files if extras or path.stem[:2] <= LAST]
     by_name = {path.stem: path for path in files}
     by_number = {path.stem[:2]: path for path in files}
     chosen = set()
