@@ -20,6 +20,7 @@ def folder(write_notebook):
     write_notebook("04_capacity", parameters=usual + 'device = "auto"\nscale = 1.0')
     more = 'features = ""\nchosen = None\nsteps = 0\nprecision = "auto"'
     write_notebook("07_probing", parameters=usual + READING + more)
+    write_notebook("11_beyond")
     write_notebook("demo")
     return write_notebook("explore")
 
@@ -53,6 +54,13 @@ def test_the_demo_is_a_notebook_of_its_own(folder, refused):
     assert parse(["--demo", "--seed", "2"], folder).parameters == {"profile": "quick", "seed": 2}
     for more in (["--only", "04"], ["--profile", "smoke"]):
         assert "leave out --only and --profile" in refused("--demo", *more)
+
+
+def test_notebooks_beyond_the_paper_run_when_asked_for(folder, refused):
+    assert names(parse(["--extras"], folder)) == ["00_first", "04_capacity", "07_probing", "11_beyond"]
+    assert names(parse(["--only", "11"], folder)) == ["11_beyond"]
+    for more in (["--only", "04"], ["--demo"]):
+        assert "leave out --only and --demo" in refused("--extras", *more)
 
 
 @pytest.mark.parametrize(
