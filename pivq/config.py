@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, NEVER, ON_ERROR, PROFILES, RANGES, SCHEDULE
-from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, check_whole, refusal, suggestion
+from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, check_whole, suggestion
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
 
@@ -229,7 +229,6 @@ def load_config(
         **overrides: settings by their dotted name with `__` for the dot, such as `train__steps=100`.
 
     Raises:
-        TypeError: for features or a layout that are no text.
         ValueError: for an unknown profile or setting (with a suggestion), a value out of its range
             (`pivq.profiles.RANGES`), or values that contradict each other.
 
@@ -241,7 +240,7 @@ def load_config(
         raise ValueError(f"unknown profile {profile!r:.80}{suggestion(str(profile)[:80], list(PROFILES))}")
     for name, value in {"features": features, "layout": layout}.items():
         if not isinstance(value, str):
-            raise refusal(name, "a text", value)
+            raise ValueError(f"{name} must be a text, got {value!r:.80}")
     values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
     values["data"] = str(data) if isinstance(data, Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}

@@ -51,7 +51,7 @@ def probe(
     if attributes is None:
         raise ValueError("this data set has no attributes to probe for")
     if not isinstance(attributes, pd.DataFrame):
-        raise refusal("attributes", "a data frame", attributes)
+        raise TypeError(f"attributes must be a data frame, got {type(attributes).__name__}")
     if not len(attributes.columns) or attributes.columns.has_duplicates:
         raise ValueError(f"attributes must have columns of distinct names, got {list(attributes.columns)}")
     inputs = presence(codes, codebook_size)
@@ -92,8 +92,10 @@ def top_attributes(frame: pd.DataFrame, count: int = 15) -> pd.DataFrame:
         ValueError: a frame without the columns of `probe`, or a count below 1.
     """
     count = check_whole("count", count)
-    if not isinstance(frame, pd.DataFrame) or not {"accuracy", "baseline"} <= {*frame.columns}:
-        raise refusal("frame", "what `probe` returned, with accuracy and baseline", frame)
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame must be a data frame, got {type(frame).__name__}")
+    if not {"accuracy", "baseline"} <= {*frame.columns}:
+        raise ValueError(f"frame must be what `probe` returned, with accuracy and baseline, got {list(frame.columns)}")
     scored = frame.dropna(subset="accuracy")
     order = (scored["accuracy"] - scored["baseline"]).sort_values(ascending=False, kind="stable").index
     return scored.loc[order[:count]].reset_index(drop=True)
@@ -126,7 +128,7 @@ def correlate_codes(codes: ArrayLike, labels: pd.Series, codebook_size: int) -> 
     """
     inputs = presence(codes, codebook_size)
     if not isinstance(labels, pd.Series):
-        raise refusal("labels", "a series of 0, 1 and missing", labels)
+        raise TypeError(f"labels must be a series, got {type(labels).__name__}")
     if len(labels) != inputs.shape[0]:
         raise ValueError(f"{inputs.shape[0]} rows of codes, but {len(labels)} labels: rows must correspond")
     known, positive = _labels(str(labels.name), labels)
@@ -188,8 +190,10 @@ def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFr
     shape, dtype = getattr(images, "shape", ()), str(getattr(images, "dtype", ""))
     if dtype.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < 4:
         raise refusal("images", "uint8 (N, 3, H, W) of 4 pixels a side or more", images)
-    if not isinstance(ids, Sequence | np.ndarray | pd.Index) or len(ids) != len(images) or not len(ids):
-        raise refusal("ids", f"one name for each of {len(images)} images, of at least one", ids)
+    if not hasattr(ids, "__len__"):
+        raise refusal("ids", "names", ids)
+    if len(ids) != len(images) or not len(ids):
+        raise ValueError(f"ids must be one per image, at least one, got {len(ids)} for {len(images)} images")
     height, width = images.shape[2:]
     halves = {"top": np.s_[:, : height // 2], "bottom": np.s_[:, height // 2 :], "left": np.s_[:, :, : width // 2],
               "right": np.s_[:, :, width // 2 :],

@@ -33,13 +33,16 @@ def suggestion(name: str, known: list[str]) -> str:
 
 
 def refusal(name: str, expected: str, value: Any) -> TypeError | ValueError:
-    """Return the error for an argument that is not what is expected: TypeError for one that is no array.
+    """Return the error for an argument that is not what is expected: TypeError for one that is no array, or no tensor.
 
     Example:
         >>> refusal("images", "a tensor of floats (N, 3, H, W)", "faces")
         TypeError("images must be a tensor of floats (N, 3, H, W), got str 'faces'")
     """
-    return (ValueError if hasattr(value, "dtype") else TypeError)(f"{name} must be {expected}, got {_shown(value)}")
+    array, kind, shown = hasattr(value, "dtype"), type(value), _shown(value)
+    if array and ("tensor" not in expected or kind.__module__.startswith("torch")):
+        return ValueError(f"{name} must be {expected}, got {shown}")
+    return TypeError(f"{name} must be {expected}, got {kind.__name__ + ' ' if array else ''}{shown}")
 
 
 def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:

@@ -176,7 +176,7 @@ def test_a_part_of_the_latents_gives_the_seeds_and_all_refine_them(monkeypatch):
     "latents, size, seed, error, message",
     [
         (np.zeros((9, 4)), 2, 0, TypeError, "latents must be a tensor of floats .N, d., got ndarray"),
-        (torch.rand(9), 2, 0, ValueError, r"latents must be floats \(N, d\), got torch.float32 \(9,\)"),
+        (torch.rand(9), 2, 0, ValueError, r"latents must be a tensor of floats \(N, d\), got torch.float32 \(9,\)"),
         (torch.rand(1, 9, 4), 2, 0, ValueError, r"got torch.float32 \(1, 9, 4\)"),
         (torch.ones(9, 4).long(), 2, 0, ValueError, "got torch.int64"),
         (torch.rand(9, 4), 0, 0, ValueError, "codebook_size must be a whole number from 1 .* got 0"),

@@ -73,7 +73,7 @@ def test_levels_are_decoded_one_batch_at_a_time(monkeypatch):
 
 
 def test_decoding_needs_a_positive_batch_size():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
         decode_in_batches(lambda codes: codes, torch.zeros(2, 2, dtype=torch.long), 0)
 
 

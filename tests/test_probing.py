@@ -174,7 +174,7 @@ def test_the_frame_is_left_alone(codes, attributes):
         (N, 2, 5, "attribute 'held' holds 2: labels must be 0, 1 or missing"),
         (N, -1, 5, "attribute 'held' holds -1: labels must be 0, 1 or missing"),
         (N - 1, 1, 5, "200 rows of codes, but 199 of attributes"),
-        (N, 1, 1, "at least 2 folds, got 1"),
+        (N, 1, 1, "folds must be a whole number of at least 2, got 1"),
     ],
 )
 def test_bad_attributes_are_refused(codes, attributes, rows, value, folds, message):
@@ -273,8 +273,8 @@ def test_pixel_statistics_by_hand():
 def test_arguments_that_cannot_be_are_refused_by_name():
     codes, labels = np.arange(40)[:, None] % 9, pd.DataFrame({"a": np.arange(40) % 2})
     for settings, message in (
-        ({"folds": 2.5}, "at least 2 folds, got 2.5"),
-        ({"folds": "5"}, "at least 2 folds, got '5'"),
+        ({"folds": 2.5}, "folds must be a whole number of at least 2, got 2.5"),
+        ({"folds": "5"}, "folds must be a whole number of at least 2, got str '5'"),
         ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
         ({"seed": 2**33}, "seed must be"),
         ({"seed": 1.5}, "seed must be"),
@@ -292,18 +292,18 @@ def test_arguments_that_cannot_be_are_refused_by_name():
         with pytest.raises(error, match=message):
             probe(codes, attributes, 9)
     for count in (0, -1):
-        with pytest.raises(ValueError, match="count must be at least 1"):
+        with pytest.raises(ValueError, match="count must be a whole number of at least 1"):
             top_attributes(probe(codes, labels, 9), count)
 
 
 @pytest.mark.parametrize(
     "images, ids, message",
     [
-        (np.random.rand(2, 3, 8, 8), 2, "must be uint8 levels, got float64"),
-        (np.zeros((1, 8, 8, 3), np.uint8), 1, r"must be \(N, 3, H, W\) .* got \(1, 8, 8, 3\)"),
+        (np.random.rand(2, 3, 8, 8), 2, "images must be uint8 .* got float64"),
+        (np.zeros((1, 8, 8, 3), np.uint8), 1, r"images must be uint8 \(N, 3, H, W\) .* got uint8 \(1, 8, 8, 3\)"),
         (np.zeros((1, 3, 3, 3), np.uint8), 1, "4 pixels a side"),
-        (np.zeros((1, 3, 8, 8), np.uint8), 2, "one per id of 2"),
-        (np.zeros((0, 3, 8, 8), np.uint8), 0, "one per id of 0"),
+        (np.zeros((1, 3, 8, 8), np.uint8), 2, "ids must be one per image, at least one, got 2 for 1 images"),
+        (np.zeros((0, 3, 8, 8), np.uint8), 0, "ids must be one per image, at least one, got 0 for 0 images"),
     ],
 )
 def test_pixel_statistics_refuse_what_are_no_images(images, ids, message):

@@ -208,7 +208,7 @@ def test_packed_bytes_by_hand():
 
 def test_bytes_of_other_codes_are_refused():
     packed = pack_codes([[3, 0, 7]], codebook_size=8)
-    with pytest.raises(ValueError, match=r"6 codes of 8 take 3 bytes, got \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"packed must be uint8 \(N, 3\), .* that 6 codes of 8 take, got uint8 \(1, 2\)"):
         unpack_codes(packed, 6, 8)
     with pytest.raises(ValueError, match="0 … 4, got 0 … 7"):
         unpack_codes(packed, 3, 5)
@@ -225,12 +225,12 @@ def overlap(codes, codebook_size):
 @pytest.mark.parametrize(
     "codes, message",
     [
-        (np.array([[0, 4]]), "codes must lie in 0 … 3, got 0 … 4"),
-        (np.array([[-1, 0]]), "codes must lie in 0 … 3, got -1 … 0"),
-        (np.array([[0.0, 1.0]]), r"codes must be whole numbers \(B, L\) with L >= 1, got torch.float64 \(1, 2\)"),
+        (np.array([[0, 4]]), "must lie in 0 … 3, got 0 … 4"),
+        (np.array([[-1, 0]]), "must lie in 0 … 3, got -1 … 0"),
+        (np.array([[0.0, 1.0]]), r"must be whole numbers \(B, L\) with L >= 1, got torch.float64 \(1, 2\)"),
         (np.array([[True, False]]), "must be whole numbers"),
         (np.array([0, 1]), r"must be whole numbers \(B, L\) with L >= 1, got torch.int64 \(2,\)"),
-        (np.empty((0, 4), int), r"codes must not be empty, got \(0, 4\)"),
+        (np.empty((0, 4), int), r"must not be empty, got \(0, 4\)"),
     ],
 )
 def test_refuses_what_are_no_codes(count, codes, message):

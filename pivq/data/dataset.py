@@ -102,7 +102,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
         low, high = (bound.item() for bound in torch.aminmax(values))  # NaN if any value is
         if not (low >= LOWEST and high <= HIGHEST):
             hint = "; divide by 255?" if high > 2 else "; map [-1, 1] to [0, 1]?" if low >= -1 else ""
-            raise ValueError(f"images must lie in [0, 1], got {low:g} to {high:g}{hint}")
+            raise ValueError(f"images must lie in [0, 1], got {low:g} to {high:g}: not an image in that range{hint}")
     levels = (values * 255).round().clamp(0, 255).to(torch.uint8)
     return levels.numpy() if isinstance(images, np.ndarray) else levels
 

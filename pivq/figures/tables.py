@@ -99,7 +99,7 @@ def format_column(column: pd.Series) -> list[str]:
         ['0.036', '0.110', '–']
     """
     if not isinstance(column, pd.Series):
-        raise refusal("column", "a series", column)
+        raise TypeError(f"column must be a series, got {type(column).__name__}")
     numbers = [abs(float(v)) for v in column if isinstance(v, float | np.floating) and np.isfinite(v)]
     decimals = 0 if all(number.is_integer() for number in numbers) else _decimals(max(numbers))
     return [_format_cell(value, decimals) for value in column]
@@ -107,7 +107,7 @@ def format_column(column: pd.Series) -> list[str]:
 
 def _check_frame(frame: pd.DataFrame) -> None:
     if not isinstance(frame, pd.DataFrame):
-        raise refusal("frame", "a data frame", frame)
+        raise TypeError(f"frame must be a data frame, got {type(frame).__name__}")
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -144,7 +144,7 @@ def test_the_network_refuses_other_images(images, message):
 
 @pytest.mark.parametrize("value", [-1.0, 255.0, torch.nan])
 def test_floats_outside_the_range_are_refused(tmp_path, value):
-    images, message = torch.full((2, 3, 8, 8), value), rf"expected values in \[0, 1\], got {value:g} to {value:g}"
+    images, message = torch.full((2, 3, 8, 8), value), rf"images must lie in \[0, 1\], got {value:g} to {value:g}"
     with pytest.raises(ValueError, match=message):
         extract(CountingNet(), images, progress=False)
     with pytest.raises(ValueError, match=message):
@@ -176,7 +176,7 @@ def test_a_stream_is_never_held_as_a_whole(images):
 def test_extraction_without_a_result_is_refused(images):
     with pytest.raises(ValueError, match="no images"):
         extract(CountingNet(), images[:0], progress=False)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
         extract(CountingNet(), images, batch_size=0, progress=False)
 
     def broken(batch):
