@@ -5,6 +5,7 @@ in half precision, and the codes of the held-out images. In `figures/quick/` bot
 method can be seen before anything is trained.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +21,9 @@ from pivq.runs.models import models, require_models
 from pivq.runs.provenance import code_digest
 from pivq.runs.run import Run, arrays_digest, find_run, read_arrays, signature
 from pivq.runs.splits import load_split
-from pivq.storage.checkpoint import is_export, load_stored, save_export
+from pivq.storage.checkpoint import SETTINGS, load_stored, save_export
 from pivq.storage.paths import CHECKOUT, figures_dir
-from pivq.storage.writing import atomic_write
+from pivq.storage.writing import atomic_write, read_sealed
 
 LABEL = "learned, matching"  # of the model, as in `pivq.runs.models.models`
 FOLDER = "model"  # in `figures/<profile>/`
@@ -55,7 +56,10 @@ class ShippedRun(Run):
 def _codes(run: ShippedRun, split: str) -> np.ndarray:
     images, facts = load_split(run.config, split), run.summary
     if split == "heldout" and facts["images"] == signature(images):
-        return read_arrays(run.folder / "codes.npz", facts["codes"])["codes"].astype(np.int64)
+        try:
+            return read_arrays(run.folder / "codes.npz", facts["codes"])["codes"].astype(np.int64)
+        except (OSError, ValueError) as error:
+            warnings.warn(f"{error}; the codes are made again from the shipped model", stacklevel=3)
     return encode_images(run.model(), images.images)
 
 
@@ -84,10 +88,21 @@ def ship(run: Run) -> Path | None:
 
 
 def shipped_run(config: Config) -> ShippedRun | None:
-    """Return the shipped model of exactly these settings in the place of a run, or None."""
+    """Return the shipped model of exactly these settings in the place of a run, or None.
+
+    Warns:
+        UserWarning: a shipped model is damaged, and not used.
+    """
     for folder in (figures_dir(config.profile, config.seed) / FOLDER, CHECKOUT / "figures" / "quick" / FOLDER):
-        if is_export(folder) and load_stored(folder).facts.get("digest") == config.digest("matching"):
-            return ShippedRun(folder, config, "matching")
+        settings = folder / SETTINGS
+        try:
+            if read_sealed(settings)["run"].get("digest") == config.digest("matching"):
+                return ShippedRun(folder, config, "matching")
+        except FileNotFoundError:
+            if folder.is_dir():
+                warnings.warn(f"{settings} is gone: that shipped model is not used", stacklevel=2)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            warnings.warn(f"{settings} is damaged: that shipped model is not used ({error})", stacklevel=2)
     return None
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 import pivq
 from pivq.storage.bounds import Refused, check_entries, check_extent, most_bytes, tensors
 from pivq.storage.model_card import model_card
-from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers, replace
+from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers, replace, seal
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # in the folder of a run
 WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "README.md")  # in an exported folder
@@ -207,7 +207,7 @@ def save_export(folder: Path, stored: Stored) -> None:
     scratch = partial_path(folder)
     try:
         scratch.mkdir()
-        texts = {CARD: card.encode(), SETTINGS: (json.dumps(settings, indent=1) + "\n").encode()}
+        texts = {CARD: card.encode(), SETTINGS: (json.dumps(seal(settings), indent=1) + "\n").encode()}
         for name, text in ({WEIGHTS: content} | texts).items():
             with open(scratch / name, "wb") as file:
                 file.write(text)
@@ -270,7 +270,7 @@ def _read_export(folder: Path) -> Stored:
     file, settings_file = folder / WEIGHTS, folder / SETTINGS
     if not settings_file.is_file():
         raise FileNotFoundError(f"{folder} is not a complete model: {SETTINGS} is missing next to {WEIGHTS}")
-    settings = read_json(settings_file)
+    settings = read_sealed(settings_file)
     if settings.get("format") != FORMAT:
         raise ValueError(f"{settings_file} does not describe a PI-VQ model: its format is {settings.get('format')!r}")
     version = settings.get("format_version")

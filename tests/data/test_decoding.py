@@ -362,3 +362,28 @@ def test_a_few_bytes_left_over_are_padding_only_if_they_are_alike():
     for rest in (b"codes left over", b"codes" + bytes(20), bytes(20) + b"codes", random.Random(0).randbytes(50)):
         with pytest.raises(UnreadableImage, match="damaged in its middle"):
             _refuse_damage(data[:end] + rest + data[end:])
+
+
+@pytest.mark.parametrize(
+    ("marker", "payload"),
+    [
+        (0xE2, b"ICC_PROFILE\0\x05\x02" + bytes(900)),  # the fifth part of two
+        (0xE2, b"ICC_PROFILE\0\x01\x01" + bytes(3)),
+        (0xE0, b"JFIF\0\x09\x09\x01\0\0\0\0\0\0"),  # version 9.9, of no dots per inch
+        (0xEE, b"Adobe\0\x64\0\0\0\0\x05"),  # a transform of colours that there is not
+        (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"x" * 60_000),
+        (0xED, b"Photoshop 3.0\x008BIM\x04\x04\xff\xff\xff\xff"),
+        (0xFE, b"\xff\xd9 a comment with an end marker"),
+    ],
+)
+def test_what_programs_wrote_beside_the_pixels_decides_nothing(tmp_path, marker, payload):
+    data = coded(picture(), "baseline")
+    segment = bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2) + payload
+    (tmp_path / "1.jpg").write_bytes(data[:2] + segment + data[2:])
+    (tmp_path / "2.jpg").write_bytes(data)
+    pixels = [decode(Files(tmp_path), name, 64) for name in ("1.jpg", "2.jpg")]
+    assert marker == 0xEE or (pixels[0] == pixels[1]).all()
+    middle = len(data) // 2
+    (tmp_path / "1.jpg").write_bytes(data[:2] + segment + data[2:middle] + data[middle + 700 :])
+    with pytest.raises(UnreadableImage, match="damaged in its middle|broken data stream"):
+        decode(Files(tmp_path), "1.jpg", 64)

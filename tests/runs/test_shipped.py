@@ -1,5 +1,7 @@
 """The shipped model is the run's, in half precision, with its own codes; it is shown only for exactly its settings."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -57,12 +59,34 @@ def test_stored_codes_are_used_only_for_the_images_they_are_of(folder, tiny_conf
     assert run.codes("heldout").tolist() == [[7]], "encoded"
 
 
-def test_damaged_codes_are_refused(folder, tiny_config):
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "changed"])
+def test_damaged_codes_are_made_again_from_the_model_which_is_said(folder, tiny_config, damage):
     path, whole = folder / "codes.npz", (folder / "codes.npz").read_bytes()
-    path.write_bytes(whole[:-30])
+    wanted = shipped_run(tiny_config()).codes("heldout")
+    shipped._codes.cache_clear()
     try:
-        with pytest.raises(ValueError, match="codes.npz is damaged"):
-            shipped_run(tiny_config()).codes("heldout")
+        path.unlink()
+        if damage == "changed":
+            np.savez_compressed(path, **{name: value + 1 if name == "codes" else value
+                                         for name, value in np.load(io.BytesIO(whole)).items()})  # fmt: skip
+        elif damage != "gone":
+            path.write_bytes(whole[:-30] if damage == "cut" else b"")
+        with pytest.warns(UserWarning, match=r"codes.npz.*made again from the shipped model"):
+            assert np.array_equal(shipped_run(tiny_config()).codes("heldout"), wanted)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"run": []}', b"\0" * 50, '"steps": 9'])
+def test_damaged_settings_of_the_model_are_named(folder, tiny_config, content):
+    path, whole = folder / "config.json", (folder / "config.json").read_bytes()
+    try:
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else whole.replace(b'"steps": ', content.encode()))
+        with pytest.warns(UserWarning, match=r"model.config.json.*that shipped model is not used"):
+            assert shipped_run(tiny_config()) is None
     finally:
         path.write_bytes(whole)
 

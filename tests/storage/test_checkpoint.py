@@ -177,7 +177,10 @@ def exported(path, tmp_path):
 
 
 def settings(folder):
-    return json.loads((folder / "config.json").read_text())
+    """Return the settings in a folder, without their checksum."""
+    values = json.loads((folder / "config.json").read_text())
+    values.pop("sha256", None)
+    return values
 
 
 def change(folder, **values):
@@ -191,6 +194,19 @@ def replace_weights(folder, weights):
     content = safetensors.torch.save(weights)
     (folder / "model.safetensors").write_bytes(content)
     change(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("change", [('"steps": ', '"steps": 1'), ('"seed": ', '"seed": 1'), ("}", " }")])
+def test_a_digit_that_changed_in_the_settings_of_an_export_is_noticed(exported, change):
+    path = exported / "config.json"
+    before = path.read_text()
+    path.write_text(before.replace(*change, 1))
+    if change[0] == "}":  # a blank says nothing
+        assert load_stored(exported).quantizer == "nearest"
+        return
+    assert path.read_text() != before
+    with pytest.raises(ValueError, match=r"config.json is damaged or was changed: its checksum does not match"):
+        load_stored(exported)
 
 
 def test_export_holds_the_averaged_model_and_its_facts(exported, state):
