@@ -99,16 +99,30 @@ heldout = load_split(config, "heldout")
 images = torch.stack([heldout[i] for i in range(8)])
 
 # %% [markdown]
+# The next cell loads the trained model of [notebook 03](03_train.ipynb). Until there is one, it takes the model that comes with the project; for other settings than its own, a model with random weights, whose codebook is fitted to their latents.
+
+# %%
+run = find_shown(config)
+model = run.model() if run else untrained_model(config, heldout.images)
+display(Markdown(which(run)))
+
+# %% [markdown]
 # ## Why a set?
 #
 # A VQ-VAE or VQ-GAN replaces each cell of a feature map by one of $K$ learned vectors: its *code*. Its codes stand in a grid, so the code at the mouth means something only at the mouth, and only beside its neighbours. To draw a new image, one needs a second model, a *prior*, that knows which codes go together where. PI-VQ gives up the grid: an image is a set $C_x$ of $L$ codes without places. Then two images can be mixed by mixing their sets ([notebook 05](05_interpolation.ipynb)), and no prior is needed. The price is the information in the order ([notebook 04](04_capacity.ipynb)).
 #
 # ## The architecture (Fig. 2)
 #
-# The figure is drawn from this profile's configuration, so its numbers are those of the model that runs.
+# The figure is drawn from this profile's configuration, so its numbers are those of the model that runs. The reconstruction and the codes, some of which are shown, are what the model above makes of the image.
 
 # %%
-figure = draw_architecture(config.model, image=as_pixels(images)[0])
+coded = model.encode(images[:1])  # (1, L)
+figure = draw_architecture(
+    config.model,
+    as_pixels(images)[0],
+    as_pixels(model.decode(coded))[0] if run else None,  # without training there is nothing to see
+    coded[0].tolist(),
+)
 save_figure(figure, "fig2_architecture", config, caption(config));
 
 # %% [markdown]
@@ -119,14 +133,6 @@ save_figure(figure, "fig2_architecture", config, caption(config));
 # 3. *Decoder.* The code vectors arrive **without numbers**. The learned output embeddings have places. They query the codes, and their answers are reshaped to the grid that the convolutions turn into an image.
 #
 # Image in, image out; in between, nothing but an unordered set of whole numbers.
-
-# %% [markdown]
-# The next cell loads the trained model of [notebook 03](03_train.ipynb). Until there is one, it takes the model that comes with the project; for other settings than its own, a model with random weights, whose codebook is fitted to their latents.
-
-# %%
-run = find_shown(config)
-model = run.model() if run else untrained_model(config, heldout.images)
-display(Markdown(which(run)))
 
 # %% [markdown]
 # ## One batch, step by step

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 03 · Training: before $T_q$, at $T_q$, and after
+# # 03 · Training: before quantization starts, at its start, and after
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/03_train.ipynb)
 #

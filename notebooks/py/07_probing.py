@@ -149,7 +149,7 @@ display(
 # So each code adds its vote, whatever the others are. It is *cross-validated*: the faces are split into folds, and each fold is predicted by a probe that was fitted to the others. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
 
 # %% [markdown]
-# **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at T_q. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
+# **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at $T_q$. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
 
 # %%
 images = torch.cat([train.images, heldout.images])

@@ -77,11 +77,15 @@ class _Canvas:
             square.set(linewidth=0.8, linestyle=(0, (2, 1.5)) if tint is UNUSED else "-")
             self.axes.add_patch(square)
             if numbered:
-                self.text(x, y, f"{count if skip and i > skip else i + 1}", 5.5, tint[1])
+                self.text(x, y, f"{count if skip and i > skip else i + 1}", 6.5, tint[1])
 
 
 def draw_architecture(
-    config: ModelConfig, image: np.ndarray | None = None, reconstruction: np.ndarray | None = None, seed: int = 0
+    config: ModelConfig,
+    image: np.ndarray | None = None,
+    reconstruction: np.ndarray | None = None,
+    codes: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> Figure:
     """Draw the autoencoder with its true sizes (Fig. 2): encoder above, decoder below, the set of codes at the right.
 
@@ -89,11 +93,12 @@ def draw_architecture(
         config: the sizes.
         image: `(H, W, 3)` uint8, shown as x; None draws an empty frame.
         reconstruction: the same for x̂.
-        seed: of the code numbers in the picture and of their places.
+        codes: of the image; None takes some numbers.
+        seed: of these numbers, and of the places of the codes that are shown.
     """
     page = _Canvas(WIDTH, 5.35)
     high, low = 4.0, 1.33  # middle of the encoder's row, of the decoder's
-    cells, codes, grid = config.grid_size**2, config.num_codes, config.grid_size
+    cells, length, grid = config.grid_size**2, config.num_codes, config.grid_size
     left, right, upper, lower = 4.07, 6.07, (0.95, -0.1), (-0.18, -0.95)  # where the token columns stand
     for y, picture, name, title in (
         (high, image, "image x", "Encoder"),
@@ -109,19 +114,20 @@ def draw_architecture(
             page.arrow(*[(x - 0.115, y), (x + 0.115, y)][:: 1 if y == high else -1])
     columns = (  # x, row, span of heights, tint, tokens, numbered, label above or below
         (left, high, upper, GRID, cells, True, f"{cells:,} grid tokens +\npositional embeddings"),
-        (left, high, lower, CODE, codes, True, f"{codes:,} learned\ntokens"),
+        (left, high, lower, CODE, length, True, f"{length:,} learned\ntokens"),
         (right, high, upper, UNUSED, cells, False, "not used"),
-        (right, high, lower, CODE, codes, True, f"the last {codes:,}\noutputs"),
+        (right, high, lower, CODE, length, True, f"the last {length:,}\noutputs"),
         (left, low, upper, GRID, cells, True, f"{cells:,} outputs,\nreshaped to {grid}×{grid}"),
-        (left, low, lower, UNUSED, codes, False, "not used"),
+        (left, low, lower, UNUSED, length, False, "not used"),
         (right, low, upper, OUTPUT, cells, True, f"{cells:,} learned\noutput embeddings"),
-        (right, low, lower, CODE, codes, False, f"{codes:,} code vectors,\nno positions"),
+        (right, low, lower, CODE, length, False, f"{length:,} code vectors,\nno positions"),
     )
     for x, y, (top, bottom), tint, count, numbered, label in columns:
         page.tokens(x, y + top, y + bottom, tint, count, numbered)
         place = {"y": y + top + 0.06, "va": "bottom"} if top > 0 else {"y": y + bottom - 0.06, "va": "top"}
         page.text(x, text=label, size=7.5, color=tint[1], **place)
-    _draw_bottleneck(page, config, high, low, seed)
+    _draw_bottleneck(page, config, high, low)
+    _draw_set(page, 7.58, low, config, codes, seed)
     return page.figure
 
 
@@ -159,7 +165,7 @@ def _draw_path(page: _Canvas, x: float, y: float, config: ModelConfig, down: boo
         page.arrow(*[(start, y), (start + 0.23, y)][:: 1 if down else -1])
 
 
-def _draw_bottleneck(page: _Canvas, config: ModelConfig, high: float, low: float, seed: int) -> None:
+def _draw_bottleneck(page: _Canvas, config: ModelConfig, high: float, low: float) -> None:
     """Draw how latents pass through the quantizer into an unordered set of codes."""
     x, middle, sent = 7.58, (high + low) / 2 + 0.03, high - 0.555
     page.text(x, sent + 0.07, f"latents $z_e$\n{config.num_codes:,} × {config.dim:,}", 8, CODE[1], va="bottom")
@@ -168,11 +174,12 @@ def _draw_bottleneck(page: _Canvas, config: ModelConfig, high: float, low: float
     words = "nearest, Eq. (1), or\nmatching, Eq. (3)"
     page.box(x, middle, 1.6, 0.95, PLAIN, f"quantizer\n{words}\ncodebook {config.codebook_size:,} × {config.dim:,}")
     page.arrow((x, middle - 0.49), (x, low + 0.74))
-    _draw_set(page, x, low, config, seed)
     page.arrow((x - 0.84, low - 0.55), (6.25, low - 0.55))
 
 
-def _draw_set(page: _Canvas, x: float, y: float, config: ModelConfig, seed: int) -> None:
+def _draw_set(
+    page: _Canvas, x: float, y: float, config: ModelConfig, codes: Sequence[int] | None, seed: int
+) -> None:
     """Draw some codes as numbered discs in no order."""
     rng = np.random.default_rng(seed)
     page.box(x, y, 1.6, 1.45, ("#FFF8EA", CODE[1]))
@@ -181,7 +188,8 @@ def _draw_set(page: _Canvas, x: float, y: float, config: ModelConfig, seed: int)
         point = rng.uniform((x - 0.61, y - 0.53), (x + 0.61, y + 0.53))
         if all(np.hypot(*(point - other)) > 2.08 * radius for other in places):
             places.append(point)
-    numbers = [f"{n}" for n in rng.choice(config.codebook_size, len(places), replace=False)]
+    some = codes if codes is not None else rng.choice(config.codebook_size, len(places), replace=False)
+    numbers = [f"{n}" for n in some[: len(places)]]
     if config.num_codes > len(places):
         numbers[-1] = "…"
     for (cx, cy), number in zip(places, numbers, strict=True):

@@ -152,7 +152,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--only", "a\0b"], "unknown notebook 'a"),
         (["-p", "data=" + "(" * 300], "no such folder or zip"),
         (["--profil", "smoke"], "unknown argument '--profil'; did you mean --profile?"),
-        (["--only", "05-06"], "no notebooks in the range '05-06'; there are 00 to 07"),
+        (["--only", "05-06"], "no notebooks in the range '05-06'; there are 00 to 11"),
         (["--only", "7-4"], "no notebooks in the range '7-4'"),
         (["--only", "4-"], "unknown notebook '4-'"),
         (["04"], "a notebook is named with --only 04"),

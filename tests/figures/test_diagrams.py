@@ -70,6 +70,11 @@ def test_architecture_shows_the_codes_as_a_set_without_repeats():
     assert "…" not in words(draw_architecture(config)) and "…" in words(draw_architecture(configurations()["paper"]))
 
 
+def test_architecture_shows_the_codes_it_is_given():
+    drawn = words(draw_architecture(configurations()["quick"], codes=list(range(400, 432))))
+    assert [text for text in drawn if text.startswith("4") and len(text) == 3] == [str(400 + i) for i in range(10)]
+
+
 def test_architecture_shows_the_images_it_is_given():
     image = np.full((64, 64, 3), 7, np.uint8)
     figure = draw_architecture(configurations()["quick"], image, image + 1)
