@@ -58,8 +58,8 @@ def test_group_sizes_by_hand():
 def test_rows_have_distance_and_novelty_of_each_sampler_and_of_held_out_images(run, monkeypatch):
     monkeypatch.setattr(module, "PARTNERS", (0, 4))
     network, config = Colours(), run.config
-    made = [make_split(config, name) for name in ("train", "heldout")]
-    splits = [ImageDataset(split.images, split.ids, "noise", split.name, fingerprint="") for split in made]
+    made = {name: make_split(config, name) for name in ("train", "heldout")}
+    splits = [ImageDataset(split.images, split.ids, "noise", name, fingerprint=name) for name, split in made.items()]
     frame = measure_samplers(run, network, *splits, seeds=(3, 5))
     assert len(frame) == 1 + 4 * 2 and frame["sampler"][0] == RECONSTRUCTIONS
     codes = {split: torch.from_numpy(run.codes(split)) for split in ("train", "heldout")}
