@@ -84,6 +84,7 @@ from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.recombination import as_records
 from pivq.runs.samplers import draw, group_sizes, measure_samplers, over_seeds, said, samplers
 from pivq.runs.splits import load_split
 from pivq.usage import exchange_groups
@@ -139,17 +140,13 @@ measured = {name: measure_samplers(run, network, train, heldout) for name, run i
 means = {name: over_seeds(frame) for name, frame in measured.items()}
 note = f"{config.evaluation.samples:,} samples each, three seeds of the drawing, one model"
 line = caption(config, note=f"{note}; k = 3; {network.distance_name}")
-table = pd.concat([frame.assign(model=name) for name, frame in means.items()], ignore_index=True)
-table = table[["model", *[column for column in table if column not in ("model", "partners")]]]
+table = pd.concat([frame.assign(model=name) for name, frame in means.items()])
+table = table[["model", *[name for name in table if name not in ("model", "partners")]]]
 names = {"distance": network.distance_name, "new": "new codes", "gained": "traits gained"}
 names |= {"lost": "traits lost", "deviation": f"deviation of {network.distance_name}"}
 table = table.rename(columns=names)
 save_table(table, "samplers", config, line)
-save_json(
-    {name: frame.astype(object).where(frame.notna(), None).to_dict("records") for name, frame in means.items()},
-    "samplers",
-    config,
-)
+save_json({name: as_records(frame) for name, frame in means.items()}, "samplers", config)
 display(styled(table))
 
 # %% [markdown]
@@ -178,7 +175,8 @@ save_figure(figure, "samplers_side_by_side", config, caption(config, note=f"{nex
 
 # %%
 for name, frame in means.items():
-    display(Markdown("\n".join([f"### {name}", "", *(f"- {sentence}" for sentence in said(frame))])))
+    sentences = [f"- {sentence}" for sentence in said(frame)]
+    display(Markdown("\n".join([f"### {name}", "", *sentences])))
 
 # %% [markdown]
 # **How to read it.** A sampler that only copied training images would win every column but the last ones; so none is better unless it is about as new as the held-out images are. What is left open: pairs that are near cannot leave the neighbourhood of the data; a prior over sets, trained on the codes, could.
