@@ -8,7 +8,18 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pivq.profiles import ASSUMPTION, DRAWN, DRAWN_TOKENS, LAYOUTS, NEVER, ON_ERROR, PROFILES, RANGES, SCHEDULE
+from pivq.profiles import (
+    ASSUMPTION,
+    DRAWN,
+    DRAWN_TOKENS,
+    FEATURE_NETWORKS,
+    LAYOUTS,
+    NEVER,
+    ON_ERROR,
+    PROFILES,
+    RANGES,
+    SCHEDULE,
+)
 from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_ranges, check_whole, suggestion
 
 _FROM_TQ = ("codebook_weight", "commitment_weight", "codebook_initialisations")  # settings that act only from T_q on
@@ -238,9 +249,9 @@ def load_config(
     """
     if not isinstance(profile, str) or profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r:.80}{suggestion(str(profile)[:80], list(PROFILES))}")
-    for name, value in {"features": features, "layout": layout}.items():
+    for name, value, known in (("features", features, FEATURE_NETWORKS), ("layout", layout, LAYOUTS)):
         if not isinstance(value, str):
-            raise ValueError(f"{name} must be a text, got {value!r:.80}")
+            raise ValueError(f"unknown {name} {value!r:.80}{suggestion(str(value)[:80], list(known))}")
     values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
     values["data"] = str(data) if isinstance(data, Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
