@@ -72,8 +72,11 @@ def typical(profile: str) -> dict[str, dict[str, float]]:
         rows = read_json(TYPICAL).get(profile, {}).items()
     except (OSError, ValueError, AttributeError):
         return {}
-    return {name: row for name, row in rows
-            if isinstance(row, dict) and all(_is_amount(row.get(what)) for what in ("minutes", "gigabytes"))}  # fmt: skip
+    return {name: row for name, row in rows if _is_row(row)}
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(_is_amount(row.get(what)) for what in ("minutes", "gigabytes"))
 
 
 def _is_amount(value: Any) -> bool:
