@@ -54,8 +54,7 @@ def own_seconds(path: Path) -> dict[str, float]:
         found = read_json(path)
     except (OSError, ValueError):
         return {}
-    return {name: float(value) for name, value in found.items()
-            if isinstance(value, int | float) and 0 <= value < math.inf}  # fmt: skip
+    return {name: float(value) for name, value in found.items() if _is_amount(value)}
 
 
 def record_seconds(path: Path, name: str, seconds: float) -> None:
@@ -67,9 +66,21 @@ def record_seconds(path: Path, name: str, seconds: float) -> None:
 def typical(profile: str) -> dict[str, dict[str, float]]:
     """Return `minutes` and `gigabytes` of memory by notebook, as `docs/timings.json` has them; none for other profiles.
 
-    README.md shows those of the profile quick.
+    Nor for a damaged file: only a forecast is lost by that. README.md shows those of the profile quick.
     """
-    return read_json(TYPICAL).get(profile, {}) if TYPICAL.is_file() else {}
+    try:
+        rows = read_json(TYPICAL).get(profile, {}).items()
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {name: row for name, row in rows if _is_row(row)}
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(_is_amount(row.get(what)) for what in ("minutes", "gigabytes"))
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def span(seconds: float) -> str:

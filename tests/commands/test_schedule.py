@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pivq.commands import schedule
 from pivq.commands.run_all_arguments import Notebook
 from pivq.commands.schedule import LOADED, expected_seconds, own_seconds, record_seconds, span, typical
 from pivq.config import load_config
@@ -66,6 +67,25 @@ def test_odd_times_are_no_times(tmp_path, content):
     assert json.loads(path.read_text()) == {"04_capacity": 1.3}
     record_seconds(path, "03_train", 2)
     assert list(json.loads(path.read_text())) == ["03_train", "04_capacity"]
+
+
+GOOD = {"minutes": 1.5, "gigabytes": 2}
+
+
+@pytest.mark.parametrize(
+    "content, left",
+    [
+        (None, {}), ("", {}), ("[1, 2]", {}), ("\x00\x00", {}), ('{"quick": 3}', {}), ('{"quick": {"a": "x"}}', {}),
+        (json.dumps({"quick": {"a": GOOD, "b": {"minutes": -1, "gigabytes": 1}, "c": {"minutes": 1}}}), {"a": GOOD}),
+        ('{"quick": {"a": {"minutes": NaN, "gigabytes": 1}}}', {}),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_typical_times_stops_nothing(expected, monkeypatch, tmp_path, content, left):
+    monkeypatch.setattr(schedule, "TYPICAL", tmp_path / "timings.json")
+    if content is not None:
+        (tmp_path / "timings.json").write_text(content)
+    assert typical("quick") == left
+    assert expected()["00_meet_the_faces"] is None
 
 
 @pytest.mark.parametrize(
