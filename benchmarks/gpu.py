@@ -165,7 +165,8 @@ def measure_steps(device: torch.device, quick: bool, clock: Clock) -> Iterator[t
     """Yield the name of each row and what was measured: profiles by `WAYS`."""
     offered = precisions(device)
     with tempfile.TemporaryDirectory() as folder:
-        perceptual = random_perceptual(load_config(PROFILES[0]), folder)
+        small = load_perceptual("efficientnet_lite0") if quick else None
+        perceptual = small or random_perceptual(load_config(PROFILES[0]), folder)
         for (name, compiled), profile in itertools.product(WAYS, PROFILES):
             row = f"{profile} {name}{' compiled' if compiled else ''}"
             if name not in offered:
@@ -201,8 +202,8 @@ def differences(config: Config, name: str, device: torch.device, expected: list[
 
 def noise_of(config: Config) -> torch.Tensor:
     """Return training images that are the same for every device."""
-    size, generator = config.model.image_size, torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (64, 3, size, size), generator=generator).to(torch.uint8)
+    size = config.model.image_size
+    return torch.randint(0, 256, (64, 3, size, size), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
 
 def measure_parity(device: torch.device, quick: bool, clock: Clock) -> Iterator[tuple[str, Numbers]]:

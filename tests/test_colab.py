@@ -235,7 +235,7 @@ def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start,
     assert len(list(runs.glob("*/summary.json"))) < 4, "it was finished before it was killed"
     again, straight = start("killed"), start("straight")
     for name, process in {"killed": again, "straight": straight}.items():
-        assert process.wait(600) == 0, (tmp_path / f"{name}.log").read_text()
+        assert process.wait(1200) == 0, (tmp_path / f"{name}.log").read_text()
     weights, tables = results_of(tmp_path / "drive-killed")
     expected, expected_tables = results_of(tmp_path / "drive-straight")
     assert weights.keys() == expected.keys() and len(weights) == 4

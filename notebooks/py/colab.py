@@ -95,16 +95,17 @@ os.environ["PIVQ_DATA"] = str(Path(content, "data"))
 # The weights of VGG16 (for the loss) and Inception (for FID) are downloaded if they are missing. Then one table says what the profile needs and what was found.
 
 # %%
+import gc
 import importlib.util
-import subprocess
+import shlex
 import sys
 
-from pivq.commands import run_all
-from pivq.commands.doctor import examine, table
-from pivq.commands.download import download_weights
+from IPython import get_ipython
+
 from pivq.config import load_config
 from pivq.figures.live import plot_training
 from pivq.precision import use_precision
+from pivq.pretrained.weights import WEIGHTS
 from pivq.runs.budget import steps_within
 from pivq.runs.cost import expected_cost
 from pivq.runs.models import models
@@ -114,10 +115,13 @@ from pivq.storage.paths import figures_dir, results_page
 
 config = load_config(profile, seed, str(mine / data), layout=layout)
 use_precision(precision)
-download_weights([config.train.perceptual_network, config.evaluation.features])
+shell, python = get_ipython(), [sys.executable, "-P", "-m"]
+if {config.train.perceptual_network, config.evaluation.features} & WEIGHTS.keys():
+    shell.system(shlex.join([*python, "pivq", "download", "weights"]))
 if importlib.util.find_spec("papermill") is None:  # runs notebooks; Colab does not bring it
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "papermill"], check=True)
-print(table(examine(config), config))
+    shell.system(shlex.join([*python, "pip", "install", "-q", "papermill"]))
+which = ["--profile", profile, "--data", config.data]
+shell.system(shlex.join([*python, "pivq", "doctor", *which]))
 
 # %% [markdown]
 # ## Training
@@ -150,11 +154,14 @@ runs = train_together(list(jobs.values()), device, draw=plot_training)
 # The numbered notebooks now run as `run_all.sh` runs them, one after the other. They load the models that were just trained.
 
 # %%
-options = {"--profile": profile, "--seed": seed, "--data": config.data, "--layout": layout}
-options |= {"--steps": config.train.steps, "--device": device, "--only": notebooks}
-words = [str(word) for pair in options.items() if pair[1] != "" for word in pair]
-if run_all.main(words):
-    raise RuntimeError("a notebook failed, see above: mend the cause, and run this cell again")
+gc.collect()
+torch.cuda.empty_cache()  # the notebooks have kernels of their own, which need the GPU's memory
+which += ["--layout", layout] if layout else []
+words = [*which, "--seed", seed, "--steps", config.train.steps, "--device", device]
+words = [*python, "pivq.commands.run_all", *words, "--only", notebooks]
+shell.system(shlex.join(map(str, words)))
+if shell.user_ns["_exit_code"]:
+    raise RuntimeError("not all notebooks ran: mend what is said above, and run this cell again")
 
 # %% [markdown]
 # ## Results
