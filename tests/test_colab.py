@@ -216,8 +216,7 @@ def results_of(mine: Path) -> tuple[dict[str, dict], dict[str, str]]:
     """Return the weights of each finished model by its tokens and quantizer, and the tables by name."""
     weights = {}
     for summary in (mine / "pivq/results/smoke").glob("*/summary.json"):
-        folder = summary.parent
-        run = Run(folder, read_config(folder), folder.name.partition("-")[0])
+        run = Run(summary.parent, *read_config(summary.with_name("config.json")))
         weights[f"{run.config.model.tokens}, {run.quantizer}"] = run.model().state_dict()
     tables = {path.name: path.read_text() for path in (mine / "pivq/figures/smoke").glob("*.csv")}
     return weights, tables

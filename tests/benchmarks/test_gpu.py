@@ -86,13 +86,13 @@ def test_all_of_it_at_tiny_sizes(tmp_path, monkeypatch, capsys):
     (found,) = json.loads(out.read_text(encoding="utf-8")).values()
     missing = {row: numbers["missing"] for row, numbers in found["steps"].items() if "missing" in numbers}
     assert len(found["steps"]) == len(WAYS) * len(gpu.PROFILES)
-    assert set(missing.values()) == {"not on this device", "for GPUs only"}  # float16, compiled
+    assert set(missing.values()) == {"not on this device", "for GPUs only"}  # half precision, compiled
     for row, numbers in found["steps"].items():
         if row not in missing:
             assert 0 < numbers["matching_share"] < 1 and numbers["skipped"] == 0, row
             assert row.split()[1] == numbers["precision"]
     assert found["parity"]["fp32"]["l1"] == 0, "the CPU against itself"
-    assert 0 < found["parity"]["bf16"]["l1"] < 0.1
+    assert found["parity"]["bf16"] == found["parity"]["fp16"] == {"missing": "not on this device"}
     assert {row: numbers["samples"] for row, numbers in found["metrics"].items()} == {
         "PRDC, 200": 200, "PRDC, 400": 400, "Fréchet distance, 200": 200, "Fréchet distance, 400": 400,
     }  # fmt: skip
