@@ -124,7 +124,8 @@ def _left_out(files: Files, reading: Reading, bad: dict[str, str]) -> list[str]:
         lines.append(f"{hidden:,} hidden files and folders of systems")
     others = [path for place in places for path in place.listing.keys() - set(place.pictures())]
     if others := Counter(Path(path).suffix.lower() or "without extension" for path in others):
-        shown = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(LISTED))
+        most = sorted(others.items(), key=lambda other: (-other[1], other[0]))[:LISTED]
+        shown = ", ".join(f"{count:,} {ending}" for ending, count in most)
         lines.append(f"{others.total():,} other files ({shown}), among them lists and labels where they are used")
     return lines
 

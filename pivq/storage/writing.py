@@ -164,7 +164,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     values = read_json(path)
     noted = values.pop("sha256", None)
     if noted is None:
-        raise ValueError(f"{path} has no checksum: it was changed, or written by an earlier version")
+        raise ValueError(f"{path} has no checksum: it was changed, or written by an earlier version: make it again")
     if noted != seal(values)["sha256"]:
         raise ValueError(f"{path} is damaged or was changed: its checksum does not match")
     return values

@@ -169,6 +169,7 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
     monkeypatch.chdir(tmp_path)
     made_by_the_default_run = f"results/quick/{run_dir(load_config('quick'), 'matching').name}"
     assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
+    Path("figures").symlink_to(checkout / "figures")
     for folder in ("photos", "samples", made_by_the_default_run):
         Path(folder).mkdir(parents=True)
     for file in ("codes.npz", "mine.csv", "anna.jpg", "ben.jpg"):

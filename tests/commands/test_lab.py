@@ -77,6 +77,7 @@ def test_other_files_are_left_alone(manager, tmp_path):
 def started(monkeypatch) -> list[list[str]]:
     """Return the arguments that JupyterLab is started with."""
     found = []
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # taken away at the start, for the figures to show; put back after the test
     monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", found.append)
     return found
 

@@ -186,7 +186,7 @@ def settings(folder):
 def change(folder, **values):
     """Rewrite settings; None removes one."""
     changed = {name: value for name, value in (settings(folder) | values).items() if value is not None}
-    (folder / "config.json").write_text(json.dumps(changed))
+    (folder / "config.json").write_text(json.dumps(seal(changed)))
 
 
 def replace_weights(folder, weights):

@@ -42,6 +42,7 @@ SIZE, LENGTH, IMAGES = 9, 4, 6  # K, L, N
 CODES = torch.stack([torch.randperm(SIZE, generator=torch.Generator().manual_seed(i))[:LENGTH] for i in range(IMAGES)])
 LEVELS = torch.randint(0, 256, (IMAGES, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 FLOATS = LEVELS / 255
+GROUPS, PARTNERS = torch.arange(SIZE) // 2, (torch.arange(IMAGES)[:, None] + torch.tensor([1, 2])) % IMAGES
 
 
 def numbers(rows: int = IMAGES, columns: int = 3) -> np.ndarray:
@@ -213,8 +214,15 @@ CALLS = {
         {"dim": 3},
         {"codebook_size": "whole", "dim": "whole", "num_codes": "whole, or None"},
     ),
-    sampling.interpolate: ({}, {"codes_a": "codes", "codes_b": "codes", "generator": "generator"}),
-    sampling.sample_pairs: ({}, {"codes": "codes", "num_samples": "whole", "seed": "whole"}),
+    sampling.interpolate: (
+        {"groups": GROUPS},
+        {"codes_a": "codes", "codes_b": "codes", "generator": "generator", "groups": "a set, or None"},
+    ),
+    sampling.sample_pairs: (
+        {"groups": GROUPS, "partners": PARTNERS},
+        {"codes": "codes", "num_samples": "whole", "seed": "whole", "groups": "a set, or None",
+         "partners": "codes, or None"},
+    ),
     sampling.sample_batches: (
         {"start": 0},
         {"codes": "codes", "num_samples": "whole", "seed": "whole", "start": "whole", "batch_size": "whole, or None"},
@@ -235,6 +243,11 @@ CALLS = {
     usage.best_overlap: (
         {},
         {"codes": "codes", "reference": "codes", "codebook_size": "whole", "excluded": "indices, or None"},
+    ),
+    usage.near_images: ({}, {"codes": "codes", "codebook_size": "whole", "count": "whole"}),
+    usage.exchange_groups: (
+        {},
+        {"codes": "codes", "codebook_size": "whole", "num_groups": "whole, or None", "starts": "whole"},
     ),
     usage.pack_codes: ({}, {"codes": "codes", "codebook_size": "whole"}),
     usage.unpack_codes: (
