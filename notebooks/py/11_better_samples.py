@@ -136,9 +136,12 @@ display(styled(table, dict.fromkeys(table.columns[1:], "{:.1%}")))
 # Each is measured against as many reconstructions of training images as there are samples: what decoding costs falls out. The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
 
 # %%
-measured = {name: measure_samplers(run, network, train, heldout) for name, run in runs.items()}
+seeds = range(1 if profile == "smoke" else 3)
+measured = {
+    name: measure_samplers(run, network, train, heldout, seeds) for name, run in runs.items()
+}
 means = {name: over_seeds(frame) for name, frame in measured.items()}
-note = f"{config.evaluation.samples:,} samples each, three seeds of the drawing, one model"
+note = f"{config.evaluation.samples:,} samples each, seeds of the drawing: {len(seeds)}, one model"
 line = caption(config, note=f"{note}; k = 3; {network.distance_name}")
 table = pd.concat([frame.assign(model=name) for name, frame in means.items()])
 table = table[["model", *[name for name in table if name not in ("model", "partners")]]]

@@ -170,9 +170,10 @@ def test_every_command_of_the_documentation_is_accepted(checkout, name, tmp_path
     made_by_the_default_run = f"results/quick/{run_dir(load_config('quick'), 'matching').name}"
     assert set(re.findall(r"results/quick/matching[\w-]+", text)) == {made_by_the_default_run}
     Path("figures").symlink_to(checkout / "figures")
-    for folder in ("photos", "samples", made_by_the_default_run):
+    for folder in ("docs", "faces", "photos", "samples", made_by_the_default_run):
         Path(folder).mkdir(parents=True)
-    for file in ("codes.npz", "mine.csv", "anna.jpg", "ben.jpg"):
+    decoded = sorted(set(re.findall(r"faces/[\w-]+\.png", text)))
+    for file in ("codes.npz", "mine.csv", "anna.jpg", "ben.jpg", *decoded):
         Path(file).touch()
     seen = set()
     for words in map(shlex.split, filter(None, commands)):
