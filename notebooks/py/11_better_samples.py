@@ -123,7 +123,7 @@ table = pd.DataFrame(
 display(styled(table, dict.fromkeys(table.columns[1:], "{:.1%}")))
 
 # %% [markdown]
-# **What to look at.** Learned tokens have divided the codebook among themselves: nearly every image has exactly one code of each group. Drawn tokens have no names, and their codes no fixed alternatives: there a group is only what seldom meets.
+# **What to look at.** Where nearly every image has exactly one code of each group, codes have fixed alternatives, as learned tokens that divide the codebook among themselves would make them. Where many have none or several, a group is only what seldom meets.
 
 # %% [markdown]
 # ## The samplers
