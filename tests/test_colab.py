@@ -195,6 +195,10 @@ def start(tmp_path, celeba):
         environment = clean | {"PYTHONPATH": path, "MY_DRIVE": str(mine), "OMP_NUM_THREADS": "1"}
         with open(tmp_path / f"{name}.log", "a") as log:
             started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        # A core each: else a training gets as many threads as its neighbours leave, and these decide its rounding.
+        if hasattr(os, "sched_setaffinity"):  # not on a Mac
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(started[-1].pid, {cores[len(started) % len(cores)]})
         return started[-1]
 
     yield begin
@@ -224,11 +228,7 @@ def results_of(mine: Path) -> tuple[dict[str, dict], dict[str, str]]:
 
 @pytest.mark.notebooks
 def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start, tmp_path):
-    """The notebook is killed with all its processes and started in an empty runtime, with the same Drive.
-
-    Weights are those of a run without a break up to rounding, which hangs on the threads that a training gets beside
-    others; that a resumed training is equal to the bit is held by `tests/runs/test_resume.py`.
-    """
+    """The notebook is killed with all its processes and started in an empty runtime, with the same Drive."""
     runs = tmp_path / "drive-killed/pivq/results/smoke"
     first = start("killed")
     while not any(runs.glob("*/*.pt")):
@@ -243,11 +243,9 @@ def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start,
     expected, expected_tables = results_of(tmp_path / "drive-straight")
     assert weights.keys() == expected.keys() and len(weights) == 4
     for name, state in expected.items():
-        assert weights[name].keys() == state.keys()
-        assert torch.allclose(weights[name]["encoder.positions"], state["encoder.positions"], atol=0.02), name
-    assert "table2_capacity.csv" in tables and tables.keys() == expected_tables.keys()
-    for name, text in expected_tables.items():
-        assert tables[name].splitlines()[0] == text.splitlines()[0] and tables[name].count("\n") == text.count("\n")
+        for part, values in state.items():
+            assert torch.equal(weights[name][part], values), (name, part)
+    assert "table2_capacity.csv" in tables and tables == expected_tables
     outputs = (tmp_path / "killed.ipynb").read_text()
     assert "as chosen before" in outputs and "table2_capacity" in outputs
     assert not (tmp_path / "drive-killed/pivq/data").exists(), "decoded images belong to the runtime's own disk"
