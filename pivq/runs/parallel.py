@@ -78,19 +78,32 @@ def _train_steps(jobs: Sequence[Job], device: str, tracker: str) -> None:
         if os.environ.get("RANK", "0") == "0":
             with locked(folder, "trained"):
                 pass  # it is free; the process that trains the run or the stage locks it
-    pairs = [job.config for job in new if job.quantizer == "nearest" and (job.config, "matching") in new]
-    alike = [config for config in pairs if config.model.tokens == "learned"]
+    alike = _alike(new)
     if pick_device(device).type == "cpu" and os.environ.get("WORLD_SIZE", "1") == "1":
-        trunks = {run_dir(config, "trunk"): Job(config, "trunk") for config, _ in new}
-        users = Counter(run_dir(config, "trunk") for config, _ in new if config.train.quantize_from_step)
-        shared = [Job(config, "shared") for config in alike]
-        _run_processes(_unfinished(trunks[folder] for folder, count in users.items() if count > 1), tracker)
-        _run_processes([*_unfinished(shared), *(job for job in missing if job.config not in alike)], tracker)
-        parted = [config for config, _ in _unfinished(shared)]
-        _run_processes([job for job in missing if job.config in parted], tracker)
+        trunks, shared = _common_trunks(new), [Job(config, "shared") for config in alike]
+        parallel, pairs = _common_trunks(jobs), _alike(jobs)
+        _run_processes(_unfinished(trunks), parallel, tracker)
+        first = [*(Job(config, "shared") for config in pairs), *(job for job in jobs if job.config not in pairs)]
+        _run_processes([*_unfinished(shared), *(job for job in missing if job.config not in pairs)], first, tracker)
+        parted = [config for config in pairs if config not in alike] + [config for config, _ in _unfinished(shared)]
+        last = [job for job in jobs if job.config in pairs]
+        _run_processes([job for job in missing if job.config in parted], last, tracker)
     else:
         for config in alike:
             train_ahead("shared", config, device, tracker)
+
+
+def _alike(jobs: Sequence[Job]) -> list[Config]:
+    """Return the settings whose quantizers are both to be trained, and choose the same codes until they part."""
+    pairs = [job.config for job in jobs if job.quantizer == "nearest" and (job.config, "matching") in jobs]
+    return [config for config in pairs if config.model.tokens == "learned"]
+
+
+def _common_trunks(jobs: Sequence[Job]) -> list[Job]:
+    """Return the trunks that more than one of the runs branch from."""
+    trunks = {run_dir(config, "trunk"): Job(config, "trunk") for config, _ in jobs}
+    users = Counter(run_dir(config, "trunk") for config, _ in jobs if config.train.quantize_from_step)
+    return [trunks[folder] for folder, count in users.items() if count > 1]
 
 
 def _unfinished(stages: Iterable[Job]) -> list[Job]:
@@ -104,19 +117,26 @@ def _last_step(job: Job) -> int:
     return job.config.train.quantize_from_step if job.quantizer == "trunk" else job.config.train.steps
 
 
-def _run_processes(jobs: Sequence[Job], tracker: str = "") -> None:
+def _run_processes(jobs: Sequence[Job], planned: Sequence[Job], tracker: str = "") -> None:
     """Train each run or stage in a process of its own, as many at once as there are cores.
 
     If they do not divide evenly, the first ones come last, with more cores each: of three on two cores, two with one
-    core each and then the other with both. So no core is idle while the last one is trained.
+    core each and then the other with both. So no core is idle while the last one is trained. Turns and cores are those
+    of all that are `planned`, also of what is trained already: a training that is resumed has the threads, on which
+    its rounding depends, that it has without an interruption.
     """
-    odd = len(jobs) % max(1, min(cpu_count(), len(jobs)))
+    odd = len(planned) % max(1, min(cpu_count(), len(planned)))
     watch = current_watch()
-    for turn in filter(None, (jobs[odd:], jobs[:odd])):
+    for turn in filter(None, (planned[odd:], planned[:odd])):
+        threads = max(1, cpu_count() // len(turn))
+        left = [job for job in turn if job in jobs]
+        if not left:
+            continue
         try:
-            side_by_side(partial(_run_process, tracker), turn, tick=watch.look if watch else lambda: None)
+            run = partial(_run_process, tracker, threads)
+            side_by_side(run, left, tick=watch.look if watch else lambda: None)
         except Stopped as end:
-            raise Stopped(_where(turn), end.number) from None
+            raise Stopped(_where(left), end.number) from None
 
 
 def _where(jobs: Sequence[Job]) -> str:
@@ -167,8 +187,8 @@ def side_by_side(
         raise Stopped("Stopped.", stop.number)
 
 
-def _run_process(tracker: str, job: Job, threads: int, stop: StopRequest) -> None:
-    """Train a run or a stage in a process."""
+def _run_process(tracker: str, threads: int, job: Job, _: int, stop: StopRequest) -> None:
+    """Train a run or a stage in a process with as many threads."""
     folder = run_dir(*job)
     arguments = ["pivq.runs.parallel", str(write_config(*job)), *filter(None, [tracker])]
     run_module(arguments, folder / "output.txt", threads, stop, f"the training in {folder}")

@@ -1,6 +1,7 @@
 """Several trainings at once, in real processes, on a few faces of 32 pixels."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -87,6 +88,33 @@ def test_learned_and_drawn_tokens_are_trained_at_the_same_time(tiny_config, turn
     assert [read_config(run.folder / "config.json") for run in runs] == [(run.config, run.quantizer) for run in runs]
 
 
+def test_a_training_has_the_threads_that_it_has_without_an_interruption(tiny_config, monkeypatch):
+    """Sums are rounded by the number of threads; it must not depend on what else is left to train."""
+    learned, drawn = tiny_config(**SMALL), tiny_config(**SMALL, model__tokens="drawn")
+    jobs, threads = [(c, q) for c in (learned, drawn) for q in ("matching", "nearest")], []
+
+    def side_by_side(run, works, tick):
+        for job in works:
+            threads.append((*job, run.args[1]))
+            parallel._train(*job)
+
+    monkeypatch.setattr(parallel, "side_by_side", side_by_side)
+    monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
+    train_together(jobs, device="cpu")
+    alone = [(learned, "trunk", 1), (drawn, "trunk", 1), (drawn, "matching", 1), (drawn, "nearest", 1)]
+    assert threads == [*alone, (learned, "shared", 2)]
+    threads.clear()
+    for gone in (run_dir(drawn, "matching"), *(run_dir(learned, stage) for stage in ("matching", "nearest", "shared"))):
+        shutil.rmtree(gone)
+    train_together(jobs, device="cpu")
+    assert threads == [(drawn, "matching", 1), (learned, "shared", 2)]
+    threads.clear()
+    (run_dir(learned, "matching") / "summary.json").unlink()
+    (run_dir(drawn, "nearest") / "summary.json").unlink()
+    train_together(jobs, device="cpu")
+    assert threads == [(drawn, "nearest", 1), (learned, "matching", 1)]
+
+
 def test_quantizers_of_learned_tokens_part_where_two_latents_share_a_code(tiny_config, turns):
     config = tiny_config(**SMALL, model__token_spread=1e-4)  # tokens that are nearly alike
     runs = train_together([(config, "matching"), (config, "nearest")], device="cpu")
@@ -107,7 +135,8 @@ def test_failure_of_a_process_ends_the_others(tiny_config, monkeypatch, failing)
     monkeypatch.setattr(parallel.subprocess, "Popen", start)
     monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
     with pytest.raises(RuntimeError, match=f"the training in .*{failing}-seed0-.* failed: no more"):
-        parallel._run_processes([Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")])
+        jobs = [Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")]
+        parallel._run_processes(jobs, jobs)
     assert [process.poll() is not None for process in started] == [True, True]
     assert time.monotonic() - begun < 30
 
@@ -135,7 +164,8 @@ def start(command, **options):
     print(process.pid, flush=True)
     return process
 parallel.subprocess.Popen = start
-parallel._run_processes([parallel.Job(make_tiny_config(), "matching")])
+jobs = [parallel.Job(make_tiny_config(), "matching")]
+parallel._run_processes(jobs, jobs)
 """
 
 
@@ -212,7 +242,8 @@ def test_runs_that_stop_together_are_told_in_one_line(tiny_config, monkeypatch):
     monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
     said = "Stopped and saved: learned tokens, matching, at step 0; learned tokens, nearest, at step 1,234."
     with pytest.raises(Stopped, match=f"^{said}$") as end:
-        parallel._run_processes([Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")])
+        jobs = [Job(tiny_config(), quantizer) for quantizer in ("matching", "nearest")]
+        parallel._run_processes(jobs, jobs)
     assert end.value.number == signal.SIGTERM
 
 
@@ -256,7 +287,8 @@ def test_code_in_the_current_folder_is_not_run(tiny_config, tmp_path, monkeypatc
         (tmp_path / f"{name}.py").write_text("raise SystemExit('foreign code was run')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RuntimeError, match="num_codes 13 > codebook_size 12"):
-        parallel._run_processes([Job(tiny_config(**SMALL, model__num_codes=13), "matching")])
+        jobs = [Job(tiny_config(**SMALL, model__num_codes=13), "matching")]
+        parallel._run_processes(jobs, jobs)
 
 
 @pytest.mark.parametrize("run", ["nearest", "shared", "trunk"])
