@@ -8,7 +8,9 @@ and the exit status is 1 if there are any. To keep an edit made in JupyterLab, b
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 
 Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
-the default run, from `figures/quick/`.
+the default run, from `figures/quick/`. Of docs/findings.md it writes each number that a comment follows, such as
+`25.03<!-- competition rows/seed=0/psnr .2f -->`: a file of `figures/quick/`, the keys that lead to the number, of a list
+what its element has (`a=1&b=2`), and how Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
@@ -114,6 +116,29 @@ def readme() -> str:
     return text
 
 
+def number(place: str) -> str:
+    """Return a number of docs/findings.md, from a comment's text: file, keys, format."""
+    *words, form = place.split()
+    name, keys = words[0], " ".join(words[1:])
+    found = json.loads((FOLDER.parent / "figures" / "quick" / f"{name}.json").read_text(encoding="utf-8"))
+    for key in keys.split("/"):
+        if isinstance(found, list):
+            wanted = dict(pair.split("=") for pair in key.split("&"))
+            found = [row for row in found if all(str(row.get(name)) == value for name, value in wanted.items())]
+            if len(found) != 1:
+                raise ValueError(f"docs/findings.md: {len(found)} rows of {name}.json are {key}")
+            (found,) = found
+        else:
+            found = found[key]
+    return format(found, form)
+
+
+def findings() -> str:
+    """Return docs/findings.md with its numbers as they should be."""
+    text = (FOLDER.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+    return re.sub(r"[\w.,%−-]+<!-- (.+?) -->", lambda found: f"{number(found[1])}<!-- {found[1]} -->", text)
+
+
 def main() -> int:
     """Write the notebooks, or check them, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -133,6 +158,7 @@ def main() -> int:
         print(f"{name}.ipynb has no source py/{name}.py", file=sys.stderr)
     wanted = {FOLDER / f"{name}.ipynb": (to_notebook(source), f"py/{name}.py") for name, source in sources.items()}
     wanted[FOLDER.parent / "README.md"] = readme(), "figures/quick/ and pyproject.toml"
+    wanted[FOLDER.parent / "docs" / "findings.md"] = findings(), "figures/quick/"
     for target, (text, origin) in wanted.items():
         if target.is_file() and target.read_text(encoding="utf-8") == text:
             continue
