@@ -9,4 +9,4 @@ set_up_environment notebooks test
 cd "$root"
 # Two workers, one core each: trainings in the tests are too small for more. `-n 0` has one, in which a debugger works.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$python" -P -m pytest -n 2 --dist loadfile "$@"
+exec "$python" -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -21,8 +21,13 @@ if os.name == "nt":  # scripts of bash, signals and kills of POSIX
 os.environ["MPLBACKEND"] = "Agg"  # figures go to files, on any machine
 
 
+LONGEST = ["test_notebooks.py", "test_surroundings.py", "test_parallel.py", "test_colab.py", "test_campaigns.py"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` where torch finds no GPU."""
+    """Put the longest files first, so that no worker is left with one; skip tests marked `gpu` where there is none."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     needing = [item for item in items if item.get_closest_marker("gpu")]
     if needing:
         import torch
