@@ -2,8 +2,8 @@
 
     python benchmarks/complete_study.py
 
-Rows that are stored, on whatever device they were trained, stay as they are. An interrupted call resumes. Run notebook
-09 afterwards, to draw its figures from all rows.
+Rows that are stored, on whatever device they were trained, stay as they are. An interrupted call stores the rows that
+are finished, and the next one resumes. Run notebook 09 afterwards, to draw its figures from all rows.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import argparse
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.runs.competition import stored_study
-from pivq.runs.study import keep_rows, run_study, study_facts
+from pivq.runs.study import finished_rows, keep_rows, run_study, study_facts
 
 
 def main() -> None:
@@ -22,8 +22,11 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config("quick")
     print(f"{keep_rows(stored_study(), config)} rows are taken from the stored study.")
-    rows = run_study(config, arguments.device, at_once=arguments.at_once)
-    print(save_json({"rows": rows} | study_facts(rows, config), "competition", config))
+    try:
+        run_study(config, arguments.device, at_once=arguments.at_once)
+    finally:
+        rows = finished_rows(config)
+        print(save_json({"rows": rows} | study_facts(rows, config), "competition", config))
 
 
 if __name__ == "__main__":

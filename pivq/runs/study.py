@@ -50,8 +50,7 @@ def run_study(
         ValueError: the profile has no study (`pivq.runs.competition.settings_of`).
         RuntimeError: a process failed; the message has the end of its output.
     """
-    usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
-    usual["features"] = config.evaluation.features
+    usual = _usual(config)
     files = row_files(variations, usual)
     if anew:
         for path in files:
@@ -61,7 +60,19 @@ def run_study(
         hours = study_hours([*missing.values()], usual, device)
         print(f"{len(missing)} of {len(files)} runs are missing: about {hours:.1f} hours. Interrupted, it resumes.")
         _run_missing(missing, usual, pick_device(device).type, at_once)
+    return finished_rows(config, variations)
+
+
+def finished_rows(config: Config, variations: Sequence[Variation] = tuple(VARIATIONS)) -> list[dict[str, Any]]:
+    """Return the rows of `run_study` that are finished, in the order of the variations."""
+    files = row_files(variations, _usual(config))
     return [read_sealed(path) for path in files if path.exists()]
+
+
+def _usual(config: Config) -> dict[str, Any]:
+    """Return what all runs of the study take from a configuration."""
+    usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
+    return usual | {"features": config.evaluation.features}
 
 
 def _run_missing(missing: dict[Path, tuple[Variation, str]], usual: dict[str, Any], on: str, at_once: int) -> None:
@@ -92,8 +103,7 @@ def keep_rows(
 
     A row is of a variation if it has its name, quantizer, tokens, sizes, steps and seed. Files that are there stay.
     """
-    usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
-    usual["features"], kept = config.evaluation.features, 0
+    usual, kept = _usual(config), 0
     for path, (variation, quantizer) in row_files(variations, usual).items():
         of = settings_of(variation, **usual)
         wanted = {

@@ -14,7 +14,7 @@ from stand_ins import Colours, stand_in
 from pivq.runs import competition, study
 from pivq.runs.competition import Variation, settings_of
 from pivq.runs.run import STAGES, run_dir
-from pivq.runs.study import keep_rows, row_files, run_group, run_study, study_facts, study_hours
+from pivq.runs.study import finished_rows, keep_rows, row_files, run_group, run_study, study_facts, study_hours
 
 SIZES = {"train__steps": 8, "train__quantize_from_step": 3, "model__num_codes": 4, "model__codebook_size": 12}
 DRAWN = SIZES | {"model__tokens": "drawn"}
@@ -92,6 +92,7 @@ def test_an_interrupted_study_resumes(tiny_config, measured, monkeypatch):
     with pytest.raises(RuntimeError, match="no more"):
         run_study(tiny_config(), "cpu", at_once=1, variations=SMALL)
     assert measured == ["drawn nearest"], "the groups after it are not begun"
+    assert [row["quantizer"] for row in finished_rows(tiny_config(), SMALL)] == ["nearest"]
     monkeypatch.setattr(study, "train", real)
     assert len(run_study(tiny_config(), "cpu", at_once=1, variations=SMALL)) == 4
     assert measured.count("drawn nearest") == 1
