@@ -52,7 +52,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
+# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. (`run_all.sh --compile` also compiles the blocks of the model, on GPUs; elsewhere, `%env PIVQ_COMPILE=1` does it.) `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
