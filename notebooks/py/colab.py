@@ -137,7 +137,7 @@ cost = expected_cost(config, device=device)
 print(cost or "The training has begun before: it is resumed, or loaded if it is finished.")
 
 # %% [markdown]
-# The steps before $T_q$ are the same for both quantizers and are trained once. Curves and reconstructions of held-out faces are drawn anew after each validation.
+# The steps before $T_q$ are the same for both quantizers and are trained once. Curves, reconstructions of held-out faces and, from $T_q$ on, samples of Algorithm 1 from their codes are drawn anew after each validation.
 
 # %%
 jobs = models(config)
