@@ -47,11 +47,11 @@ def run_study(
         variations: which ones.
 
     Raises:
-        ValueError: the profile has no study (`pivq.runs.competition.settings_of`).
+        ValueError: the profile has no study (`pivq.runs.competition.settings_of`), or there is no such device.
         RuntimeError: a process failed; the message has the end of its output.
     """
     usual = {name: getattr(config, name) for name in ("profile", "data", "layout", "on_error")}
-    usual["features"] = config.evaluation.features
+    usual["features"], on = config.evaluation.features, pick_device(device).type
     files = row_files(variations, usual)
     if anew:
         for path in files:
@@ -60,7 +60,7 @@ def run_study(
     if missing:
         hours = study_hours([*missing.values()], usual, device)
         print(f"{len(missing)} of {len(files)} runs are missing: about {hours:.1f} hours. Interrupted, it resumes.")
-        _run_missing(missing, usual, pick_device(device).type, at_once)
+        _run_missing(missing, usual, on, at_once)
     return [read_sealed(path) for path in files if path.exists()]
 
 

@@ -11,6 +11,7 @@ from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.inference import encode_images
 from pivq.model import model_digest
+from pivq.processes import pick_device
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
 from pivq.runs.planned import run_dir
@@ -34,10 +35,12 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
         FileNotFoundError: data, or the weights of the perceptual network, are not in place.
         InUse: another process trains this run, or a stage of it.
         TrainingDiverged, OtherImages: see `pivq.runs.branching.train_stage`.
+        TypeError, ValueError: no such device.
 
     Warns:
         UserWarning: for an unfinished run that differs in the batch size alone, which a new run does not resume.
     """
+    pick_device(device)  # refused before anything is read
     if find_run(config, quantizer):
         run = require_run(config, quantizer)
         print(f"{quantizer}: finished run loaded from {run.folder.name}")
