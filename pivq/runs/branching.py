@@ -17,7 +17,7 @@ checkpoint. The networks are those of training straight through, bit for bit on 
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import Any
@@ -34,6 +34,7 @@ from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.run import check_images, fault, note_images, write_config
 from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped, StopWhenAsked, stop_requests
+from pivq.runs.tracking import FOLDER as SHOWN
 from pivq.runs.watching import current_watch
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
@@ -157,8 +158,10 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
         if source := last_stage(config):
             check_images(source, splits)
             if main:
-                of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*")
+                of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*", SHOWN)
                 copytree(source, folder, ignore=of_source, dirs_exist_ok=True)
+                with suppress(OSError):  # what TensorBoard shows, if it is there and can be read
+                    copytree(source / SHOWN, folder / SHOWN, dirs_exist_ok=True)
                 state = newest_checkpoint(source)
                 _check_owner(state, source / "checkpoint.pt", config, source.name.partition("-")[0])
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}

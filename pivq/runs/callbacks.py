@@ -55,15 +55,19 @@ class JsonlLog:
     beyond the trainer's step, which an interrupted run wrote after its last checkpoint, are dropped: these steps are
     repeated.
 
+    A file that something else deletes or changes meanwhile is written again.
+
     Attributes:
         tracker: what shows the rows too, or None.
+        lines: of the file, as written.
     """
 
     def __init__(self, path: Path, trainer: Trainer):
         self.path, self.tracker = path, None
         kept = [row for row in read_log(path, trainer.step - len(trainer.pending)) if row["step"] <= trainer.step]
-        write_text(path, "".join(map(_line, kept)))
-        self.started = time.perf_counter()
+        self.lines = list(map(_line, kept))
+        write_text(path, "".join(self.lines))
+        self.size, self.started = self._size(), time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Add a step; write a row when one is full."""
@@ -83,10 +87,22 @@ class JsonlLog:
 
     def write(self, row: dict) -> None:
         """Append one row."""
-        with plain_write_errors("the log", self.path.parent), open(self.path, "a", encoding="utf-8") as file:
-            file.write(_line(row))
+        with plain_write_errors("the log", self.path.parent):
+            if self._size() != self.size:
+                self._restore()
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(_line(row))
+        self.lines.append(_line(row))
+        self.size = self._size()
         if self.tracker:
             self.tracker.row(row)
+
+    def _size(self) -> int | None:
+        return self.path.stat().st_size if self.path.is_file() else None
+
+    def _restore(self) -> None:
+        warnings.warn(f"{self.path} was changed from outside during the training: it is written again", stacklevel=3)
+        write_text(self.path, "".join(self.lines))
 
     def track(self, tracker: str, folder: Path, step: int) -> None:
         """Show the rows, those that are there too, in "tensorboard"; "" is nowhere."""
@@ -94,7 +110,11 @@ class JsonlLog:
             self.tracker = TensorBoard(folder, step, read_log(self.path))
 
     def close(self) -> None:
-        """Close the tracker, if there is one; the log itself is never open."""
+        """Check the whole file, which itself is never open, and close the tracker, if there is one."""
+        with plain_write_errors("the log", self.path.parent):
+            lines = self.path.read_bytes().splitlines() if self.path.is_file() else None
+            if lines != [line.strip().encode() for line in self.lines]:
+                self._restore()
         if self.tracker:
             self.tracker.close()
 
@@ -118,7 +138,7 @@ def read_log(path: Path, until: int = 0) -> list[dict]:
             which step on.
     """
     rows, damaged = [], 0
-    content = path.read_bytes() if path.exists() else b""
+    content = path.read_bytes() if path.is_file() else b""
     lines, checked = content.splitlines(keepends=True), b', "check": "' in content
     for line in lines:
         try:

@@ -58,6 +58,7 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
             write_config(config, quantizer)
         train_stage(quantizer, trainer, splits, tracker)
         if main:
+            write_config(config, quantizer)  # again: it may have been changed during the training
             _summarise(trainer, splits, run.folder)
         trainer.accelerator.wait_for_everyone()
     return run
