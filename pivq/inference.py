@@ -10,7 +10,7 @@ from pivq.data import from_uint8, to_uint8
 from pivq.losses import psnr
 from pivq.model import PIVQ
 from pivq.quantizers import as_codes
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_device, check_whole, refusal
 
 BATCH = 32  # images decoded, and measured, at a time; features differ in the last bits with it, so do their cache keys
 ENCODED_PIXELS = 200 * 64**2  # encoded at a time
@@ -59,14 +59,15 @@ def reconstruction_errors(
         more: each maps reconstructions and originals to errors `(B,)`.
 
     Raises:
-        TypeError, ValueError: what is no function, images of another type or shape, or a batch size below 1.
+        TypeError, ValueError: what is no function, images of another type or shape, a batch size below 1, or no such
+            device.
     """
     for name, given, functions in (("reconstruct", reconstruct, [reconstruct]), ("more", more, more)):
         if not isinstance(functions, Sequence) or not all(map(callable, functions)):
             raise refusal(name, "a function" if name == "reconstruct" else "functions", given)
     _check_levels(images)
     batch_size = check_whole("batch_size", batch_size)
-    sums = torch.zeros(2 + len(more), dtype=torch.float64)
+    device, sums = check_device(device), torch.zeros(2 + len(more), dtype=torch.float64)
     for batch in images.split(batch_size):
         originals = from_uint8(batch.to(device))
         made = reconstruct(originals)

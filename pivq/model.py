@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
 from pivq.quantizers import QUANTIZERS, Quantized, as_codes
+from pivq.settings import check_device
 from pivq.storage import hub
 from pivq.storage.checkpoint import SETTINGS, WEIGHTS, Stored, load_stored, save_export
 
@@ -174,7 +175,9 @@ class PIVQ(nn.Module):
             FileNotFoundError, ValueError: see `pivq.storage.checkpoint.load_stored`.
             ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
             ValueError: the sizes are impossible, the weights do not fit them, or are not finite; names the first.
+            TypeError, ValueError: no such device.
         """
+        device = check_device(device)
         stored = load_stored(hub.find(path))
         outline = _outline(stored)
         _check_fit(stored, outline.state_dict())

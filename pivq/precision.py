@@ -22,7 +22,7 @@ from pivq.layers import AttentionBlock, ResidualBlock, TransformerLayer
 from pivq.profiles import PRECISIONS
 
 VARIABLE = "ACCELERATE_MIXED_PRECISION"  # set by `accelerate launch --mixed_precision` for its processes, and by us
-COMPILE = "PIVQ_COMPILE"  # set by `pivq train --compile`
+COMPILE = "PIVQ_COMPILE"  # set by `pivq train --compile` and `run_all.sh --compile`
 BFLOAT16, TENSOR_CORES = (8, 0), (7, 0)  # the first compute capabilities that have them
 SHAPES = 64  # of inputs that one kind of block is compiled for; the largest profile has about twenty
 LEAST_SCALE = 1.0  # of losses, below which gradients overflow by themselves and not by their scale

@@ -7,26 +7,16 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from pivq.settings import refusal
+from pivq.settings import check_device
 
 
 def pick_device(device: str = "auto") -> torch.device:
     """Return the device to compute on; "auto" takes a GPU when there is one.
 
     Raises:
-        ValueError: a device that torch does not know, or a GPU where there is none.
+        TypeError, ValueError: no name of a device, or one that is not there; see `pivq.settings.check_device`.
     """
-    if not isinstance(device, str | torch.device):
-        raise refusal("device", "a name such as cpu or cuda", device)
-    device = str(device)
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} asked for, but torch finds no GPU: use --device cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {device!r:.80}: use auto, cpu or cuda") from error
+    return check_device(device)
 
 
 class Processes:
@@ -45,19 +35,20 @@ class Processes:
         rows: this process's rows of each batch.
 
     Raises:
-        ValueError: more processes than images in a batch.
+        TypeError, ValueError: no such device, or more processes than images in a batch.
     """
 
     def __init__(self, device: str | torch.device, batch_size: int):
         # It has no part in the precision: that is of a trainer, accelerate's is of the whole process.
-        self.accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="no")
+        device = check_device(device)
+        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
         self.count, self.batch_size = self.accelerator.num_processes, batch_size
         if self.count > batch_size:
             raise ValueError(
                 f"{self.count} processes cannot share a batch of {batch_size}: each needs an image, so start at most "
                 f"{batch_size}"
             )
-        self.device = self.accelerator.device if self.count > 1 else torch.device(device)
+        self.device = self.accelerator.device if self.count > 1 else device
         self.rows = share_of_batch(batch_size, self.accelerator.process_index, self.count)
         self._weight = (self.rows.stop - self.rows.start) * self.count / batch_size  # 1 where all have as many rows
 

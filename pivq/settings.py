@@ -57,6 +57,34 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
     return whole
 
 
+def check_device(device: Any) -> Any:
+    """Return the device, a `torch.device`, of a name: "cpu", "cuda", "cuda:1", or "auto", a GPU if there is one.
+
+    Raises:
+        TypeError: neither text nor a `torch.device`.
+        ValueError: another kind of device, or a GPU that is not there; says which ones are.
+    """
+    import torch  # not needed for settings
+
+    allowed = "auto, cpu or cuda"
+    if not isinstance(device, str | torch.device):
+        raise refusal("device", f"{allowed} (such as cuda:0)", device)
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {str(device)!r:.80}: use {allowed}") from error
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {str(device)!r:.80}: use {allowed}")
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r} asked for, but torch finds no GPU: use --device cpu")
+    if found.type == "cuda" and found.index and found.index >= torch.cuda.device_count():
+        known = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+        raise ValueError(f"device {str(device)!r} asked for, but torch finds {known} alone")
+    return found
+
+
 def _shown(value: Any) -> str:
     """Return type and shape of an array, the value of a number, and type and value of anything else."""
     if hasattr(value, "dtype") and getattr(value, "shape", ()) != ():

@@ -188,11 +188,12 @@ def start(tmp_path, celeba):
         values = {"profile": "smoke", "layout": "celeba", "budget": "1h", "notebooks": "4", "device": "cpu"}
         executed = tmp_path / f"{name}.ipynb"
         command = [sys.executable, "-P", "-m", "papermill", CHECKOUT / "notebooks/colab.ipynb", executed]
-        for parameter, value in (values | {"content": str(content)}).items():
+        for parameter, value in values.items():
             command += ["-r", parameter, value]
         path = os.pathsep.join([str(CHECKOUT), str(tmp_path / "packages")])
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PIVQ_")}
         environment = clean | {"PYTHONPATH": path, "MY_DRIVE": str(mine), "OMP_NUM_THREADS": "1"}
+        environment["PIVQ_CONTENT"] = str(content)
         with open(tmp_path / f"{name}.log", "a") as log:
             started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         # A core each: else a training gets as many threads as its neighbours leave, and these decide its rounding.

@@ -26,6 +26,15 @@ def test_pick_device(monkeypatch):
     assert pick_device("auto") == torch.device("cuda")
 
 
+def test_a_card_that_is_not_there_is_told_from_those_that_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1") == pick_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    for device in ("cuda:2", "cuda:7", torch.device("cuda", 7)):
+        with pytest.raises(ValueError, match=f"device '{device}' asked for, but torch finds cuda:0, cuda:1 alone"):
+            pick_device(device)
+
+
 @pytest.mark.parametrize(
     "batch, processes, sizes", [(4, 1, [4]), (6, 3, [2, 2, 2]), (5, 2, [3, 2]), (7, 4, [2, 2, 2, 1])]
 )

@@ -176,6 +176,8 @@ def main() -> None:
     parser.add_argument("--profile", default="quick", help="its run, or the model that comes with it (default: quick)")
     parser.add_argument("--seed", type=int, default=0, help="of that run (default: 0)")
     parser.add_argument("--data", default="", help="where its images are, if the profile needs that")
+    parser.add_argument("--layout", default="", help="how its files are read (default: the profile's, or recognised)")
+    parser.add_argument("--on-error", default="raise", help="raise or skip, for images that cannot be read")
     parser.add_argument("--faces", type=int, default=200, help="held-out faces in the page (default: 200)")
     parser.add_argument("--runtime", type=Path, help=f"folder of the unpacked {RUNTIME} (default: npm gets it)")
     parser.add_argument("--out", type=Path, help="the page to write (default: results/<profile>/explorer.html)")
@@ -184,7 +186,8 @@ def main() -> None:
         parser.error(f"{' and '.join(missing)} not installed: pip install -e '.[explorer]'")
     target = arguments.out or results_dir(arguments.profile) / "explorer.html"
     try:
-        config = load_config(arguments.profile, arguments.seed, arguments.data)
+        reading = {"layout": arguments.layout, "on_error": arguments.on_error}
+        config = load_config(arguments.profile, arguments.seed, arguments.data, **reading)
         model, codes, sentence = model_to_show(config)
         heldout = load_split(config, "heldout")
         explorer = Explorer(model, codes, labels_to_edit(heldout))

@@ -52,7 +52,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
+# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. (`run_all.sh --compile` also compiles the blocks of the model, on GPUs; elsewhere, `%env PIVQ_COMPILE=1` does it.) `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -199,7 +199,7 @@ display(
 )
 
 # %% [markdown]
-# Before $T_q$ nothing is quantized, so these steps are the same for both quantizers. As long as no two latents of an image share a nearest code, the nearest codes already are the cheapest matching, so both models still take identical steps. All shared steps are trained once: this saves time, and it makes the comparison exact. On a CPU, trainings run side by side, one core each; in `quick` they take up to 5 GB of memory. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before a new training, a few of its slowest steps are timed, and an estimate is printed.
+# Before $T_q$ nothing is quantized, so these steps are the same for both quantizers. As long as no two latents of an image share a nearest code, the nearest codes already are the cheapest matching, so both models still take identical steps. All shared steps are trained once: this saves time, and it makes the comparison exact. On a CPU, trainings run side by side, one core each; in `quick` they take up to 5 GB of memory. Meanwhile a figure shows curves, held-out faces above their reconstructions and, from $T_q$ on, samples of Algorithm 1 from the codes of these faces, always with the same parents. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before a new training, a few of its slowest steps are timed, and an estimate is printed.
 
 # %%
 jobs = models(config)

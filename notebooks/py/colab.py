@@ -46,19 +46,19 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `data` and `results` are folders on your Drive. `budget` is the time for both trainings: twenty steps are measured, and as many are trained as fit, at most the profile's; "" trains all of them. `notebooks` are those that run after the training. On a computer that is not Colab, `content` names a folder for the Drive and the decoded images. `force` trains again.
+# These are the parameters. `data` and `results` are folders on your Drive. `budget` is the time for both trainings: twenty steps are measured, and as many are trained as fit, at most the profile's; "" trains all of them. `notebooks` are those that run after the training. `on_error = "skip"` leaves out images that cannot be read. `force` trains again.
 
 # %% tags=["parameters"]
 profile = "celeba64_short"
 seed = 0
 data = "celeba"
 layout = ""
+on_error = "raise"
 results = "pivq"
 budget = "3h"
 notebooks = "0-8"
 device = "cuda"
 precision = "auto"
-content = "/content"
 force = False
 
 # %% [markdown]
@@ -81,9 +81,10 @@ name = torch.cuda.get_device_name(where) if where.type == "cuda" else "a CPU: mu
 print(f"Training on {name}.")
 
 # %% [markdown]
-# Colab now asks whether this notebook may use your Drive. Runs and figures go there. Decoded images go to the runtime's own disk, which is faster and is emptied when the runtime ends.
+# Colab now asks whether this notebook may use your Drive. Runs and figures go there. Decoded images go to the runtime's own disk, which is faster and is emptied when the runtime ends. (`PIVQ_CONTENT` names another place than Colab's `/content`.)
 
 # %%
+content = os.environ.get("PIVQ_CONTENT", "/content")
 drive.mount(f"{content}/drive")
 mine = Path(content, "drive", "MyDrive")
 os.environ["PIVQ_ROOT"] = str(mine / results)
@@ -113,7 +114,7 @@ from pivq.runs.parallel import train_together
 from pivq.runs.run import discard
 from pivq.storage.paths import figures_dir, results_page
 
-config = load_config(profile, seed, str(mine / data), layout=layout)
+config = load_config(profile, seed, str(mine / data), layout=layout, on_error=on_error)
 use_precision(precision)
 shell, python = get_ipython(), [sys.executable, "-P", "-m"]
 if {config.train.perceptual_network, config.evaluation.features} & WEIGHTS.keys():
@@ -121,6 +122,7 @@ if {config.train.perceptual_network, config.evaluation.features} & WEIGHTS.keys(
 if importlib.util.find_spec("papermill") is None:  # runs notebooks; Colab does not bring it
     shell.system(shlex.join([*python, "pip", "install", "-q", "papermill"]))
 which = ["--profile", profile, "--data", config.data]
+which += ["--layout", layout] if layout else []
 shell.system(shlex.join([*python, "pivq", "doctor", *which]))
 
 # %% [markdown]
@@ -132,12 +134,13 @@ shell.system(shlex.join([*python, "pivq", "doctor", *which]))
 if budget:
     steps, said = steps_within(config, budget, device)
     print(said)
-    config = load_config(profile, seed, config.data, layout=layout, steps=steps)
+    reading = {"layout": layout, "on_error": on_error}
+    config = load_config(profile, seed, config.data, **reading, steps=steps)
 cost = expected_cost(config, device=device)
 print(cost or "The training has begun before: it is resumed, or loaded if it is finished.")
 
 # %% [markdown]
-# The steps before $T_q$ are the same for both quantizers and are trained once. Curves and reconstructions of held-out faces are drawn anew after each validation.
+# The steps before $T_q$ are the same for both quantizers and are trained once. Curves, reconstructions of held-out faces and, from $T_q$ on, samples of Algorithm 1 from their codes are drawn anew after each validation.
 
 # %%
 jobs = models(config)
@@ -156,8 +159,8 @@ runs = train_together(list(jobs.values()), device, draw=plot_training)
 # %%
 gc.collect()
 torch.cuda.empty_cache()  # the notebooks have kernels of their own, which need the GPU's memory
-which += ["--layout", layout] if layout else []
-words = [*which, "--seed", seed, "--steps", config.train.steps, "--device", device]
+words = [*which, "--on-error", on_error, "--seed", seed, "--device", device]
+words += ["--steps", config.train.steps]
 words = [*python, "pivq.commands.run_all", *words, "--only", notebooks]
 shell.system(shlex.join(map(str, words)))
 if shell.user_ns["_exit_code"]:

@@ -89,7 +89,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             commands["train"].error(str(error))
     if arguments.command == "doctor":
         try:
-            arguments.config = load_config(arguments.profile, data=arguments.data or "")
+            place = {"data": arguments.data or "", "layout": arguments.layout or ""}
+            arguments.config = load_config(arguments.profile, **place)
         except ValueError as error:
             commands["doctor"].error(str(error))
     return arguments
@@ -190,11 +191,15 @@ def _add_model_option(add: Add) -> None:
 
 def _add_reading(add: Add, usual: str, default: str | None = None) -> None:
     """Add what decides how files become images; `usual` is the layout in words, if none is given."""
-    add("--layout", type=known("layout", LAYOUTS), default=default, metavar="NAME",
-        help=f"read the files as {', '.join(LAYOUTS)} (default: {usual})")  # fmt: skip
+    _add_layout(add, usual, default)
     add("--on-error", type=known("choice", ON_ERROR), default="raise", metavar="raise|skip",
         help="what to do with images that cannot be read: end with a list of them, or leave them out with a warning "
         "(default: raise)")  # fmt: skip
+
+
+def _add_layout(add: Add, usual: str, default: str | None = None) -> None:
+    add("--layout", type=known("layout", LAYOUTS), default=default, metavar="NAME",
+        help=f"read the files as {', '.join(LAYOUTS)} (default: {usual})")  # fmt: skip
 
 
 def _add_train(commands: Any) -> None:
@@ -227,8 +232,7 @@ def _add_train(commands: Any) -> None:
 def _add_data(commands: Any) -> None:
     add = _add_command(commands, "data", "Say what would be read from a folder or zip of images, and what not.")
     add("images", type=images, metavar="DIR", help="folder or zip of images")
-    add("--layout", type=known("layout", LAYOUTS), metavar="NAME",
-        help=f"{', '.join(LAYOUTS)} (default: recognised by the files' names)")  # fmt: skip
+    _add_layout(add, "recognised by the files' names")
     add("--image-size", type=at_least(1), default=64, metavar="PIXELS", help="size to read it at (default: 64)")
 
 
@@ -320,3 +324,4 @@ def _add_doctor(commands: Any) -> None:
     add("--profile", type=known("profile", list(PROFILES)), default="quick", metavar="NAME",
         help=f"{', '.join(PROFILES)} (default: quick)")  # fmt: skip
     add("--data", type=place, metavar="DIR", help="folder or zip of the data set (default: its place in data/)")
+    _add_layout(add, "the profile's, or recognised")

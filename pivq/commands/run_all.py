@@ -25,7 +25,7 @@ from pivq.commands.download import download_weights
 from pivq.commands.edited import tell_edited
 from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
-from pivq.commands.run_all_arguments import DEMO, Notebook, parse, print_anything, requested_config
+from pivq.commands.run_all_arguments import DEMO, Notebook, Request, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
 from pivq.config import Config
 from pivq.runs.budget import steps_within
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return preview(request)
     try:
         with _ended_by_signals():
-            return run(request.notebooks, request.parameters, request.download, request.budget)
+            return run(request)
     except KeyboardInterrupt as end:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no traceback of the cell that was waited for
         with suppress(OSError):  # the terminal may be closed
@@ -85,14 +85,8 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         return 1
 
 
-def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = False, budget: str = "") -> int:
-    """Execute notebooks until one fails, print a summary, and return the exit status.
-
-    Args:
-        notebooks: to execute, in order.
-        parameters: of the notebooks, as `pivq.commands.run_all_arguments.collect_parameters` returns them.
-        download: first download the weights that are needed and missing.
-        budget: for all trainings, as `pivq.runs.budget.parse_budget` reads it; "" is no limit.
+def run(request: Request) -> int:
+    """Execute the notebooks of a request until one fails, print a summary, and return the exit status.
 
     Raises:
         OSError: the results cannot be written, or the weights not downloaded.
@@ -100,13 +94,14 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
         ValueError: there is no such device.
         KeyboardInterrupt: raised again after the executed part is written.
     """
+    notebooks, parameters = request.notebooks, request.parameters
     place = parameters["profile"], parameters["seed"]
     folder, figures = paths.notebooks_dir(*place), paths.figures_dir(*place)
     check_writable(folder)
     check_writable(figures)
     config = requested_config(parameters)
     claim_figures(figures, config)
-    if download:
+    if request.download:
         download_weights([config.train.perceptual_network, config.evaluation.features])
     try:
         check_ready(config)
@@ -118,10 +113,10 @@ def run(notebooks: list[Notebook], parameters: dict[str, Any], download: bool = 
 
         pick_device("cuda")  # says that there is none before a notebook starts
     tell_edited(notebook.path for notebook in notebooks)
-    if budget:
-        parameters, config = _within(budget, config, parameters)
     before, outcomes = _time_of(verdict := figures / "verdict.md"), []
-    with _kernel_environment():
+    with _kernel_environment(request.compile):
+        if request.budget:
+            parameters, config = _within(request.budget, config, parameters)
         for notebook, progress in zip(notebooks, progress_of_each(notebooks, config, parameters), strict=True):
             with progress:
                 outcomes.append(execute(notebook, parameters, folder))
@@ -309,7 +304,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _kernel_environment() -> Iterator[None]:
+def _kernel_environment(compile_blocks: bool) -> Iterator[None]:
     """Give every kernel this interpreter, this package and this root, and override the user's own settings."""
     from ipykernel.kernelspec import write_kernel_spec
 
@@ -323,6 +318,7 @@ def _kernel_environment() -> Iterator[None]:
             os.environ[name] = os.pathsep.join([first, *filter(None, more)])  # an empty part: the working directory
         os.environ |= {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "PIVQ_ROOT": str(paths.root())}
         os.environ["PYTHONSAFEPATH"] = "1"  # no module of the working directory is taken for one of Python's
+        os.environ |= {"PIVQ_COMPILE": "1"} if compile_blocks else {}  # as `pivq train --compile` sets it
         os.environ.pop("MPLBACKEND", None)  # if it were set, no figure would show in the executed notebooks
         try:
             yield

@@ -59,7 +59,9 @@ class Notebook:
 class Request:
     """A checked command line; `parameters` always holds `profile` and `seed`.
 
-    `instead` is what is to be done instead of a run: "list", "dry_run", "check_only" or "", a run.
+    `instead` is what is to be done instead of a run: "list", "dry_run", "check_only" or "", a run. Before it, missing
+    weights are downloaded if `download` is set. `budget` is the time of all trainings, "" for no limit; with `compile`,
+    they compile the model's blocks on a GPU.
     """
 
     notebooks: list[Notebook]
@@ -67,6 +69,7 @@ class Request:
     instead: str
     download: bool = False
     budget: str = ""
+    compile: bool = False
 
 
 def parse(argv: list[str] | None, folder: Path) -> Request:
@@ -95,8 +98,10 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
             parse_budget(arguments.budget)
             if arguments.steps is not None:
                 raise ValueError("--steps and --budget both say how long to train: give one of them")
+        if arguments.compile and not any("precision" in notebook.defaults for notebook in selected):
+            raise ValueError("--compile is for a training, but no selected notebook trains")
         parameters = collect_parameters(arguments, selected)
-        return Request(selected, parameters, instead, arguments.download, arguments.budget)
+        return Request(selected, parameters, instead, arguments.download, arguments.budget, arguments.compile)
     except ValueError as error:
         parser.error(str(error))
 
@@ -158,6 +163,8 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--device", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)")
     add("--precision", metavar="NAME",
         help=f"of the training: {', '.join(PRECISIONS)} (default: auto, half precision on GPUs)")  # fmt: skip
+    add("--compile", action="store_true",
+        help="compile the blocks of the model, on GPUs; if that fails, it says why and trains without")  # fmt: skip
     add("--steps", type=whole, metavar="N", help="train N steps, with the profile's whole schedule in proportion")
     add("--budget", default="", metavar="TIME",
         help="train as long as fits a time such as 2h or 90min: measures, then scales as --steps does")  # fmt: skip

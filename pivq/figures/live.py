@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from pivq.figures.style import WIDTH, colour_of
 
 PANELS = {"heldout_psnr": "held-out PSNR (dB)", "codes_in_use": "codes in use (of a few held-out images)"}
-STRIP = 1.25  # inches: two rows of eight pictures and their title
+COLUMNS, ROW, TITLE = 8, 0.54, 0.25  # of a strip of pictures; inches: a row of it, its title
 
 
 def plot_training(logs: Mapping[str, pd.DataFrame], pictures: Mapping[str, np.ndarray]) -> Figure:
@@ -20,12 +20,14 @@ def plot_training(logs: Mapping[str, pd.DataFrame], pictures: Mapping[str, np.nd
 
     Args:
         logs: by title; each has `step` and `heldout_psnr`, and `codes_in_use` once the training quantizes.
-        pictures: by title; `(16, 3, H, W)` uint8, eight originals and their reconstructions.
+        pictures: by title; `(16, 3, H, W)` uint8, eight originals and their reconstructions, or `(24, 3, H, W)` with
+            eight samples below.
     """
     lines = -(-len(pictures) // 2)  # two strips beside each other
-    figure = Figure(figsize=(WIDTH, 2.9 + STRIP * lines), layout="constrained")
-    figure.set_label("Held-out PSNR, codes in use and reconstructions while the models are trained")
-    grid = figure.add_gridspec(1 + lines, 2, height_ratios=[2.9, *[STRIP] * lines])
+    strip = TITLE + ROW * max((len(images) // COLUMNS for images in pictures.values()), default=0)
+    figure = Figure(figsize=(WIDTH, 2.9 + strip * lines), layout="constrained")
+    figure.set_label("Held-out PSNR, codes in use, reconstructions and samples while the models are trained")
+    grid = figure.add_gridspec(1 + lines, 2, height_ratios=[2.9, *[strip] * lines])
     for column, (name, title) in enumerate(PANELS.items()):
         axes = figure.add_subplot(grid[0, column])
         for position, (label, log) in enumerate(logs.items()):
@@ -44,11 +46,11 @@ def plot_training(logs: Mapping[str, pd.DataFrame], pictures: Mapping[str, np.nd
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     for place, (title, images) in enumerate(pictures.items()):
         axes = figure.add_subplot(grid[1 + place // 2, place % 2])
-        count, size = len(images) // 2, images.shape[-1]
-        rows = images.reshape(2, count, 3, size, size).transpose(0, 3, 1, 4, 2).reshape(2 * size, count * size, 3)
+        size, sampled = images.shape[-1], len(images) > 2 * COLUMNS
+        rows = images.reshape(-1, COLUMNS, 3, size, size).transpose(0, 3, 1, 4, 2).reshape(-1, COLUMNS * size, 3)
         axes.imshow(rows)
         axes.set_axis_off()
-        axes.set_title(_typeset(title), fontsize=9, loc="left", pad=3)
+        axes.set_title(_typeset(title) + " + samples" * sampled, fontsize=9, loc="left", pad=3)
     return figure
 
 

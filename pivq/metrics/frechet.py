@@ -6,6 +6,7 @@ knows the right name (`pivq.pretrained.features.FeatureNet.distance_name`).
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,6 +179,18 @@ def as_features(name: str, features: Features) -> NDArray:
     if features.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be real numbers, got {features.dtype}")
     return features
+
+
+def as_device(device: Any) -> Any:
+    """Return a `torch.device`; ValueError for what is none, or none that torch can compute on here."""
+    import torch  # the Fréchet distance does without
+
+    try:
+        found = torch.device(device if isinstance(device, str | torch.device) else str(device))
+        torch.zeros(1, device=found).item()
+    except Exception as error:  # a device that is not there can make torch raise nearly anything
+        raise ValueError(f"device must be one that is here, such as cpu or cuda, got {device!r:.80}") from error
+    return found
 
 
 def as_rows(name: str, rows: ArrayLike, count: int, most: int, each: int | None = None) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pivq.metrics.frechet import Features, as_features, as_rows, check_dimensions, finite, row_chunks
+from pivq.metrics.frechet import Features, as_device, as_features, as_rows, check_dimensions, finite, row_chunks
 
 Device = str | torch.device
 Table = NDArray | Tensor  # numbers or truth values: an array on a CPU, a tensor on another device
@@ -96,7 +96,7 @@ def prdc_for_all(
     Raises:
         ValueError: see `prdc`.
     """
-    real = as_features("real", real)
+    device, real = as_device(device), as_features("real", real)
     if not isinstance(fakes, Mapping):
         raise TypeError(f"fakes must be features by name, got {type(fakes).__name__}")
     if not isinstance(ks, Sequence) or isinstance(ks, str) or not ks:

@@ -23,7 +23,7 @@ from pivq.data import to_uint8
 from pivq.pretrained.efficientnet import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
 from pivq.pretrained.weights import INCEPTION
 from pivq.profiles import FEATURE_NETWORKS
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_device, check_whole, refusal
 from pivq.storage.writing import file_digest, kept_arrays
 
 # Source: assumption. On photographs of faces, 64×64, blurred or mixed images stand out from real ones more clearly at
@@ -150,7 +150,9 @@ def load_feature_network(name: str = "efficientnet_lite0", device: str | torch.d
         ValueError: an unknown name, or a weights file with another checksum.
         FileNotFoundError: the Inception weights are missing; the message says where they belong.
         ImportError: a package with the network or its weights is missing.
+        TypeError, ValueError: no such device.
     """
+    device = check_device(device)
     if not isinstance(name, str) or name not in FEATURE_NETWORKS:
         raise ValueError(f"unknown feature network {name!r}{suggestion(name, FEATURE_NETWORKS)}")
     network = EfficientNetLite0() if name == "efficientnet_lite0" else CleanInception(INCEPTION.find())

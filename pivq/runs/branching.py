@@ -17,7 +17,7 @@ checkpoint. The networks are those of training straight through, bit for bit on 
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import Any
@@ -31,9 +31,11 @@ from pivq.pretrained.perceptual import load_perceptual
 from pivq.processes import pick_device
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation
 from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.provenance import code_so_far
 from pivq.runs.run import check_images, fault, note_images, write_config
 from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped, StopWhenAsked, stop_requests
+from pivq.runs.tracking import FOLDER as SHOWN
 from pivq.runs.watching import current_watch
 from pivq.storage.checkpoint import has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
@@ -97,16 +99,16 @@ def alone(stage: str, trainer: Trainer) -> AbstractContextManager:
 
 def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> None:
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
-    shared = _start(stage, trainer, splits, tracker)
+    noted = _start(stage, trainer, splits, tracker)
     check_images(folder, splits)
     until = config.train.quantize_from_step if stage == "trunk" else config.train.steps
     if trainer.step == until and not trainer.pending:
         return
-    noted, progress, callbacks = {}, None, []
+    progress, callbacks = None, []
     if main:  # of several processes, only this one writes
         if stage in STAGES:
             write_config(config, stage)  # says how far it will go
-        noted = {"images": note_images(folder, splits), "shared_steps": shared}
+        noted |= {"images": note_images(folder, splits), "code": code_so_far(noted.get("code"), trainer.step)}
         log = JsonlLog(folder / "log.jsonl", trainer)
         log.track(tracker, folder, trainer.step)
         progress = current_watch() or Progress(trainer, until, STAGES.get(stage, stage))
@@ -141,10 +143,11 @@ def _train_stage(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset
         stopping.stop(trainer)
 
 
-def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> int | None:
+def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tracker: str) -> dict[str, Any]:
     """Load the checkpoint of a stage into the trainer; if the stage is new, copy the stage before it.
 
-    Return the number of steps before it, None if the checkpoint, of an earlier version, does not say it.
+    Return what each checkpoint of the stage notes: the steps before it and, if any are trained, the code that trained
+    them; None where the checkpoint, of an earlier version, does not say it.
     """
     config, folder, main = trainer.config, run_dir(trainer.config, stage), trainer.accelerator.is_main_process
     checkpoint = folder / "checkpoint.pt"
@@ -157,8 +160,10 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
         if source := last_stage(config):
             check_images(source, splits)
             if main:
-                of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*")
+                of_source = ignore_patterns("checkpoint.*", "config.json", "output.txt", ".*", SHOWN)
                 copytree(source, folder, ignore=of_source, dirs_exist_ok=True)
+                with suppress(OSError):  # what TensorBoard shows, if it is there and can be read
+                    copytree(source / SHOWN, folder / SHOWN, dirs_exist_ok=True)
                 state = newest_checkpoint(source)
                 _check_owner(state, source / "checkpoint.pt", config, source.name.partition("-")[0])
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}
@@ -174,8 +179,8 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
             save_checkpoint(checkpoint, state)
         if main and stage not in STAGES and trainer.step < config.train.steps:
             print(f"{stage}: resuming from step {trainer.step:,} of {config.train.steps:,}")
-        return state.get("shared_steps")
-    return 0
+        return {name: state.get(name) for name in ("shared_steps", "code")}
+    return {"shared_steps": 0}
 
 
 def _check_owner(state: dict[str, Any], path: Path, config: Config, stage: str) -> None:

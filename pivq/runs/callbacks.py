@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pivq.codebook_init import initialisation_steps
 from pivq.inference import reconstruction_errors
 from pivq.runs.tracking import TensorBoard
+from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
 from pivq.storage.writing import atomic_write, plain_write_errors, write_text
 from pivq.trainer import Trainer
@@ -54,15 +55,19 @@ class JsonlLog:
     beyond the trainer's step, which an interrupted run wrote after its last checkpoint, are dropped: these steps are
     repeated.
 
+    A file that something else deletes or changes meanwhile is written again.
+
     Attributes:
         tracker: what shows the rows too, or None.
+        lines: of the file, as written.
     """
 
     def __init__(self, path: Path, trainer: Trainer):
         self.path, self.tracker = path, None
         kept = [row for row in read_log(path, trainer.step - len(trainer.pending)) if row["step"] <= trainer.step]
-        write_text(path, "".join(map(_line, kept)))
-        self.started = time.perf_counter()
+        self.lines = list(map(_line, kept))
+        write_text(path, "".join(self.lines))
+        self.size, self.started = self._size(), time.perf_counter()
 
     def __call__(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Add a step; write a row when one is full."""
@@ -82,10 +87,22 @@ class JsonlLog:
 
     def write(self, row: dict) -> None:
         """Append one row."""
-        with plain_write_errors("the log", self.path.parent), open(self.path, "a", encoding="utf-8") as file:
-            file.write(_line(row))
+        with plain_write_errors("the log", self.path.parent):
+            if self._size() != self.size:
+                self._restore()
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(_line(row))
+        self.lines.append(_line(row))
+        self.size = self._size()
         if self.tracker:
             self.tracker.row(row)
+
+    def _size(self) -> int | None:
+        return self.path.stat().st_size if self.path.is_file() else None
+
+    def _restore(self) -> None:
+        warnings.warn(f"{self.path} was changed from outside during the training: it is written again", stacklevel=3)
+        write_text(self.path, "".join(self.lines))
 
     def track(self, tracker: str, folder: Path, step: int) -> None:
         """Show the rows, those that are there too, in "tensorboard"; "" is nowhere."""
@@ -93,7 +110,11 @@ class JsonlLog:
             self.tracker = TensorBoard(folder, step, read_log(self.path))
 
     def close(self) -> None:
-        """Close the tracker, if there is one; the log itself is never open."""
+        """Check the whole file, which itself is never open, and close the tracker, if there is one."""
+        with plain_write_errors("the log", self.path.parent):
+            lines = self.path.read_bytes().splitlines() if self.path.is_file() else None
+            if lines != [line.strip().encode() for line in self.lines]:
+                self._restore()
         if self.tracker:
             self.tracker.close()
 
@@ -117,7 +138,7 @@ def read_log(path: Path, until: int = 0) -> list[dict]:
             which step on.
     """
     rows, damaged = [], 0
-    content = path.read_bytes() if path.exists() else b""
+    content = path.read_bytes() if path.is_file() else b""
     lines, checked = content.splitlines(keepends=True), b', "check": "' in content
     for line in lines:
         try:
@@ -160,7 +181,8 @@ def best_and_last(logs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 class Validation:
     """At intervals, reconstruct held-out images `(N, 3, H, W)` uint8 with the EMA model and log the errors.
 
-    The folder gets `reconstructions-<step>.png`, a row of originals above a row of reconstructions.
+    The folder gets `reconstructions-<step>.png`: a row of originals, one of their reconstructions and, once the model
+    quantizes, one of samples.
     """
 
     def __init__(self, images: Tensor, folder: Path, log: JsonlLog):
@@ -170,20 +192,22 @@ class Validation:
         """Validate every `validate_every` steps, before each fit of the codebook and after the first step with it."""
         step, fits = trainer.step, initialisation_steps(trainer.config.train)
         if step in fits or step - 1 in fits or step % trainer.config.evaluation.validate_every == 0:
-            row, pictures, uses = validate(trainer, self.images)
+            row, pictures, uses, samples = validate(trainer, self.images)
             self.log.write({"step": step, **row})
             if self.log.tracker:
                 self.log.tracker.validation(pictures, uses, step)
             with atomic_write(self.folder / f"reconstructions-{step:06d}.png") as temporary:
-                save_image(pictures, temporary, nrow=len(pictures) // 2, padding=0)
+                shown = pictures if samples is None else torch.cat([pictures, samples])
+                save_image(shown, temporary, nrow=len(pictures) // 2, padding=0)
 
 
-def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor, np.ndarray | None]:
-    """Measure the EMA model on images `(N, 3, H, W)` uint8.
+def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor, np.ndarray | None, Tensor | None]:
+    """Measure the EMA model on images `(N, 3, H, W)` uint8; no random number of the training is used.
 
     Returns:
         means over images; eight originals and then their reconstructions; how often each code is used `(K,)`, None
-        before the model quantizes.
+        before the model quantizes; as many samples of Algorithm 1 as originals, from the codes of these images and the
+        same parents each time, None before the model quantizes.
 
     The means are `heldout_l1` on the [0, 1] scale, `heldout_psnr` in dB and `heldout_perceptual`. Once the
     model quantizes, there are also `codes_in_use` and `mean_codes_per_image` (distinct codes).
@@ -202,12 +226,23 @@ def validate(trainer: Trainer, images: Tensor) -> tuple[dict[str, float], Tensor
     batch_size = max(8, VALIDATED_PIXELS // trainer.config.model.image_size**2)
     errors = reconstruction_errors(reconstruct, images, batch_size, trainer.device, more=[trainer.perceptual])
     row = dict(zip(("heldout_l1", "heldout_psnr", "heldout_perceptual"), errors, strict=True))
-    uses = None
+    uses = samples = None
     if codes:
-        usage = code_usage(torch.cat(codes).numpy(), trainer.config.model.codebook_size)
+        found, codebook_size = torch.cat(codes), trainer.config.model.codebook_size
+        usage = code_usage(found.numpy(), codebook_size)
         row |= {name: getattr(usage, name) for name in ("codes_in_use", "mean_codes_per_image")}
-        uses = np.bincount(torch.cat(codes).flatten().numpy(), minlength=trainer.config.model.codebook_size)
-    return row, pictures[0], uses
+        uses = np.bincount(found.flatten().numpy(), minlength=codebook_size)
+        if len(found) > 1:
+            samples = _decoded_samples(trainer, found, len(pictures[0]) // 2)
+    return row, pictures[0], uses, samples
+
+
+@torch.no_grad()
+def _decoded_samples(trainer: Trainer, codes: Tensor, count: int) -> Tensor:
+    """Return samples `(count, 3, H, W)` of Algorithm 1 from codes `(N, L)`, decoded by the EMA model."""
+    drawn = sample_pairs(codes, count, trainer.config.seed, multiset=trainer.quantizer == "nearest").codes
+    codebook = trainer.ema.quantizer.codebook
+    return trainer.ema.decoder(codebook[drawn.to(codebook.device)]).clamp(0, 1).cpu()
 
 
 class Checkpoints:

@@ -94,7 +94,9 @@ def measure_cost(config: Config, quantizer: str = "matching", device: str = "aut
 
     Raises:
         FileNotFoundError: data or weights are not in place.
+        TypeError, ValueError: no such device.
     """
+    pick_device(device)  # refused before anything is read
     check_ready(config, metrics=False)
     load_split(config, "heldout")  # images that cannot be read are said before anything is measured
     images = load_split(config, "train").images

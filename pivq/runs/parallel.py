@@ -62,7 +62,9 @@ def train_together(
         Stopped: Ctrl-C or SIGTERM, also of one of the processes: all have saved the steps that are done, and training
             again resumes there. A second one ends all at once.
         RuntimeError: a process failed; the message has its last words. The others are saved and ended.
+        TypeError, ValueError: no such device.
     """
+    pick_device(device)  # refused before anything is read
     jobs = [Job(*job) for job in jobs]
     with watching(jobs, draw):
         _train_steps(jobs, device, tracker)

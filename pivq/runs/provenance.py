@@ -15,6 +15,7 @@ from pivq.settings import check_whole
 from pivq.storage.origin import computed_on
 from pivq.storage.paths import CHECKOUT
 
+UNKNOWN = "unknown"  # code that an earlier version did not note
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 
 
@@ -56,6 +57,22 @@ def code_digest() -> str:
         digest.update(f"{path.relative_to(place).as_posix()} ".encode())
         digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
     return digest.hexdigest()[:16]
+
+
+def code_so_far(before: str | None, steps: int) -> str:
+    """Return the digests of all code that trains a run, joined by "+": of its steps so far, and now.
+
+    `before` is what this function returned for those steps, if they are any; None where an earlier version did not note
+    it.
+
+    Example:
+        >>> code_so_far(None, 0) == code_digest() == code_so_far(code_digest(), 20)
+        True
+        >>> code_so_far("0123456789abcdef", 20) == f"0123456789abcdef+{code_digest()}"
+        True
+    """
+    found = (before or UNKNOWN).split("+") if steps else []
+    return "+".join(dict.fromkeys([*found, code_digest()]))
 
 
 def commit(checkout: Path = CHECKOUT) -> str | None:

@@ -64,6 +64,8 @@ class Run:
     def pictures(self) -> dict[int, np.ndarray]:
         """Return what validation drew by step, `(16, 3, H, W)` uint8: 8 held-out images, then their reconstructions.
 
+        From T_q on, 8 samples follow: `(24, 3, H, W)`. Runs of earlier versions have none.
+
         Warns:
             UserWarning: a picture is damaged, and left out; names it.
         """

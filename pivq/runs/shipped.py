@@ -18,7 +18,7 @@ from pivq.config import Config
 from pivq.inference import encode_images
 from pivq.model import PIVQ, model_digest
 from pivq.runs.models import models, require_models
-from pivq.runs.provenance import code_digest
+from pivq.runs.provenance import UNKNOWN
 from pivq.runs.run import Run, arrays_digest, find_run, read_arrays, signature
 from pivq.runs.splits import load_split
 from pivq.storage.checkpoint import SETTINGS, load_stored, save_export
@@ -78,7 +78,7 @@ def ship(run: Run) -> Path | None:
     small = np.min_scalar_type(run.config.model.codebook_size - 1)
     arrays = {"codes": encode_images(model, images.images).astype(small), "ids": np.array(images.ids)}
     facts = stored.facts | {
-        "digest": run.config.digest(run.quantizer), "code": code_digest(), "precision": "float16",
+        "digest": run.config.digest(run.quantizer), "code": run.summary.get("code", UNKNOWN), "precision": "float16",
         "model": model_digest(model), "codes": arrays_digest(arrays), "images": signature(images),
     }  # fmt: skip
     save_export(folder, stored._replace(weights=weights, facts=facts))

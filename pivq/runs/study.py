@@ -47,10 +47,10 @@ def run_study(
         variations: which ones.
 
     Raises:
-        ValueError: the profile has no study (`pivq.runs.competition.settings_of`).
+        ValueError: the profile has no study (`pivq.runs.competition.settings_of`), or there is no such device.
         RuntimeError: a process failed; the message has the end of its output.
     """
-    usual = _usual(config)
+    usual, on = _usual(config), pick_device(device).type
     files = row_files(variations, usual)
     if anew:
         for path in files:
@@ -59,7 +59,7 @@ def run_study(
     if missing:
         hours = study_hours([*missing.values()], usual, device)
         print(f"{len(missing)} of {len(files)} runs are missing: about {hours:.1f} hours. Interrupted, it resumes.")
-        _run_missing(missing, usual, pick_device(device).type, at_once)
+        _run_missing(missing, usual, on, at_once)
     return finished_rows(config, variations)
 
 

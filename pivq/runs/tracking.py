@@ -1,5 +1,8 @@
 """TensorBoard beside the log of a training, through accelerate's tracker: curves, pictures, the use of codes."""
 
+import os
+import warnings
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torchvision.utils import make_grid
 
-FOLDER = "tensorboard"  # in the folder of a run or stage; whoever starts from a stage copies it with the log
+FOLDER = "tensorboard"  # in the folder of a run or stage; whoever starts from a stage copies it if it can
 # Groups of curves, by the names of a log's columns; what is in none is a loss.
 GROUPS = {"heldout_l1": "heldout", "heldout_psnr": "heldout", "heldout_perceptual": "heldout", "codes_in_use": "codes",
           "mean_codes_per_image": "codes", "skipped": "training", "seconds": "training"}  # fmt: skip
@@ -27,6 +30,9 @@ def check_tracker(name: str) -> None:
 class TensorBoard:
     """Show what a log's rows and a validation hold; nothing of the training changes.
 
+    Whatever goes wrong with the files of TensorBoard (gone, replaced, a full disk) ends the showing with a warning, and
+    never the training.
+
     Args:
         folder: of the run or stage.
         step: the last one that is trained: what an interrupted run has shown of later ones is withdrawn, because they
@@ -35,28 +41,45 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, step: int, rows: list[dict[str, Any]]):
+        self.folder, self.shows, self.new = folder, True, False
+        self._try(lambda: self._begin(step))
+        for row in rows if self.new else ():
+            self.row(row)
+
+    def _begin(self, step: int) -> None:
         from accelerate.tracking import TensorBoardTracker
 
-        place = folder / FOLDER
-        new = not place.exists()
-        self.tracker = TensorBoardTracker(FOLDER, str(folder), purge_step=step + 1)
+        self.new = not os.path.lexists(self.folder / FOLDER)
+        self.tracker = TensorBoardTracker(FOLDER, str(self.folder), purge_step=step + 1)
         if hasattr(self.tracker, "start"):  # earlier versions of accelerate start at once
             self.tracker.start()
-        for row in rows if new else ():
-            self.row(row)
+
+    def _try(self, show: Callable[[], object]) -> None:
+        if not self.shows:
+            return
+        try:
+            show()
+        except Exception as error:  # tensorboard writes in a thread and raises what that met
+            self.shows = False
+            reason = getattr(error, "strerror", None) or error
+            warnings.warn(
+                f"{self.folder / FOLDER} cannot be written ({reason}): TensorBoard shows nothing more of this "
+                "training, which goes on",
+                stacklevel=2,
+            )
 
     def row(self, row: dict[str, Any]) -> None:
         """Show a row of the log."""
         values = {f"{GROUPS.get(name, 'loss')}/{name}": value for name, value in row.items() if name != "step"}
-        self.tracker.log(values, step=row["step"])
+        self._try(lambda: self.tracker.log(values, step=row["step"]))
 
     def validation(self, pictures: Tensor, uses: np.ndarray | None, step: int) -> None:
         """Show what `pivq.runs.callbacks.validate` returned: the pictures and, if not None, the uses of each code."""
         grid = make_grid(pictures, nrow=len(pictures) // 2, padding=0)
-        self.tracker.log_images({"reconstructions": grid[None].numpy()}, step=step)
+        self._try(lambda: self.tracker.log_images({"reconstructions": grid[None].numpy()}, step=step))
         if uses is not None:
-            self.tracker.tracker.add_histogram("codes/uses_of_each", uses, global_step=step)
+            self._try(lambda: self.tracker.tracker.add_histogram("codes/uses_of_each", uses, global_step=step))
 
     def close(self) -> None:
         """Write what is left."""
-        self.tracker.finish()
+        self._try(lambda: self.tracker.finish())

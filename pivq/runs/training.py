@@ -11,10 +11,11 @@ from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.inference import encode_images
 from pivq.model import model_digest
+from pivq.processes import pick_device
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
 from pivq.runs.planned import run_dir
-from pivq.runs.provenance import code_digest, commit, stamp
+from pivq.runs.provenance import UNKNOWN, code_digest, commit, stamp
 from pivq.runs.ready import check_ready
 from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, write_config
 from pivq.runs.splits import load_splits
@@ -34,10 +35,12 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
         FileNotFoundError: data, or the weights of the perceptual network, are not in place.
         InUse: another process trains this run, or a stage of it.
         TrainingDiverged, OtherImages: see `pivq.runs.branching.train_stage`.
+        TypeError, ValueError: no such device.
 
     Warns:
         UserWarning: for an unfinished run that differs in the batch size alone, which a new run does not resume.
     """
+    pick_device(device)  # refused before anything is read
     if find_run(config, quantizer):
         run = require_run(config, quantizer)
         print(f"{quantizer}: finished run loaded from {run.folder.name}")
@@ -55,6 +58,7 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
             write_config(config, quantizer)
         train_stage(quantizer, trainer, splits, tracker)
         if main:
+            write_config(config, quantizer)  # again: it may have been changed during the training
             _summarise(trainer, splits, run.folder)
         trainer.accelerator.wait_for_everyone()
     return run
@@ -89,7 +93,8 @@ def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Pat
     with atomic_write(folder / "codes.npz") as temporary:
         np.savez_compressed(temporary, **arrays, sha256=checksum)
     usage, source = code_usage(codes["train"], config.model.codebook_size), last_stage(config)
-    shared = newest_checkpoint(folder).get("shared_steps")
+    checkpoint = newest_checkpoint(folder)
+    shared = checkpoint.get("shared_steps")
     if shared is None:  # of an earlier version
         shared = newest_checkpoint(source)["step"] if source else 0
     summary = {name: figures[name] for name in ("heldout_l1", "heldout_psnr", "heldout_perceptual")}
@@ -104,6 +109,8 @@ def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Pat
     }
     if missing := left_out(splits):
         summary["left_out"] = {name: len(found) for name, found in missing.items()}
-    summary |= {"commit": found} if (found := commit()) else {}
     summary |= stamp(config, steps=trainer.step, quantizer=trainer.quantizer)
+    summary["code"] = checkpoint.get("code", UNKNOWN)  # that trained, whatever summarises
+    if summary["code"] == code_digest() and (found := commit()):
+        summary["commit"] = found
     write_json(folder / "summary.json", seal(summary))

@@ -7,6 +7,7 @@ from pivq.codebook_init import fit_codebook
 from pivq.config import Config
 from pivq.inference import latents_in_batches
 from pivq.model import PIVQ
+from pivq.settings import check_device
 
 FITTED_TO = 500  # images whose latents the codebook is fitted to, at most; source: assumption
 
@@ -29,6 +30,7 @@ def untrained_model(
         >>> untrained_model(config, noise).quantizer.codebook.shape
         torch.Size([40, 32])
     """
+    device = check_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = PIVQ(config.model, quantizer).to(device).eval().requires_grad_(False)

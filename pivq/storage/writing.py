@@ -1,5 +1,6 @@
 """Write files whole, read them back checked: a reader sees the old file or the new one, never a part of one."""
 
+import errno
 import hashlib
 import json
 import os
@@ -33,6 +34,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     raises (a full disk, Ctrl-C), the temporary file is removed and `path` stays as it was. What a killed process left
     is removed at the next write of another one in that folder.
 
+    Raises:
+        IsADirectoryError: `path` is a folder.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -42,6 +46,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         ('whole', 1)
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"{path} is a folder, where a file belongs: move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     temporary = partial_path(path)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import pivq
-from pivq.commands.cli_arguments import EXAMPLES, parse, parse_settings
+from pivq.commands.argument_types import images, place
+from pivq.commands.cli_arguments import EXAMPLES, _build_parser, parse, parse_settings
+from pivq.commands.run_all_arguments import _read_notebook
 from pivq.config import load_config
 from pivq.profiles import RANGES
 from pivq.runs.run import run_dir
@@ -124,6 +126,19 @@ def test_how_images_are_read_is_an_option_of_every_command_that_reads_some(tmp_p
         plain, given = parse(shlex.split(line)), parse([*shlex.split(line), *reading])
         assert (plain.layout, plain.on_error) == ("folder", "raise")
         assert (given.layout, given.on_error) == ("celeba", "skip")
+
+
+def test_whatever_takes_images_takes_how_they_are_read(checkout):
+    decides_nothing = {"data", "doctor"}  # of --on-error: these decode nothing
+    for name, command in _build_parser()[1].items():
+        takes = {action.dest for action in command._actions if action.type in (images, place)}
+        assert ("--layout" in command.flags) == bool(takes), name
+        assert ("--on-error" in command.flags) == (bool(takes) and name not in decides_nothing), name
+    config = parse(["doctor", "--profile", "folder", "--data", ".", "--layout", "celeba"]).config
+    assert config.layout == "celeba"
+    for path in (checkout / "notebooks").glob("*.ipynb"):
+        defaults = _read_notebook(path).defaults
+        assert "data" not in defaults or {"layout", "on_error"} <= defaults.keys(), path.name
 
 
 def test_settings_are_read_in_the_type_of_the_usual_value():

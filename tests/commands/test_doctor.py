@@ -93,6 +93,15 @@ def test_celeba_is_found_with_labels_and_split(monkeypatch, tmp_path, capsys):
     assert row("split", "celeba64", **options).remedy == "pivq download celeba"
 
 
+def test_labels_are_looked_for_in_the_layout_that_is_named(monkeypatch, tmp_path, capsys):
+    draw(tmp_path / "faces" / "one.png")
+    folder = ["--profile", "folder", "--data", str(tmp_path / "faces")]
+    assert main(["doctor", *folder]) == 0
+    assert "list_attr_celeba" not in capsys.readouterr().out
+    assert main(["doctor", *folder, "--layout", "celeba"]) == 0
+    assert "no list_attr_celeba.txt in" in capsys.readouterr().out
+
+
 def test_ffhq_without_attribute_files(tmp_path):
     draw(tmp_path / "faces" / "00000.png")
     assert row("labels", "ffhq256", data=str(tmp_path / "faces")).remedy == "pivq download ffhq-labels"

@@ -15,6 +15,7 @@ import pytest
 import pivq
 from pivq.commands import run_all
 from pivq.commands.run_all import _find_failure, main
+from pivq.precision import COMPILE
 from pivq.runs.cost import Cost
 
 
@@ -307,6 +308,23 @@ def test_a_budget_is_measured_once_and_reaches_the_notebooks_as_steps(run, write
         status, said = run("--budget", "0.65s", "--device", "cpu")
         assert status == 0 and "budget 0.65s: 20 steps" in said
     assert executed(tmp_path, "00_first")[0].strip() == "trains for 20" and measured == ["cpu"]
+
+
+def test_compiling_reaches_the_measurement_and_the_notebooks_alone(run, write_notebook, monkeypatch, tmp_path):
+    monkeypatch.delenv(COMPILE, raising=False)
+    seen = []
+
+    def measure(config, device):
+        seen.append(os.environ.get(COMPILE))
+        return Cost(10**6, 10**5, 0.01, 20, None, config.train.steps, 8, 8000, "a card")
+
+    monkeypatch.setattr("pivq.runs.cost.measure_cost", measure)
+    usual = 'profile = ""\nseed = 0\nsteps = 0\ndevice = "auto"\nprecision = "auto"'
+    write_notebook("00_first", f"import os\nprint(os.environ.get('{COMPILE}'), precision)", parameters=usual)
+    for budget, words in (("0.65s", ["--compile", "--precision", "fp32"]), ("0.66s", [])):
+        assert run("--budget", budget, "--device", "cpu", *words)[0] == 0
+        seen.append(executed(tmp_path, "00_first")[0].strip())
+    assert seen == ["1", "1 fp32", None, "None auto"] and COMPILE not in os.environ
 
 
 def test_weights_are_downloaded_only_if_asked_for(run, write_notebook, tmp_path, monkeypatch):

@@ -92,6 +92,7 @@ def test_length_and_precision_reach_the_notebooks(folder):
     assert request.parameters == {"profile": "quick", "seed": 0, "steps": 1700, "precision": "bf16"}
     assert requested_config(request.parameters).train.quantize_from_step == 600
     assert parse(["--budget", "2h"], folder).budget == "2h"
+    assert parse(["--compile"], folder).compile and not parse([], folder).compile
 
 
 def test_how_images_are_read_reaches_the_notebooks_by_option_or_by_name(folder, tmp_path, checkout):
@@ -130,6 +131,9 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--steps", "30", "--only", "07"], "30 steps are too few"),
         (["--precision", "fp61", "--only", "07"], "unknown precision 'fp61'; did you mean fp16?"),
         (["--precision", "fp16", "--only", "00"], "00_first takes no parameter 'precision'"),
+        (["--compile", "--only", "00,04"], "--compile is for a training, but no selected notebook trains"),
+        (["--compile", "--demo"], "no selected notebook trains"),
+        (["--compil"], "did you mean --compile?"),
         (["--device", "gpu", "--only", "04"], "unknown device 'gpu'; known: auto, cpu, cuda"),
         (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "got 4294967296"),
@@ -207,6 +211,15 @@ def test_help_names_every_option(capsys, tmp_path):
     named = ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "--rerun-study")
     for option in (*named, "--list", "--dry-run", "--version", "smoke", "examples:"):
         assert option in said
+
+
+def test_the_documentation_says_which_options_of_a_training_are_also_here(checkout, capsys, tmp_path):
+    text = (checkout / "docs" / "command_line.md").read_text()
+    said = dict(re.findall(r"^\| `(--[a-z]+).*?` \| (yes|no) \|", text, re.M))
+    with pytest.raises(SystemExit):
+        parse(["--help"], tmp_path)
+    options = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.M))
+    assert len(said) == 4 and {name: "yes" if name in options else "no" for name in said} == said
 
 
 def test_examples_of_the_help_are_accepted(folder, tmp_path, capsys):

@@ -48,3 +48,11 @@ def test_reconstructions_stand_below_their_originals(log):
     assert (pixels[:8] == [200, 0, 0]).all() and (pixels[8:, :8] == [0, 100, 0]).all()
     assert (pixels[8:, 8:16] == [0, 100, 50]).all()
     assert [axes.get_title(loc="left") for axes in figure.axes[2:]] == ["a, step 60", "b, step 60"]
+    pictures = np.concatenate([pictures, STRIP[:8]])
+    pictures[-1] = 250
+    figure = plot_training({"a": log}, {"a, step 60": pictures, "b, step 20": STRIP})
+    samples, other = figure.axes[2:]
+    assert samples.images[0].get_array().shape == (24, 64, 3) and other.images[0].get_array().shape == (16, 64, 3)
+    assert (samples.images[0].get_array()[16:, 56:] == 250).all() and not samples.images[0].get_array()[16:, :56].any()
+    assert samples.get_title(loc="left") == "a, step 60 + samples"
+    assert other.get_title(loc="left") == "b, step 20"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pivq.runs import callbacks
 from pivq.runs.callbacks import Checkpoints, JsonlLog, Progress, Validation, best_and_last, read_log, validate
+from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import load_checkpoint
 from pivq.trainer import Trainer
 
@@ -162,7 +163,7 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, monkeyp
     monkeypatch.setattr("pivq.runs.callbacks.VALIDATED_PIXELS", pixels)
     trainer = make_trainer()
     trainer.fit(4)
-    row, pictures, uses = validate(trainer, heldout)
+    row, pictures, uses, samples = validate(trainer, heldout)
     targets = heldout.float() / 255
     with torch.no_grad():
         output = trainer.ema(targets)
@@ -177,6 +178,8 @@ def test_validation_figures_are_means_over_images(make_trainer, heldout, monkeyp
     assert row["mean_codes_per_image"] == 4.0, "matching repeats none"
     assert uses.tolist() == torch.bincount(codes.flatten(), minlength=12).tolist()
     torch.testing.assert_close(pictures, torch.cat([targets[:8], made[:8]]))
+    parents = sample_pairs(codes, 8, seed=0)
+    torch.testing.assert_close(samples, trainer.ema.decode(parents.codes))
 
 
 def test_validation_is_of_the_average_model(make_trainer, heldout):
@@ -194,8 +197,8 @@ def test_validation_is_of_the_average_model(make_trainer, heldout):
 def test_validation_before_quantization_has_no_codes(make_trainer, heldout):
     trainer = make_trainer()
     trainer.fit(3)
-    row, _, uses = validate(trainer, heldout)
-    assert uses is None
+    row, _, uses, samples = validate(trainer, heldout)
+    assert uses is None and samples is None
     assert set(row) == {"heldout_l1", "heldout_psnr", "heldout_perceptual"}
     with torch.no_grad():
         expected = (trainer.ema(heldout.float() / 255, quantize=False).images.clamp(0, 1) - heldout / 255).abs().mean()
@@ -203,12 +206,16 @@ def test_validation_before_quantization_has_no_codes(make_trainer, heldout):
 
 
 def test_validation_changes_nothing(make_trainer, heldout):
-    straight, watched = make_trainer(), make_trainer()
+    straight = make_trainer()
     straight.fit(5)
-    watched.callbacks.append(lambda trainer, losses: validate(trainer, heldout))
+    state, seen = torch.get_rng_state(), []
+    watched = make_trainer()
+    watched.callbacks.append(lambda trainer, losses: seen.append(validate(trainer, heldout)[3]))
     watched.fit(5)
     for a, b in zip(straight.model.parameters(), watched.model.parameters(), strict=True):
         assert torch.equal(a, b)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [samples is None for samples in seen] == [True] * 3 + [False] * 2
 
 
 def test_validation_logs_and_keeps_a_picture_when_it_is_time(make_trainer, heldout, tmp_path):
@@ -225,6 +232,20 @@ def test_validation_logs_and_keeps_a_picture_when_it_is_time(make_trainer, heldo
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     assert pixels.shape == (3, 2 * 16, 8 * 16), "eight originals over eight reconstructions"
     assert torch.equal(pixels[:, :16, 32:48], heldout[2])
+    with Image.open(pictures[-1]) as picture:
+        assert picture.size == (8 * 16, 3 * 16), "and eight samples"
+
+
+def test_samples_of_a_validation_may_repeat_codes_where_images_do(make_trainer, heldout):
+    trainer = make_trainer("nearest")
+    trainer.fit(4)
+    with torch.no_grad():
+        trainer.ema.quantizer.codebook[1:] += 1e3  # all latents of all images have one code
+    codes = trainer.ema.encode(heldout.float() / 255)
+    assert (codes == 0).all()
+    *_, samples = validate(trainer, heldout)
+    torch.testing.assert_close(samples, trainer.ema.decode(codes[:8]))
+    assert validate(trainer, heldout[:1])[3] is None, "a sample has two parents"
 
 
 def test_checkpoints_are_saved_when_it_is_time(make_trainer, tmp_path):

@@ -239,9 +239,10 @@ def test_pictures_are_originals_and_reconstructions(finished, tiny_config):
     run = finished[0]["matching"]
     pictures = run.pictures()
     assert list(pictures) == [3, 4, 5, 6]
-    assert pictures[6].shape == (16, 3, 16, 16) and pictures[6].dtype == np.uint8
+    assert pictures[6].shape == (24, 3, 16, 16) and pictures[6].dtype == np.uint8
+    assert pictures[3].shape == (16, 3, 16, 16), "there are samples from T_q on"
     assert np.array_equal(pictures[6][:8], make_split(tiny_config(), "heldout").images[:8].numpy())
-    assert not np.array_equal(pictures[6][8:], pictures[4][8:])
+    assert not np.array_equal(pictures[6][8:16], pictures[4][8:16])
 
 
 @pytest.mark.parametrize("damage", [b"", b"<html>", lambda c: c[:-200], lambda c: c[:999] + bytes(1) + c[1000:]])

@@ -14,6 +14,7 @@ from stand_ins import Perceptual, make_split, same_results, stand_in
 from pivq.config import Config
 from pivq.runs import training
 from pivq.runs.callbacks import validate
+from pivq.runs.provenance import code_digest
 from pivq.runs.run import (
     MissingRun,
     arrays_digest,
@@ -25,7 +26,7 @@ from pivq.runs.run import (
     run_dir,
 )
 from pivq.runs.training import train
-from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint
+from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import InUse, locked
 from pivq.storage.writing import read_json, write_json
 from pivq.trainer import Trainer, TrainingDiverged
@@ -285,3 +286,47 @@ def test_a_diverged_run_names_its_last_good_checkpoint(tiny_config, monkeypatch,
     if step == 7:
         state = load_checkpoint(run_dir(tiny_config(), "matching") / "checkpoint.pt")
         assert all(torch.isfinite(value).all() for part in ("model", "ema") for value in state[part].values())
+
+
+# --- The code that trained --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edit(monkeypatch):
+    """Return a function that gives the code another digest from now on."""
+
+    def edited(digest="0123456789abcdef"):
+        for module in ("provenance", "training", "run"):
+            monkeypatch.setattr(f"pivq.runs.{module}.code_digest", lambda: digest)
+        return digest
+
+    return edited
+
+
+def test_a_summary_that_is_made_again_names_the_code_that_trained(tiny_config, tmp_path, monkeypatch, edit):
+    stand_in(monkeypatch, tmp_path)
+    run = train(tiny_config(), "matching")
+    before, now = run.summary["code"], code_digest()
+    assert before == now
+    (run.folder / "summary.json").unlink()
+    edit()
+    again = train(tiny_config(), "matching")
+    assert again.summary["code"] == before and "commit" not in again.summary, "that is of today's code"
+    with pytest.warns(UserWarning, match=rf"was trained by other code \({before}, now 0123456789abcdef\)"):
+        train(tiny_config(), "matching")
+
+    state = load_checkpoint(run.folder / "checkpoint.pt")
+    save_checkpoint(run.folder / "checkpoint.pt", {name: state[name] for name in state if name != "code"})
+    (run.folder / "summary.json").unlink()
+    assert train(tiny_config(), "matching").summary["code"] == "unknown", "of an earlier version"
+
+
+@pytest.mark.parametrize("step, stage", [(7, "matching"), (2, "trunk")])
+def test_a_run_that_is_resumed_by_other_code_names_both(tiny_config, tmp_path, monkeypatch, edit, step, stage):
+    network, first = stand_in(monkeypatch, tmp_path, interrupt_at=step), code_digest()
+    settings = {"evaluation__checkpoint_every": 1}
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(**settings), "matching")
+    assert newest_checkpoint(run_dir(tiny_config(**settings), stage))["code"] == first
+    network.interrupt_at, other = None, edit()
+    assert train(tiny_config(**settings), "matching").summary["code"] == f"{first}+{other}"

@@ -139,4 +139,4 @@ def test_a_notebook_has_one_place_for_the_bar_and_one_for_the_figure(learned, mo
     assert [sum(logs.values()) for logs, _ in drawn_figures] == [1, 2, 3, 4] and figure == {"figure": 4}
     assert drawn_figures[0] == ({"learned tokens, before T_q": 1},
                                 {"learned tokens, before T_q, step 3": (16, 3, 16, 16)})  # fmt: skip
-    assert list(drawn_figures[-1][1]) == ["learned tokens, nearest, step 6"]
+    assert drawn_figures[-1][1] == {"learned tokens, nearest, step 6": (24, 3, 16, 16)}, "with samples"

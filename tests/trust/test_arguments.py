@@ -20,6 +20,13 @@ from pivq.metrics import frechet, neighbours, traits
 from pivq.model import PIVQ
 from pivq.pretrained import features, perceptual
 from pivq.runs import planned, provenance, run, splits
+from pivq.runs.budget import steps_within
+from pivq.runs.cost import measure_cost
+from pivq.runs.parallel import train_together
+from pivq.runs.study import run_study
+from pivq.runs.training import train
+from pivq.runs.untrained import untrained_model
+from pivq.trainer import Trainer
 
 MODULES = [capacity, codebook_init, inference, losses, matching, probing, processes, quantizers, sampling, usage,
            dataset, labels, load, tables, frechet, neighbours, traits, features, perceptual]  # fmt: skip
@@ -127,6 +134,8 @@ WRONG |= {
     "packed": TENSORS | {"floats": np.ones((2, 2)), "one dimension": np.zeros(2, np.uint8),
                          "int64": np.zeros((2, 2), int), "too few bytes": np.zeros((2, 1), np.uint8)},
     "a text": {"None": None, "a number": 3, "a list": ["a"], "a truth value": True},
+    "device": {"unknown": "gpu", "capitals": "CPU", "empty": "", "a number": 3, "None": None, "a truth value": True,
+               "no such card": "cuda:99", "computes nothing": "meta", "a list": ["cpu"], "text after it": "cuda:x"},
     "words": {"None": None, "a number": 3, "a list": ["a"]},
     "mapping": {"None": None, "a number": 3, "text": "abc", "a list": [1]},
     "several": {"None": None, "text": "abc", "a number": 3, "NaN": (NAN,), "none": (), "text in a list": ["a"],
@@ -182,7 +191,7 @@ CALLS = {
     inference.encode_images: ({}, {"model": "model", "images": "levels", "batch_size": "whole, or None"}),
     inference.reconstruction_errors: (
         {"reconstruct": lambda x: x, "device": "cpu", "batch_size": 2},
-        {"reconstruct": "function", "images": "levels", "batch_size": "whole", "more": "functions"},
+        {"reconstruct": "function", "images": "levels", "batch_size": "whole", "more": "functions", "device": "device"},
     ),
     inference.decode_levels: ({}, {"model": "model", "codes": "codes"}),
     inference.decode_in_batches: ({}, {"decode": "function", "codes": "codes", "batch_size": "whole"}),
@@ -204,7 +213,8 @@ CALLS = {
         {"codes": "codes", "labels": "labels", "codebook_size": "whole"},
     ),
     probing.pixel_statistics: ({"ids": list("abcdef")}, {"images": "levels", "ids": "ids"}),
-    processes.pick_device: ({"device": "cpu"}, {"device": "name"}),
+    processes.pick_device: ({"device": "cpu"}, {"device": "device"}),
+    frechet.as_device: ({"device": "cpu"}, {"device": "device"}),
     quantizers.as_codes: ({"dimensions": 2}, {"codes": "codes", "codebook_size": "whole"}),
     quantizers.NearestQuantizer: (
         {"dim": 3},
@@ -282,8 +292,14 @@ CALLS = {
         {"mu_a": np.zeros(2), "cov_a": np.eye(2), "mu_b": np.ones(2), "cov_b": np.eye(2)},
         {"mu_a": "a mean", "mu_b": "a mean", "cov_a": "a covariance", "cov_b": "a covariance"},
     ),
-    neighbours.prdc: ({}, {"real": "numbers", "fake": "numbers", "k": "whole", "block_size": "whole"}),
-    neighbours.prdc_for_all: ({}, {"real": "numbers", "fakes": "mapping", "ks": "several", "block_size": "whole"}),
+    neighbours.prdc: (
+        {},
+        {"real": "numbers", "fake": "numbers", "k": "whole", "block_size": "whole", "device": "device"},
+    ),
+    neighbours.prdc_for_all: (
+        {},
+        {"real": "numbers", "fakes": "mapping", "ks": "several", "block_size": "whole", "device": "device"},
+    ),
     neighbours.nearest_real: ({}, {"real": "numbers", "fake": "numbers", "k": "whole", "excluded": "indices, or None"}),
     traits.TraitClassifier: (
         {"features": numbers(40), "attributes": pd.DataFrame({"hat": [0, 1] * 20})},
@@ -298,7 +314,7 @@ CALLS = {
         },
         {"samples": "truths", "parents": "indices", "shown": "truths", "labels": "truths"},
     ),
-    features.load_feature_network: ({"name": "efficientnet_lite0"}, {"name": "name"}),
+    features.load_feature_network: ({"name": "efficientnet_lite0"}, {"name": "name", "device": "device"}),
     features.images_digest: ({}, {"images": "pictures"}),
     features.cached_features: ({"progress": False}, {"images": "pictures", "batch_size": "whole"}),
     features.extract: ({"progress": False}, {"network": "function", "images": "pictures", "batch_size": "whole"}),
@@ -378,4 +394,29 @@ def test_wrong_arguments_are_refused_by_name(function, own, argument, wrong):
                 said[label] = f"not named: {error}"
         except Exception as error:
             said[label] = f"{type(error).__name__}: {error}"
+    assert said == {}
+
+
+# Whatever else takes a device; the device is refused before anything is read.
+DEVICES = {
+    "PIVQ.from_pretrained": lambda device: PIVQ.from_pretrained("nowhere", device),
+    "Processes": lambda device: processes.Processes(device, 4),
+    "Trainer": lambda device: Trainer(CONFIG, "matching", LEVELS, None, device),
+    "untrained_model": lambda device: untrained_model(CONFIG, LEVELS, device=device),
+    "train": lambda device: train(CONFIG, "matching", device),
+    "train_together": lambda device: train_together([(CONFIG, "matching")], device),
+    "measure_cost": lambda device: measure_cost(CONFIG, device=device),
+    "steps_within": lambda device: steps_within(CONFIG, "1h", device),
+    "run_study": lambda device: run_study(load_config("smoke"), device),
+}
+
+
+@pytest.mark.parametrize("entrance", DEVICES)
+def test_a_device_that_is_none_is_refused_everywhere(entrance):
+    said = {}
+    for label, device in WRONG["device"].items():
+        with pytest.raises((TypeError, ValueError)) as refused:
+            DEVICES[entrance](device)
+        if "device" not in str(refused.value) or not re.search("auto, cpu or cuda|finds", str(refused.value)):
+            said[label] = str(refused.value)
     assert said == {}
