@@ -58,8 +58,8 @@ def test_hiding_leaves_each_number_and_each_code_equally_often():
 def test_training_finds_what_belongs_together():
     """Two equally likely sets out of C(4, 2) = 6: 1 bit; frequencies, which cannot see pairs, keep log2 6."""
     trained = train_set_prior(PAIRED, 4, seed=0, settings=SMALL, progress=False)
-    bits = set_bits(trained.prior, PAIRED[:2], 4, orders=8).mean(dim=1)
-    torch.testing.assert_close(bits, torch.ones(2, dtype=torch.float64), atol=0.15, rtol=0)
+    bits = float(set_bits(trained.prior, PAIRED[:2], 4, orders=8).mean())
+    assert 1 <= bits < 1.1, "no predictor can take fewer"
     assert float(set_bits(frequencies(PAIRED, 4), PAIRED, 4).mean()) > 2.4
     assert float(log_next(trained.prior, torch.tensor([[1, 4]]), 4)[0, 3].exp()) > 0.95
     drawn = draw_sets(trained.prior, 200, 2, 4, seed=0)
