@@ -126,7 +126,7 @@ def sample_batches(
     stop = start + num_samples
     for first in range(start, stop, batch_size):
         count = 2 + 2 * num_codes + _number_of(groups)
-        uniforms = _uniforms(seed, first, min(first + batch_size, stop), count)
+        uniforms = sample_uniforms(seed, first, min(first + batch_size, stop), count)
         a = (uniforms[:, 0] * num_images).long()
         if partners is None:
             b = (uniforms[:, 1] * (num_images - 1)).long()
@@ -261,7 +261,7 @@ def _elements(codes: Tensor, multiset: bool, name: str, dimensions: int = 2) -> 
     return codes * num_codes + use
 
 
-def _uniforms(seed: int, start: int, stop: int, count: int) -> Tensor:
+def sample_uniforms(seed: int, start: int, stop: int, count: int) -> Tensor:
     """Return float64 `(stop - start, count)` in [0, 1): for sample i, its own stretch of the stream of `seed`."""
     blocks = -(-count // 4)  # Philox makes four numbers a step of its counter
     stream = np.random.Philox(key=seed).advance(start * blocks)

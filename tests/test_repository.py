@@ -25,7 +25,7 @@ from pivq.figures.artefacts import ARTEFACTS
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete",
-             "10_from_scratch", "11_better_samples"]  # fmt: skip
+             "10_from_scratch", "11_better_samples", "12_prior_over_sets"]  # fmt: skip
 INTERACTIVE = ["colab", "demo", "explore"]  # not in the sequence that run_all.sh runs
 PLAIN = "10_from_scratch"  # writes the method out, to compare it with the package
 # Who may import whom: rooms (folders) and single files; "paper" are the files at the top.
@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "paper": ["paper", "config", "profiles", "settings", "solvers"],
     "pretrained": ["losses", "config", "profiles", "settings", "data", "storage"],
     "figures": ["config", "settings", "data", "storage"],
-    "runs": ["runs", "paper", "config", "profiles", "settings", "data", "metrics", "pretrained", "storage"],
+    "rivals": ["paper", "config", "settings"],
+    "runs": ["runs", "rivals", "paper", "config", "profiles", "settings", "data", "metrics", "pretrained", "storage"],
     "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage", "figures"],
     "__main__": ["commands"],
 }
@@ -193,7 +194,7 @@ def test_modules_can_be_read_in_one_sitting():
 def test_the_house_is_small_at_its_top():
     entries = [path for path in (CHECKOUT / "pivq").iterdir() if path.name != "__pycache__"]
     assert len([path for path in entries if path.suffix == ".py"]) <= 22
-    assert len([path for path in entries if path.is_dir()]) <= 8
+    assert len([path for path in entries if path.is_dir()]) <= 9  # the ninth: what is beyond the paper
 
 
 def test_every_import_is_a_declared_dependency():

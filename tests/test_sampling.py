@@ -302,8 +302,8 @@ def test_samples_far_along_are_those_that_all_samples_before_them_lead_to():
 
 
 def test_batches_draw_no_further_than_they_are_asked(monkeypatch):
-    asked, uniforms = [], sampling._uniforms
-    monkeypatch.setattr(sampling, "_uniforms", lambda *given: asked.append(given[1:3]) or uniforms(*given))
+    asked, uniforms = [], sampling.sample_uniforms
+    monkeypatch.setattr(sampling, "sample_uniforms", lambda *given: asked.append(given[1:3]) or uniforms(*given))
     batches = sample_batches(CODES, 10**9, seed=0, start=5, batch_size=64)
     next(batches)
     next(batches)

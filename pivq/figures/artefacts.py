@@ -44,6 +44,10 @@ _MADE_BY = {
         "competition", "competition_samples", "competing_tokens", "codes_over_steps", "codes_by_length",
     ],
     "11_better_samples": ["samplers", "samplers_compared", "samplers_side_by_side"],
+    "12_prior_over_sets": [
+        "prior_training", "prior_bits", "prior_samples", "prior_side_by_side", "prior_filled_in", "prior_extremes",
+        "prior_anomalies", "prior",
+    ],
 }  # fmt: skip
 ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}

@@ -98,15 +98,15 @@ def measure_samplers(
     codes = {split: torch.from_numpy(run.codes(split)) for split in ("train", "heldout")}
     again = {split: decoded_features(run, network, codes[split]) for split in codes}
     reference, count_errors = again["train"][:count], _trait_errors(again, train, heldout)
-    row = {"sampler": RECONSTRUCTIONS} | _metrics(reference, again["heldout"][:count], network)
-    rows = [row | _novelty(codes["heldout"], codes["train"], codebook_size)]
+    row = {"sampler": RECONSTRUCTIONS} | five_metrics(reference, again["heldout"][:count], network)
+    rows = [row | novelty(codes["heldout"], codes["train"], codebook_size)]
     for sampler in samplers(len(codes["train"])):
         for seed in seeds:
             drawn = draw(codes["train"], codebook_size, sampler, count, seed)
             features = decoded_features(run, network, drawn.codes)
             row = {"sampler": sampler.name, "partners": sampler.partners, "seed": seed}
-            row |= {"exchange": BY_GROUP if sampler.by_group else BY_CODE} | _metrics(reference, features, network)
-            row |= _novelty(drawn.codes, codes["train"], codebook_size)
+            row |= {"exchange": BY_GROUP if sampler.by_group else BY_CODE} | five_metrics(reference, features, network)
+            row |= novelty(drawn.codes, codes["train"], codebook_size)
             rows.append(row | count_errors(features, drawn.pairs.numpy()))
     return pd.DataFrame(rows)
 
@@ -149,12 +149,14 @@ def said(means: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _novelty(codes: torch.Tensor, train: torch.Tensor, codebook_size: int) -> dict[str, float]:
+def novelty(codes: torch.Tensor, train: torch.Tensor, codebook_size: int) -> dict[str, float]:
+    """Return `new` and `copies` of samples `(M, L)` beside training images `(N, L)`: see `measure_samplers`."""
     new = codes.shape[1] - best_overlap(codes, train, codebook_size)
     return {"new": float(new.mean()), "copies": float((new == 0).mean())}
 
 
-def _metrics(reference: NDArray, features: NDArray, network: FeatureNet) -> dict[str, float]:
+def five_metrics(reference: NDArray, features: NDArray, network: FeatureNet) -> dict[str, float]:
+    """Return the metrics of features `(M, F)` against `(N, F)`, as `measure_samplers` has them."""
     (row,) = compare(reference, {"": features}, [NEIGHBOURS], network.device).values()
     return {name.partition(" ")[0]: value for name, value in row.items()}
 

@@ -19,6 +19,7 @@ from pivq.figures import tables
 from pivq.metrics import frechet, neighbours, traits
 from pivq.model import PIVQ
 from pivq.pretrained import features, perceptual
+from pivq.rivals import any_order, set_prior
 from pivq.runs import planned, provenance, run, splits
 from pivq.runs.budget import steps_within
 from pivq.runs.cost import measure_cost
@@ -29,7 +30,8 @@ from pivq.runs.untrained import untrained_model
 from pivq.trainer import Trainer
 
 MODULES = [capacity, codebook_init, inference, losses, matching, probing, processes, quantizers, sampling, usage,
-           dataset, labels, load, tables, frechet, neighbours, traits, features, perceptual]  # fmt: skip
+           dataset, labels, load, tables, frechet, neighbours, traits, features, perceptual, any_order,
+           set_prior]  # fmt: skip
 NAMED = {
     "name": "network",
     "ks": "k|ks",
@@ -37,6 +39,7 @@ NAMED = {
 }  # what messages call an argument, where it is not its name
 # Called by the package alone, with what it has made or checked.
 INTERNAL = {
+    "any_order.hidden_bits", "any_order.log_next", "any_order.tightened", "set_prior.hide", "sampling.sample_uniforms",
     "codebook_init.initialisation_steps", "frechet.as_features", "frechet.as_rows", "frechet.check_dimensions",
     "frechet.finite", "frechet.row_chunks", "labels.join_by_id", "labels.numbers_of", "labels.read_ffhq_attributes",
     "losses.adaptive_weight", "losses.discriminator_hinge", "losses.generator_hinge", "losses.training_loss",
@@ -54,6 +57,11 @@ GROUPS, PARTNERS = torch.arange(SIZE) // 2, (torch.arange(IMAGES)[:, None] + tor
 
 def numbers(rows: int = IMAGES, columns: int = 3) -> np.ndarray:
     return np.random.default_rng(rows).normal(size=(rows, columns))
+
+
+def no_preference(given: torch.Tensor) -> torch.Tensor:
+    """Predict every next code alike."""
+    return torch.zeros(len(given), SIZE)
 
 
 def codes_frame() -> pd.DataFrame:
@@ -246,6 +254,26 @@ CALLS = {
     sampling.cross_fade: (
         {"first": FLOATS[0], "last": FLOATS[1]},
         {"first": "a picture", "last": "a picture", "count": "whole"},
+    ),
+    any_order.as_sets: ({}, {"codes": "codes", "codebook_size": "whole"}),
+    any_order.set_bits: (
+        {"predict": no_preference},
+        {"predict": "function", "codes": "codes", "codebook_size": "whole", "orders": "whole", "seed": "whole",
+         "batch_size": "whole"},
+    ),
+    any_order.leave_one_out_bits: (
+        {"predict": no_preference},
+        {"predict": "function", "codes": "codes", "codebook_size": "whole", "batch_size": "whole"},
+    ),
+    any_order.draw_sets: (
+        {"predict": no_preference},
+        {"predict": "function", "count": "whole", "num_codes": "whole", "codebook_size": "whole", "seed": "whole",
+         "passes": "whole, or None", "given": "codes, or None", "batch_size": "whole"},
+    ),
+    set_prior.frequencies: ({}, {"codes": "codes", "codebook_size": "whole"}),
+    set_prior.train_set_prior: (
+        {"settings": set_prior.PriorSettings(dim=4, heads=1, steps=1), "progress": False},
+        {"codes": "codes", "codebook_size": "whole", "seed": "whole"},
     ),
     usage.code_usage: ({}, {"codes": "codes", "codebook_size": "whole"}),
     usage.slot_usage: ({}, {"codes": "codes", "codebook_size": "whole"}),
