@@ -44,6 +44,7 @@ _MADE_BY = {
         "competition", "competition_samples", "competing_tokens", "codes_over_steps", "codes_by_length",
     ],
     "11_better_samples": ["samplers", "samplers_compared", "samplers_side_by_side"],
+    "13_rivals": ["rivals", "rivals_capabilities", "rivals_compared", "rivals_side_by_side"],
 }  # fmt: skip
 ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}
