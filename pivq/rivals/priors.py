@@ -14,7 +14,12 @@ class Prior(nn.Module):
     Args:
         codebook_size: K.
         num_codes: L.
+
+    Attributes:
+        batch_size: images in a step of training.
     """
+
+    batch_size = 32  # source: assumption
 
     def __init__(self, codebook_size: int, num_codes: int):
         super().__init__()

@@ -6,8 +6,8 @@ discrete diffusion moves random counts to those of an image and never leaves the
 
 Reduced: the encoder and decoder are the product's at its sizes, not a ViT-B with the decoder of a VQ-GAN; one stage of
 training with the product's losses, not a distillation and a fine-tuning; the denoiser is a residual network on the
-vector of counts, not a DiT on its K numbers; each step goes the straight way to the guess, without the noise and the
-rounding that TokenSet adds, and guesses are drawn from all classes, not from the likeliest.
+vector of counts, not a DiT on its K numbers; every guess is adjusted to the sum, not the later ones alone, and the
+spread of the rounding has no schedule.
 """
 
 import torch
@@ -23,7 +23,8 @@ from pivq.rivals.rival import Rival, rows_at
 from pivq.sampling import smooth_path
 from pivq.usage import presence
 
-STEPS = 20  # of the diffusion; source: assumption
+STEPS = 50  # of the diffusion; source: assumption
+TOP = 0.8  # share of the probability from which guesses are drawn; source: TokenSet's code
 HIDDEN, BLOCKS = 256, 3  # of the denoiser; source: assumption: about as many weights as the transformers
 RANK = 16  # numbers from which the logits of a code's counts are made; source: assumption
 
@@ -94,11 +95,13 @@ def tokenset_settings(config: Config) -> Config:
 
 
 class FixedSumDiffusion(Prior):
-    """The fixed-sum discrete diffusion over counts.
+    """The fixed-sum discrete diffusion over counts: each state z_t is a vector of whole counts with the sum L.
 
-    z_t = (1 − t) · noise + t · counts, with the counts of L random codes as noise: all of them sum to L. The network
-    guesses the counts of each code from z_t; a guess is adjusted to the sum, and z goes a step towards it.
+    On the straight way from noise, a random set of L codes, to the counts of an image, a state is rounded at random
+    (`rounded`) and adjusted to the sum (`adjust`). The network guesses the counts of an image from a state.
     """
+
+    batch_size = 128  # images; source: assumption: a step then takes about as long as a transformer's
 
     def __init__(self, codebook_size: int, num_codes: int):
         super().__init__(codebook_size, num_codes)
@@ -123,26 +126,52 @@ class FixedSumDiffusion(Prior):
         return self.counts(of_all + own)
 
     def _noise(self, images: int, generator: torch.Generator) -> Tensor:
-        codes = torch.randint(self.codebook_size, (images, self.num_codes), generator=generator)
-        return counts_of(codes, self.codebook_size).float()
+        """Return the counts of random sets of L codes, `(B, K)` float."""
+        order = torch.rand(images, self.codebook_size, generator=generator).argsort(dim=1)
+        return counts_of(order[:, : self.num_codes], self.codebook_size).float()
 
     def loss(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean nats per code of an image, at a random t for each."""
-        counts = counts_of(codes, self.codebook_size)  # (B, K)
-        t = torch.rand(len(codes), 1, generator=generator).to(codes.device)
-        mixed = (1 - t) * self._noise(len(codes), generator).to(codes.device) + t * counts
-        each = F.cross_entropy(self(mixed, t).flatten(0, 1), counts.flatten(), reduction="sum")
+        counts, noise = counts_of(codes.cpu(), self.codebook_size), self._noise(len(codes), generator)  # (B, K)
+        t = torch.rand(len(codes), 1, generator=generator)
+        state = rounded((1 - t) * noise + t * counts, noise - counts, self.num_codes, generator)
+        logits = self(state.to(codes.device), t.to(codes.device))
+        each = F.cross_entropy(logits.flatten(0, 1), counts.flatten().to(codes.device), reduction="sum")
         return each / codes.numel()
 
     def draw_batch(self, count: int, generator: torch.Generator) -> Tensor:
         """Go from noise to an image's counts in `STEPS` steps."""
-        mixed = self._noise(count, generator)
+        state = self._noise(count, generator)
         for step in range(STEPS):
             t, later = step / STEPS, (step + 1) / STEPS
-            logits = self(mixed.to(self.device), mixed.new_full((count, 1), t).to(self.device)).cpu()
-            guess = adjust(draw_codes(logits, generator), logits.log_softmax(dim=2), self.num_codes)
-            mixed = mixed + (later - t) / (1 - t) * (guess - mixed)
+            logits = self(state.to(self.device), state.new_full((count, 1), t).to(self.device)).cpu()
+            guess = adjust(draw_codes(likeliest(logits), generator), logits.log_softmax(dim=2), self.num_codes)
+            noise = (state - t * guess) / (1 - t)  # from which the straight way to the guess would have led here
+            state = rounded((1 - later) * noise + later * guess, noise - guess, self.num_codes, generator)
         return codes_of(guess)
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """Return logits `(…, C)` with −∞ for all but the likeliest classes, those that make up `TOP` of the probability."""
+    shares, order = logits.softmax(dim=-1).sort(dim=-1, descending=True)
+    kept = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, order, shares.cumsum(dim=-1) - shares < TOP)
+    return logits.masked_fill(~kept, -torch.inf)
+
+
+def rounded(mean: Tensor, apart: Tensor, total: int, generator: torch.Generator) -> Tensor:
+    """Return whole counts near `mean` that sum to `total`, `(B, K)` float.
+
+    Each is drawn with the density of N(mean, (apart / 4)²) at 0 … L; where noise and image agree, it is their count.
+
+    Args:
+        mean: a place on the way from noise to an image, `(B, K)`.
+        apart: noise less image, `(B, K)`.
+        total: L.
+        generator: on the CPU, as all of this is.
+    """
+    deviation = apart.abs()[:, :, None] / 4 + 1e-6
+    density = -0.5 * ((torch.arange(total + 1) - mean[:, :, None]) / deviation).square()
+    return adjust(draw_codes(density, generator), density, total).float()
 
 
 def counts_of(codes: Tensor, codebook_size: int) -> Tensor:
@@ -163,7 +192,9 @@ def codes_of(counts: Tensor) -> Tensor:
 
 
 def adjust(counts: Tensor, log_shares: Tensor, total: int) -> Tensor:
-    """Return counts that sum to `total`: codes gain or lose one each, those first that cost least log-likelihood.
+    """Return counts that sum to `total`: codes gain or lose one, those first that cost least log-likelihood.
+
+    A quarter of what is left is changed at a time, and the last few one after the other.
 
     Args:
         counts: int64 `(B, K)` in 0 … C − 1.
@@ -177,5 +208,5 @@ def adjust(counts: Tensor, log_shares: Tensor, total: int) -> Tensor:
         gain = log_shares.gather(2, changed[:, :, None]) - log_shares.gather(2, counts[:, :, None])
         gain = gain[:, :, 0].masked_fill(changed == counts, -torch.inf)
         rank = gain.argsort(dim=1, descending=True).argsort(dim=1)
-        counts = torch.where(rank < excess.abs()[:, None], changed, counts)
+        counts = torch.where(rank < (excess.abs()[:, None] / 4).ceil(), changed, counts)
     return counts

@@ -17,7 +17,6 @@ from pivq.rivals.priors import Prior
 from pivq.trainer import Trainer, epoch_order
 
 PRIOR_SHARE = 0.4  # steps of a prior, as a share of the autoencoder's; source: assumption
-PRIOR_BATCH = 32  # images; source: assumption
 PRIOR_RATE = 1e-3  # peak learning rate of AdamW, whose other settings are the profile's; source: assumption
 
 
@@ -71,9 +70,8 @@ class PriorTrainer:
 
     def fit(self, until: int | None = None, callbacks: Iterable[Callable] = ()) -> None:
         """Train up to step `until`; each callback is called as `callback(trainer, losses)` after each step."""
-        train = self.config.train
+        train, batch = self.config.train, min(self.model.batch_size, len(self.codes))
         for step in range(self.step, train.steps if until is None else until):
-            batch = min(train.batch_size, len(self.codes))
             epoch, position = divmod(step, len(self.codes) // batch)
             order = epoch_order(len(self.codes), self.config.seed, epoch)[position * batch : (position + 1) * batch]
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
@@ -106,7 +104,6 @@ class PriorTrainer:
 
 def prior_settings(config: Config) -> Config:
     """Return the settings of a prior's training, from those of its autoencoder's."""
-    steps, images = max(1, round(PRIOR_SHARE * config.train.steps)), config.train.train_images or PRIOR_BATCH
-    own = {"steps": steps, "batch_size": min(PRIOR_BATCH, images), "learning_rate": PRIOR_RATE, "quantize_from_step": 0,
-           "codebook_initialisations": 0}  # fmt: skip
+    steps = max(1, round(PRIOR_SHARE * config.train.steps))
+    own = {"steps": steps, "learning_rate": PRIOR_RATE, "quantize_from_step": 0, "codebook_initialisations": 0}
     return replace(config, train=replace(config.train, **own))

@@ -7,7 +7,7 @@ import torch
 from conftest import make_tiny_config
 
 from pivq.rivals.rival import count_passes, is_discrete
-from pivq.rivals.tokenset import STEPS, FixedSumDiffusion, TokenSet, adjust, codes_of, counts_of
+from pivq.rivals.tokenset import STEPS, FixedSumDiffusion, TokenSet, adjust, codes_of, counts_of, likeliest, rounded
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 K, L = 6, 4
@@ -42,29 +42,48 @@ def test_any_counts_can_be_adjusted():
     assert (made.sum(dim=1) == L).all() and made.min() >= 0 and made.max() <= L
 
 
-def test_every_state_of_the_diffusion_sums_to_l():
+def test_every_state_of_the_diffusion_is_counts_that_sum_to_l():
     torch.manual_seed(0)
     prior, seen = FixedSumDiffusion(K, L).eval(), []
     prior.register_forward_pre_hook(lambda _, given: seen.append(given))
     codes = prior.draw(30, seed=0)
     assert codes.shape == (30, L) and (codes.diff(dim=1) >= 0).all() and codes.min() >= 0 and codes.max() < K
     assert len(seen) == STEPS
-    for mixed, _ in seen:
-        assert torch.allclose(mixed.sum(dim=1), torch.tensor(float(L)), atol=1e-4)
+    for state, _ in seen:
+        assert (state.sum(dim=1) == L).all() and torch.equal(state, state.round()) and state.min() >= 0
     assert [float(t[0]) for _, t in seen] == pytest.approx([step / STEPS for step in range(STEPS)])
 
 
-def test_a_mixture_in_training_sums_to_l_and_an_even_guess_costs_log_classes():
+def test_a_rounded_state_is_near_the_way_and_keeps_what_both_ends_agree_on():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.tensor([[1.0, 1.0, 2.0, 0.0, 0.0, 0.0]]).expand(4000, -1)
+    image = torch.tensor([[1.0, 0.0, 0.0, 3.0, 0.0, 0.0]]).expand(4000, -1)
+    for t in (0.0, 0.5, 1.0):
+        state = rounded((1 - t) * noise + t * image, noise - image, L, generator)
+        assert (state.sum(dim=1) == L).all() and torch.equal(state, state.round())
+        assert (state[:, 0] == 1).all() and (state[:, 4:] == 0).all()
+        if t in (0.0, 1.0):
+            assert (state == (image if t else noise)).float().mean() > 0.98
+        else:
+            assert 0.4 < state[:, 1].mean() < 0.6 and len(state.unique(dim=0)) > 3
+
+
+def test_guesses_are_drawn_from_the_likeliest_classes():
+    logits = torch.tensor([[0.7, 0.2, 0.06, 0.04], [0.9, 0.05, 0.03, 0.02]]).log()
+    assert likeliest(logits).isfinite().tolist() == [[True, True, False, False], [True, False, False, False]]
+
+
+def test_a_state_in_training_sums_to_l_and_an_even_guess_costs_log_classes():
     torch.manual_seed(0)
     prior, seen = FixedSumDiffusion(K, L), []
     prior.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     codes = torch.randint(K, (20, L), generator=torch.Generator().manual_seed(1))
     prior.loss(codes, torch.Generator().manual_seed(2))
-    assert torch.allclose(seen[0].sum(dim=1), torch.tensor(float(L)), atol=1e-5)
+    assert (seen[0].sum(dim=1) == L).all() and torch.equal(seen[0], seen[0].round())
     with torch.no_grad():
         prior.counts[-1].weight.zero_()
         prior.counts[-1].bias.zero_()
-    even = float(prior.loss(codes, torch.Generator().manual_seed(2)))
+        even = float(prior.loss(codes, torch.Generator().manual_seed(2)))
     assert even == pytest.approx(K * math.log(L + 1) / L, rel=1e-5)
 
 
