@@ -60,5 +60,6 @@ def transformer(layers: int = LAYERS) -> nn.TransformerEncoder:
 
 def draw_codes(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Return one code for each row of logits `(…, K)`, drawn on the CPU, `(…)` int64."""
-    rows = logits.float().softmax(dim=-1).cpu()
-    return torch.multinomial(rows.flatten(0, -2), 1, generator=generator).reshape(rows.shape[:-1])
+    ends = logits.cpu().double().softmax(dim=-1).cumsum(dim=-1)  # of each code's part of [0, 1)
+    place = torch.rand(ends.shape[:-1], generator=generator)[..., None] * ends[..., -1:]
+    return (ends <= place).sum(dim=-1)

@@ -25,8 +25,9 @@ from pivq.usage import presence
 
 STEPS = 50  # of the diffusion; source: assumption
 TOP = 0.8  # share of the probability from which guesses are drawn; source: TokenSet's code
-HIDDEN, BLOCKS = 256, 3  # of the denoiser; source: assumption: about as many weights as the transformers
-RANK = 16  # numbers from which the logits of a code's counts are made; source: assumption
+HIDDEN, BLOCKS = 256, 3  # of the denoiser; source: assumption; more weights than the transformers, on fewer numbers
+MOST = 8  # uses of a code in an image that are told apart; source: assumption: with learned tokens hardly any has two
+RANK = 16  # numbers from which a code's logits are made; source: assumption
 
 
 class TokenSet(PIVQ, Rival):
@@ -112,12 +113,12 @@ class FixedSumDiffusion(Prior):
         )
         self.out = nn.Sequential(nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, codebook_size * RANK))
         self.own = nn.Sequential(nn.Linear(2, RANK), nn.GELU(), nn.Linear(RANK, RANK))
-        self.counts = nn.Sequential(
-            nn.LayerNorm(RANK), nn.Linear(RANK, RANK), nn.GELU(), nn.Linear(RANK, num_codes + 1)
-        )
+        self.most = min(num_codes, MOST)
+        into_counts = nn.Linear(RANK, self.most + 1)
+        self.counts = nn.Sequential(nn.LayerNorm(RANK), nn.Linear(RANK, RANK), nn.GELU(), into_counts)
 
     def forward(self, mixed: Tensor, t: Tensor) -> Tensor:
-        """Return the logits `(B, K, L + 1)` of the count of each code, of z_t `(B, K)` and t `(B, 1)` in [0, 1]."""
+        """Return the logits `(B, K, C)` of each code's count, of z_t `(B, K)` and t `(B, 1)` in [0, 1]."""
         x = self.into(mixed) + self.time(2 * t - 1)
         for block in self.blocks:
             x = x + block(x)
@@ -131,10 +132,16 @@ class FixedSumDiffusion(Prior):
         return counts_of(order[:, : self.num_codes], self.codebook_size).float()
 
     def loss(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean nats per code of an image, at a random t for each."""
+        """Return the mean nats per code of an image, at a random t for each.
+
+        Raises:
+            ValueError: an image has a code more than `MOST` times.
+        """
         counts, noise = counts_of(codes.cpu(), self.codebook_size), self._noise(len(codes), generator)  # (B, K)
+        if counts.max() > self.most:
+            raise ValueError(f"an image has a code {int(counts.max())} times, more than MOST, {self.most}")
         t = torch.rand(len(codes), 1, generator=generator)
-        state = rounded((1 - t) * noise + t * counts, noise - counts, self.num_codes, generator)
+        state = self._rounded((1 - t) * noise + t * counts, noise - counts, generator)
         logits = self(state.to(codes.device), t.to(codes.device))
         each = F.cross_entropy(logits.flatten(0, 1), counts.flatten().to(codes.device), reduction="sum")
         return each / codes.numel()
@@ -147,8 +154,11 @@ class FixedSumDiffusion(Prior):
             logits = self(state.to(self.device), state.new_full((count, 1), t).to(self.device)).cpu()
             guess = adjust(draw_codes(likeliest(logits), generator), logits.log_softmax(dim=2), self.num_codes)
             noise = (state - t * guess) / (1 - t)  # from which the straight way to the guess would have led here
-            state = rounded((1 - later) * noise + later * guess, noise - guess, self.num_codes, generator)
+            state = self._rounded((1 - later) * noise + later * guess, noise - guess, generator)
         return codes_of(guess)
+
+    def _rounded(self, mean: Tensor, apart: Tensor, generator: torch.Generator) -> Tensor:
+        return rounded(mean, apart, self.num_codes, self.most, generator)
 
 
 def likeliest(logits: Tensor) -> Tensor:
@@ -158,19 +168,20 @@ def likeliest(logits: Tensor) -> Tensor:
     return logits.masked_fill(~kept, -torch.inf)
 
 
-def rounded(mean: Tensor, apart: Tensor, total: int, generator: torch.Generator) -> Tensor:
+def rounded(mean: Tensor, apart: Tensor, total: int, most: int, generator: torch.Generator) -> Tensor:
     """Return whole counts near `mean` that sum to `total`, `(B, K)` float.
 
-    Each is drawn with the density of N(mean, (apart / 4)²) at 0 … L; where noise and image agree, it is their count.
+    Each is drawn with the density of N(mean, (apart / 4)²) at 0 … `most`; where both ends agree, it is theirs.
 
     Args:
         mean: a place on the way from noise to an image, `(B, K)`.
         apart: noise less image, `(B, K)`.
         total: L.
+        most: the largest count.
         generator: on the CPU, as all of this is.
     """
     deviation = apart.abs()[:, :, None] / 4 + 1e-6
-    density = -0.5 * ((torch.arange(total + 1) - mean[:, :, None]) / deviation).square()
+    density = -0.5 * ((torch.arange(most + 1) - mean[:, :, None]) / deviation).square()
     return adjust(draw_codes(density, generator), density, total).float()
 
 

@@ -25,6 +25,11 @@ def test_codes_are_drawn_by_their_shares():
     assert (drawn.flatten().bincount() / 10_000).tolist() == pytest.approx([0.1, 0.2, 0.7], abs=0.02)
 
 
+def test_a_code_without_a_share_is_never_drawn():
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 1.0, -torch.inf]).expand(200_000, 5)
+    assert draw_codes(logits, torch.Generator().manual_seed(0)).unique().tolist() == [1, 3]
+
+
 def test_a_prior_draws_in_batches_and_repeats_itself(monkeypatch):
     monkeypatch.setattr(priors, "DRAWN", 4)
     prior = Even()

@@ -59,7 +59,7 @@ def test_a_rounded_state_is_near_the_way_and_keeps_what_both_ends_agree_on():
     noise = torch.tensor([[1.0, 1.0, 2.0, 0.0, 0.0, 0.0]]).expand(4000, -1)
     image = torch.tensor([[1.0, 0.0, 0.0, 3.0, 0.0, 0.0]]).expand(4000, -1)
     for t in (0.0, 0.5, 1.0):
-        state = rounded((1 - t) * noise + t * image, noise - image, L, generator)
+        state = rounded((1 - t) * noise + t * image, noise - image, L, L, generator)
         assert (state.sum(dim=1) == L).all() and torch.equal(state, state.round())
         assert (state[:, 0] == 1).all() and (state[:, 4:] == 0).all()
         if t in (0.0, 1.0):
@@ -85,6 +85,13 @@ def test_a_state_in_training_sums_to_l_and_an_even_guess_costs_log_classes():
         prior.counts[-1].bias.zero_()
         even = float(prior.loss(codes, torch.Generator().manual_seed(2)))
     assert even == pytest.approx(K * math.log(L + 1) / L, rel=1e-5)
+
+
+def test_an_image_with_a_code_too_often_is_refused():
+    prior = FixedSumDiffusion(20, 10)
+    assert prior.most == 8
+    with pytest.raises(ValueError, match="a code 9 times"):
+        prior.loss(torch.tensor([[3] * 9 + [1]]), torch.Generator())
 
 
 def test_it_learns_a_set_that_never_changes():
