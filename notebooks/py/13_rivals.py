@@ -115,7 +115,7 @@ use_style()
 
 # %%
 rows = stored_rivals(profile)
-own = stored_file("rivals", profile).parent == figures_dir(profile)
+own = stored_file("rivals", profile).parent == figures_dir(profile, seed)
 frame = rivals_frame(rows)
 seeds = frame["seed"].nunique()
 if rows:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pivq.figures.style import BLUE, INK, VERMILLION, WIDTH
 
@@ -32,6 +33,9 @@ def plot_rivals(frame: pd.DataFrame, panels: Mapping[str, str], first: str) -> F
         axes.grid(axis="x", alpha=0.3)
         if title.startswith("FD"):
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].invert_yaxis()
     return figure

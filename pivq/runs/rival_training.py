@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -177,7 +178,8 @@ def _finish(trainer: AutoencoderTrainer | PriorTrainer, config: Config, path: Pa
             if request.is_set() or trainer.step % config.evaluation.checkpoint_every == 0:
                 save()
             if request.is_set():
-                raise Stopped(f"Stopped at step {trainer.step:,} of {path.parent.name}, {path.stem}, and saved.")
+                where = f"step {trainer.step:,} of {path.parent.name}, {path.stem}"
+                raise Stopped(f"Stopped at {where}, and saved.", request.number or signal.SIGINT)
 
         if trainer.step < trainer.config.train.steps:
             if isinstance(trainer, AutoencoderTrainer):

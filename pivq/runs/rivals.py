@@ -29,8 +29,7 @@ OURS = "pi-vq"  # the kind of PI-VQ itself
 NEAR = 20  # images that the second parent is drawn from; source: notebook 11
 SAMPLERS = {"Algorithm 1": ALGORITHM_1, "near parents": Sampler(NEAR, by_group=True)}
 SEEDS = (0, 1, 2)
-# Core-minutes of one seed on a CPU; estimates from single steps of `quick` on a loaded machine.
-MINUTES_PER_SEED = 65
+MINUTES_PER_SEED = 80  # of one CPU core, all contenders, profile `quick`; an estimate from some steps of each
 
 
 class Contender(NamedTuple):
