@@ -25,7 +25,7 @@ The files here are the paper, section by section; the folders make the companion
 | `pretrained/` | networks that are never trained: perceptual loss, features of the metrics |
 | `figures/` | figures, tables and the list of them |
 | `runs/` | trained once, found again: runs, stages, costs, measurements; `runs/verdict/` judges every claim |
-| `rivals/` | beyond the paper: what is trained beside its model, such as a prior over sets of codes |
+| `rivals/` | beyond the paper: what is trained beside its model, as rivals to it or as a prior over its sets |
 | `storage/` | what is on disk: paths, whole files, locks, checkpoints, exported models |
 | `commands/` | `run_all.sh`, the pages that it writes, and the command `pivq` |
 

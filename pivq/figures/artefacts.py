@@ -48,6 +48,7 @@ _MADE_BY = {
         "prior_training", "prior_bits", "prior_samples", "prior_side_by_side", "prior_filled_in", "prior_extremes",
         "prior_anomalies", "prior",
     ],
+    "13_rivals": ["rivals", "rivals_capabilities", "rivals_compared", "rivals_side_by_side"],
 }  # fmt: skip
 ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}

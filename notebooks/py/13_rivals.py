@@ -1,0 +1,225 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 13 · Rivals: the same faces, the same convolutions, other codes
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/13_rivals.ipynb)
+#
+# **Beyond the paper.** Table 1 of the paper says of fourteen methods whether they are discrete, sample in one pass and interpolate; it measures none of them. Here six of its kinds are trained on our faces, with PI-VQ's own convolutional parts, losses, optimizer and number of steps, and measured as PI-VQ is. With it goes TokenSet, the other published tokenizer that makes sets. Is one pass, discrete and interpolating worth what it costs?
+#
+# **Afterwards you can**
+#
+# - say which entries of Table 1 hold when they are measured;
+# - compare generators by reconstruction and by sampling, which are two things;
+# - say in what PI-VQ loses.
+#
+# Read with it: Table 1 and Section 2 of [the paper](https://arxiv.org/abs/2604.01843). `./run_all.sh --extras` runs this notebook after the others.
+#
+# | | |
+# |---|---|
+# | needs | stored rows, which `benchmarks/complete_rivals.py` makes in hours; rivals that are trained here are shown too |
+# | makes | `rivals`, `rivals_capabilities`, `rivals_compared`, `rivals_side_by_side` in `figures/<profile>/` |
+
+# %% [markdown]
+# In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
+
+# %%
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("pivq") is None:
+    checkout = Path.cwd().parent
+    if not (checkout / "pivq").is_dir():
+        checkout = Path.cwd() / "companion"
+        if not checkout.exists():
+            subprocess.run(
+                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
+                check=True,
+            )
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
+    sys.path.insert(0, str(checkout))
+
+# %% [markdown]
+# These are the parameters. Nothing is trained here, so `force` and `steps` change nothing.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+data = ""
+layout = ""
+on_error = "raise"
+steps = 0
+force = False
+device = "auto"
+
+# %% [markdown]
+# The next cell imports what is needed, and sets the configuration and the style of all figures.
+
+# %%
+import torch
+from IPython.display import Markdown, display
+
+from pivq.config import load_config
+from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.pictures import plot_images
+from pivq.figures.rival_charts import plot_rivals
+from pivq.figures.style import use_style
+from pivq.figures.tables import facts_table, styled
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.rival_findings import (
+    MEASURES,
+    PIVQ_ROW,
+    capabilities,
+    means,
+    rivals_frame,
+    where_pivq_loses,
+)
+from pivq.runs.rivals import (
+    CONTENDERS,
+    MINUTES_PER_SEED,
+    is_trained,
+    open_contender,
+    stored_rivals,
+)
+from pivq.storage.paths import figures_dir, stored_file
+
+config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
+seed_everything(seed)
+use_style()
+
+# %% [markdown]
+# ## Who takes part
+#
+# | model | what an image is | how it is drawn | stands for |
+# |---|---|---|---|
+# | PI-VQ | a set of $L$ codes, by matching | Algorithm 1; or groups of codes between near parents ([notebook 11](11_better_samples.ipynb)) | PI-VQ |
+# | VAE, β-VAE | 128 numbers, with a normal posterior | one draw from the prior | VAE, β-VAE |
+# | VQ-VAE | a code for each cell of the grid, the nearest | a transformer that draws the codes one by one; or one that shows codes hidden at random places (absorbing diffusion) | VQ-GAN (TT), VQ-GAN (UT) |
+# | TokenSet, reduced | a multiset of $L$ codes, order-free by shuffled training | fixed-sum diffusion over the counts of codes | – |
+#
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, as PI-VQ needs none; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table.
+#
+# The next cell reads the stored rows. If there are none yet, it says how they are made.
+
+# %%
+rows = stored_rivals(profile)
+own = stored_file("rivals", profile).parent == figures_dir(profile, seed)
+frame = rivals_frame(rows)
+seeds = frame["seed"].nunique()
+if rows:
+    facts = {"rows": len(rows), "seeds": seeds, "profile": rows[0]["profile"]}
+    facts["devices"] = ", ".join(sorted({row["device"] for row in rows}))
+    display(facts_table(facts))
+else:
+    display(
+        Markdown(
+            "**There are no rows yet.** `python benchmarks/complete_rivals.py` trains and measures "
+            f"all rivals: about {MINUTES_PER_SEED} minutes of one CPU core for each of three "
+            "seeds. It resumes when it is interrupted; `--seeds 0 --only VAE` makes one row. "
+            "Everything below stays empty until then."
+        )
+    )
+origin = f"rows of profile {rows[0]['profile']}" if rows else "no rows"
+line = caption(config, note=f"{origin}, {seeds} seeds; k = 3")
+
+# %% [markdown]
+# ## Table 1, measured beside reported
+#
+# *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A way between two faces is *smooth* if its largest step is small ([notebook 05](05_interpolation.ipynb)), and *realistic* if its middle is nearer to a real face than a double exposure is. A VQ-VAE's way exchanges the codes of cells, one by one: what PI-VQ does with sets.
+
+# %%
+if rows:
+    table = capabilities(frame)
+    if own:
+        save_table(table, "rivals_capabilities", config, line)
+    display(styled(table))
+
+# %% [markdown]
+# **What to look at.** Where *reported* and measured differ, is it the model or the test? A way of patches can be smooth and still be no face on the way.
+
+# %% [markdown]
+# ## All measures
+#
+# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features. *Real* compares samples with training faces; *own* with the model's reconstructions of them, so that the decoder's faults are on both sides.
+
+# %%
+columns = [*MEASURES, "bits", "prior_bits", "steps", "seconds", "prior_seconds", "parameters"]
+if rows:
+    table = means(frame, columns)
+    words = {name: text for name, (_, text, _) in MEASURES.items()}
+    words |= {"bits": "bits stored", "prior_bits": "bits under the prior (at most)"}
+    table = table.rename(columns=words)
+    if own:
+        save_table(table, "rivals", config, line)
+    display(styled(table.set_index("name").T.reset_index(names="measure")))
+
+# %% [markdown]
+# The figure has the headline: each point is a seed, and the line is their mean.
+
+# %%
+panels = {"psnr": "PSNR, reconstructions", "fd_real": "FD to real faces"}
+panels |= {"fd_own": "FD to own reconstructions"}
+if rows:
+    figure = plot_rivals(frame, panels, PIVQ_ROW)
+    if own:
+        save_figure(figure, "rivals_compared", config, line)
+
+# %% [markdown]
+# ## Where PI-VQ loses
+#
+# The sentences are computed from the rows. A difference counts if the worst seed of one model is better than the best seed of the other.
+
+# %%
+display(Markdown("\n".join(f"- {sentence}" for sentence in where_pivq_loses(frame))))
+
+# %% [markdown]
+# ## Side by side
+#
+# The pictures need a trained model. Each rival of this profile and seed that is trained to its end shows samples.
+
+# %%
+shown = [contender for contender in CONTENDERS if is_trained(config, contender)]
+pictures = [open_contender(config, one, device)[0].sample(10, seed) for one in shown]
+if pictures:
+    figure = plot_images(
+        torch.cat(pictures), columns=10, row_labels=[one.name for one in shown]
+    )
+    save_figure(figure, "rivals_side_by_side", config, caption(config, note="samples"))
+else:
+    display(Markdown("No rival of this profile and seed is trained here."))
+
+# %% [markdown]
+# ## What this does not say
+#
+# These are small models after minutes of training on drawn faces. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **VAE.** D. P. Kingma, M. Welling: Auto-Encoding Variational Bayes. [arXiv:1312.6114](https://arxiv.org/abs/1312.6114), 2013.
+# - **β-VAE.** I. Higgins et al.: beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework. ICLR 2017.
+# - **VQ-VAE.** A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation Learning. [arXiv:1711.00937](https://arxiv.org/abs/1711.00937), 2017.
+# - **VQ-GAN.** P. Esser, R. Rombach, B. Ommer: Taming Transformers for High-Resolution Image Synthesis. CVPR 2021. [arXiv:2012.09841](https://arxiv.org/abs/2012.09841).
+# - **Absorbing diffusion.** J. Austin et al.: Structured Denoising Diffusion Models in Discrete State-Spaces. [arXiv:2107.03006](https://arxiv.org/abs/2107.03006), 2021. S. Bond-Taylor et al.: Unleashing Transformers. ECCV 2022. E. Hoogeboom et al.: Autoregressive Diffusion Models. [arXiv:2110.02037](https://arxiv.org/abs/2110.02037), 2021.
+# - **TokenSet.** Z. Geng, M. Xu, H. Hu, S. Gu: Tokenize Image as a Set. [arXiv:2503.16425](https://arxiv.org/abs/2503.16425), 2025.
+
+# %% [markdown]
+# ## Provenance
+#
+# The stamp says what made this notebook's figures.
+
+# %%
+display(facts_table(stamp(config, rows=len(rows))))

@@ -1,0 +1,237 @@
+"""Train the rivals in pieces that survive a stop: each in a folder of its own, with checkpoints and its seconds."""
+
+import hashlib
+import json
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pivq.config import Config, load_config
+from pivq.data import from_uint8
+from pivq.pretrained.perceptual import load_perceptual
+from pivq.processes import pick_device
+from pivq.rivals.absorbing import AbsorbingPrior
+from pivq.rivals.autoregressive import AutoregressivePrior
+from pivq.rivals.priors import Prior
+from pivq.rivals.rival import BATCH, Rival
+from pivq.rivals.tokenset import FixedSumDiffusion, TokenSet, tokenset_settings
+from pivq.rivals.training import AutoencoderTrainer, PriorTrainer, prior_settings
+from pivq.rivals.vae import VAE, beta_vae_settings, vae_settings
+from pivq.rivals.vqvae import VQVAE, vqvae_settings
+from pivq.runs.branching import make_trainer
+from pivq.runs.provenance import code_digest
+from pivq.runs.run import signature
+from pivq.runs.splits import load_splits
+from pivq.runs.stopping import Stopped, stop_requests
+from pivq.settings import suggestion
+from pivq.storage.locking import locked
+from pivq.storage.paths import results_dir
+from pivq.storage.writing import atomic_write, read_json, write_json
+
+TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed
+
+
+class Kind(NamedTuple):
+    """An autoencoder: how it is built, the settings that it needs, and the priors that can draw for it, by name."""
+
+    build: Callable[..., nn.Module]
+    settings: Callable[[Config], Config]
+    priors: dict[str, type[Prior]]
+
+
+KINDS = {
+    "vae": Kind(VAE, vae_settings, {}),
+    "beta-vae": Kind(VAE, beta_vae_settings, {}),
+    "vq-vae": Kind(VQVAE, vqvae_settings, {"autoregressive": AutoregressivePrior, "absorbing": AbsorbingPrior}),
+    "tokenset": Kind(TokenSet, tokenset_settings, {"fixed-sum": FixedSumDiffusion}),
+}
+
+
+class Trained(NamedTuple):
+    """A trained rival, in evaluation mode, with its prior if it was asked for, and what is known of the training."""
+
+    rival: nn.Module
+    facts: dict[str, Any]
+
+
+def rival_dir(config: Config, kind: str) -> Path:
+    """Return the folder of a rival: `results/<profile>/rivals/<kind>-seed<k>-<digest>/`; `config` is the profile's."""
+    digest = KINDS[kind].settings(config).digest("nearest")
+    return results_dir(config.profile) / "rivals" / f"{kind}-seed{config.seed}-{digest}"
+
+
+def steps_left(config: Config, kind: str, prior: str = "") -> dict[Path, int]:
+    """Return how many steps are still to be trained of a rival and of its prior, by the file that counts them."""
+    whole = {"autoencoder": config.train.steps} | ({prior: prior_settings(config).train.steps} if prior else {})
+    folder = rival_dir(config, kind)
+    return {folder / f"{name}.json": steps - _step(folder / f"{name}.json") for name, steps in whole.items()}
+
+
+def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto", bar: tqdm | None = None) -> Trained:
+    """Train what is missing of a rival and of one of its priors, or load it.
+
+    A checkpoint is saved every `evaluation.checkpoint_every` steps, and when Ctrl-C or SIGTERM asks to stop. The next
+    call resumes; on a CPU the result is that of training straight through, bit for bit.
+
+    Args:
+        config: the profile's settings; the rival's follow from them.
+        kind: one of `KINDS`.
+        prior: one of its priors, or "" for none.
+        device: "auto", "cpu", "cuda", …
+        bar: is advanced by each step; None shows none.
+
+    Raises:
+        ValueError: an unknown kind or prior, or a rival that was trained on other images.
+        InUse: another process trains it.
+        Stopped: it was asked to stop, and what is done is saved.
+
+    Warns:
+        UserWarning: it was trained, or begun, by other code.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown rival {kind!r}{suggestion(str(kind), list(KINDS))}")
+    build, settings, priors = KINDS[kind]
+    if prior not in ["", *priors]:
+        raise ValueError(f"unknown prior {prior!r} of {kind}{suggestion(str(prior), list(priors))}")
+    own, folder, on, images = settings(config), rival_dir(config, kind), pick_device(device), _images(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "trained"):
+        noted = _note_origin(folder, config)
+        trainer = AutoencoderTrainer(own, build, images, load_perceptual(own.train.perceptual_network).to(on), on)
+        seconds = _finish(trainer, own, folder / "autoencoder.pt", bar)
+        rival = trainer.ema.eval()
+        facts = {"steps": trainer.step, "seconds": seconds, "parameters": _size(rival)}
+        facts |= {name: noted[name] for name in ("code", "rivals_code")}
+        if prior:
+            codes = encode_levels(rival, images, on)
+            prior_trainer = PriorTrainer(prior_settings(own), priors[prior], codes, on)
+            facts["prior_seconds"] = _finish(prior_trainer, own, folder / f"{prior}.pt", bar)
+            facts |= {"prior_steps": prior_trainer.step, "prior_parameters": _size(prior_trainer.ema)}
+            rival.prior = prior_trainer.ema.eval()
+    return Trained(rival, facts)
+
+
+def encode_levels(rival: Rival, images: Tensor, device: str | torch.device) -> Tensor:
+    """Return all that a rival stores of images `(N, 3, H, W)` uint8, in batches, on the CPU."""
+    return torch.cat([rival.encode(from_uint8(batch.to(device))).cpu() for batch in images.split(BATCH)])
+
+
+def _images(config: Config) -> Tensor:
+    return load_splits(config)["train"].images
+
+
+def _size(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def _note_origin(folder: Path, config: Config) -> dict[str, str]:
+    """Note which images and code a rival is trained with, or check that they are still the same; return the notes."""
+    now = {"images": signature(load_splits(config)["train"]), "code": code_digest(), "rivals_code": rivals_digest()}
+    path = folder / "made_from.json"
+    if not path.exists():
+        write_json(path, now)
+    noted = read_json(path)
+    if noted["images"] != now["images"]:
+        raise ValueError(f"{folder} was trained on other images: delete it to train this rival again")
+    if noted != now:
+        warnings.warn(f"{folder} was trained by other code: delete it to train this rival again", stacklevel=3)
+    return noted
+
+
+def rivals_digest() -> str:
+    """Return 16 hex digits that change with the source of `pivq.rivals`, as `code_digest` does with the product's."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].joinpath("rivals").glob("*.py")):
+        if path.stem != "set_prior":  # draws for PI-VQ; no rival is trained with it
+            digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]
+
+
+def _finish(trainer: AutoencoderTrainer | PriorTrainer, config: Config, path: Path, bar: tqdm | None) -> float:
+    """Resume a training from its checkpoint, train it to its end, and save it; return the seconds of all its steps."""
+    before = 0.0
+    if path.exists():
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        before = state.pop("seconds")
+        trainer.load_state_dict(state)
+    started = time.perf_counter()
+
+    def save() -> None:
+        spent = before + time.perf_counter() - started
+        with atomic_write(path) as temporary:
+            torch.save(trainer.state_dict() | {"seconds": spent}, temporary)
+        write_json(path.with_suffix(".json"), {"step": trainer.step, "seconds": spent})
+
+    with stop_requests() as request:
+
+        def after_step(_: Any, losses: dict[str, Tensor]) -> None:
+            if bar is not None:
+                bar.update()
+            if request.is_set() or trainer.step % config.evaluation.checkpoint_every == 0:
+                save()
+            if request.is_set():
+                where = f"step {trainer.step:,} of {path.parent.name}, {path.stem}"
+                raise Stopped(f"Stopped at {where}, and saved.", request.number or signal.SIGINT)
+
+        if trainer.step < trainer.config.train.steps:
+            if isinstance(trainer, AutoencoderTrainer):
+                trainer.callbacks = [after_step]
+                trainer.fit()
+            else:
+                trainer.fit(callbacks=[after_step])
+            save()
+    return float(read_json(path.with_suffix(".json"))["seconds"])
+
+
+def _step(path: Path) -> int:
+    try:
+        return int(read_json(path)["step"])
+    except FileNotFoundError:
+        return 0
+
+
+def settings_for_minutes(config: Config, kind: str, minutes: float, device: str = "auto") -> Config:
+    """Return the profile's settings with as many steps as train an autoencoder for about `minutes`.
+
+    The steps are estimated once, from a few with all losses, and kept in `results/<profile>/rivals/minutes.json`: a
+    resumed training has the same number. A prior has its share of them in addition.
+
+    Raises:
+        ValueError: minutes that are no number above 0, or too few for the schedule (`pivq.config.at_length`).
+    """
+    if not minutes > 0:
+        raise ValueError(f"minutes must be a number above 0, got {minutes!r}")
+    path = results_dir(config.profile) / "rivals" / "minutes.json"
+    known = read_json(path) if path.exists() else {}
+    key = json.dumps([kind, minutes, replace(config, seed=0).digest("nearest"), rivals_digest()])  # one for all seeds
+    if key not in known:
+        known[key] = max(1, int(60 * minutes / _seconds_per_step(config, kind, device)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, known)
+    return load_config(config.profile, config.seed, config.data, config.evaluation.features, layout=config.layout,
+                       on_error=config.on_error, steps=known[key])  # fmt: skip
+
+
+def _seconds_per_step(config: Config, kind: str, device: str) -> float:
+    """Return the median seconds of a step with all losses."""
+    if kind == "pi-vq":
+        own, trainer = config, make_trainer(config, "matching", _images(config), device)
+    else:
+        own, on, perceptual = KINDS[kind].settings(config), pick_device(device), config.train.perceptual_network
+        trainer = AutoencoderTrainer(own, KINDS[kind].build, _images(config), load_perceptual(perceptual).to(on), on)
+    first = max(own.train.adversarial_from_step, own.train.quantize_from_step)
+    trainer.step = first if first < own.train.steps else own.train.quantize_from_step
+    seconds = []
+    for _ in range(TIMED_STEPS + 2):
+        started = time.perf_counter()
+        trainer.train_step(trainer.batch(trainer.step))
+        seconds.append(time.perf_counter() - started)
+    return sorted(seconds[2:])[TIMED_STEPS // 2]

@@ -1,0 +1,210 @@
+"""The comparison with the rivals: who takes part, and rows that are trained, measured and kept one by one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pivq.config import Config
+from pivq.pretrained.features import FeatureNet, load_feature_network
+from pivq.processes import pick_device
+from pivq.rivals.ours import Ours
+from pivq.rivals.rival import Rival
+from pivq.runs.provenance import stamp
+from pivq.runs.rival_training import rival_dir, settings_for_minutes, steps_left, train_rival
+from pivq.runs.rivalry import NEIGHBOURS, measure
+from pivq.runs.run import Run, run_dir
+from pivq.runs.samplers import ALGORITHM_1, Sampler, draw
+from pivq.runs.splits import load_splits
+from pivq.runs.training import train
+from pivq.settings import suggestion
+from pivq.storage.paths import results_dir, stored_file
+from pivq.storage.writing import read_sealed, seal, write_json
+
+OURS = "pi-vq"  # the kind of PI-VQ itself
+NEAR = 20  # images that the second parent is drawn from; source: notebook 11
+SAMPLERS = {"Algorithm 1": ALGORITHM_1, "near parents": Sampler(NEAR, by_group=True)}
+SEEDS = (0, 1, 2)
+MINUTES_PER_SEED = 80  # of one CPU core, all contenders, profile `quick`; an estimate from some steps of each
+
+
+class Contender(NamedTuple):
+    """A line of the comparison.
+
+    Attributes:
+        name: as in tables.
+        kind: of `pivq.runs.rival_training.KINDS`, or `OURS`.
+        prior: one of its priors, "" for none; of PI-VQ one of `SAMPLERS`.
+        reported: the row of the paper's Table 1 that it stands for, or "".
+    """
+
+    name: str
+    kind: str
+    prior: str
+    reported: str
+
+
+CONTENDERS = [
+    Contender("PI-VQ", OURS, "Algorithm 1", "PI-VQ"),
+    Contender("PI-VQ, near parents", OURS, "near parents", ""),
+    Contender("VAE", "vae", "", "VAE"),
+    Contender("β-VAE", "beta-vae", "", "β-VAE"),
+    Contender("VQ-VAE, autoregressive", "vq-vae", "autoregressive", "VQ-GAN (TT)"),
+    Contender("VQ-VAE, absorbing", "vq-vae", "absorbing", "VQ-GAN (UT)"),
+    Contender("TokenSet, reduced", "tokenset", "fixed-sum", ""),
+]
+
+
+def contenders(names: Iterable[str] = ()) -> list[Contender]:
+    """Return the contenders of these names, or all of them.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    known = {contender.name: contender for contender in CONTENDERS}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown rival {name!r}{suggestion(str(name), list(known))}")
+    return [known[name] for name in names] or CONTENDERS
+
+
+def row_file(config: Config, contender: Contender) -> Path:
+    """Return the file of a row; `config` is a profile's, or of `settings_for_minutes`."""
+    folder = run_dir(config, "matching") if contender.kind == OURS else rival_dir(config, contender.kind)
+    name = "-".join(filter(None, [folder.name, contender.prior.replace(" ", "-")]))
+    return results_dir(config.profile) / "rivals" / "rows" / f"{name}.json"
+
+
+def run_rivals(
+    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, minutes: float = 0, device: str = "auto"
+) -> list[dict[str, Any]]:
+    """Train and measure what is missing, and return the rows of all contenders and seeds that were asked for.
+
+    A row is written as soon as it is measured. A stop loses no more than the steps since the last checkpoint.
+
+    Args:
+        config: a profile's; the seed is replaced.
+        names: of contenders; none are all.
+        seeds: of the trainings.
+        minutes: of each autoencoder's training; 0 trains the steps of the profile.
+        device: "auto", "cpu", "cuda", …
+
+    Raises:
+        ValueError: see `contenders` and `pivq.runs.rival_training.settings_for_minutes`.
+    """
+    chosen, plan = contenders(names), {}
+    for seed in seeds:
+        for contender in chosen:
+            own = replace(config, seed=seed)
+            own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
+            plan[row_file(own, contender)] = own, contender
+    missing = {path: job for path, job in plan.items() if not path.exists()}
+    left: dict[Path, int] = {}
+    for own, contender in missing.values():
+        left |= steps_left(own, contender.kind, contender.prior) if contender.kind != OURS else {}
+    with tqdm(total=sum(left.values()), desc="rivals", unit="step", dynamic_ncols=True, mininterval=1) as bar:
+        for path, (own, contender) in missing.items():
+            bar.set_postfix_str(f"{contender.name}, seed {own.seed}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            row = make_row(own, contender, device, bar)
+            write_json(path, seal(row | {"minutes": minutes or None}))
+    return [read_sealed(path) for path in plan]
+
+
+def make_row(config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
+    """Train a contender, or load it, and return its row: what it is, how it was trained, what is measured of it."""
+    rival, facts = open_contender(config, contender, device, bar)
+    splits = load_splits(config)
+    network = load_feature_network(config.evaluation.features, pick_device(device))
+    row = {"name": contender.name, "kind": contender.kind, "prior": contender.prior, "seed": config.seed}
+    row |= {"profile": config.profile, "batch_size": config.train.batch_size} | facts
+    return row | {"distance_name": network.distance_name} | measured(rival, config, network, splits)
+
+
+def measured(rival: Rival, config: Config, network: FeatureNet, splits: dict[str, Any]) -> dict[str, Any]:
+    """Return `pivq.runs.rivalry.measure` of a rival."""
+    return measure(rival, config, network, splits["train"], splits["heldout"])
+
+
+def open_contender(
+    config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None
+) -> tuple[Rival, dict[str, Any]]:
+    """Return a trained contender, which is trained first if it is not, and the facts of its training."""
+    if contender.kind != OURS:
+        return train_rival(config, contender.kind, contender.prior, device, bar)
+    run = train(config, "matching", device)
+    summary = run.summary
+    facts = {"steps": summary["steps"], "seconds": summary["training_seconds"], "parameters": summary["parameters"]}
+    return ours(run, contender.prior, device), facts | {"code": summary.get("code")}
+
+
+def ours(run: Run, sampler: str, device: str = "auto") -> Ours:
+    """Return the model of a run of matching, with one of `SAMPLERS` on the codes of its training images."""
+    codes = torch.from_numpy(run.codes("train"))
+    way = SAMPLERS[sampler]
+    if way.partners >= len(codes) - 1:  # of a trial with few images
+        way = way._replace(partners=len(codes) // 2)
+
+    def drawn(count: int, seed: int) -> Tensor:
+        return draw(codes, run.config.model.codebook_size, way, count, seed).codes
+
+    return Ours(run.model(pick_device(device)), drawn)
+
+
+def is_trained(config: Config, contender: Contender) -> bool:
+    """Say whether a rival is trained to its end, so that opening it takes seconds."""
+    if contender.kind == OURS:
+        return (run_dir(config, "matching") / "summary.json").exists()
+    return not any(steps_left(config, contender.kind, contender.prior).values())
+
+
+def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
+    """Return the stored rows: the profile's own, or those that come with the project; none if there is no file.
+
+    Raises:
+        ValueError: the file is damaged; names it.
+    """
+    path = stored_file("rivals", profile)
+    if not path.exists():
+        return []
+    rows = read_sealed(path).get("rows")
+    if not isinstance(rows, list):
+        raise ValueError(f"{path} is damaged: it has no rows; benchmarks/complete_rivals.py makes them again")
+    return rows
+
+
+def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
+    """Write stored rows of this profile's settings to where `run_rivals` looks for them; return how many were written.
+
+    Files that are there stay. Rows that were trained for so many minutes are left out: their steps differ by machine.
+    """
+    kept = 0
+    for row in rows:
+        of = [contender for contender in CONTENDERS if contender.name == row["name"]]
+        same = row["profile"] == config.profile and row["steps"] == config.train.steps and row.get("minutes") is None
+        if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, seal(row))
+            kept += 1
+    return kept
+
+
+def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return stored and new rows in the order of `CONTENDERS` and of the seeds; a new row replaces a stored one.
+
+    Rows are the same line if they have the same name, seed and minutes.
+    """
+    by_line = {(row["name"], row["seed"], row.get("minutes")): row for row in [*stored, *new]}
+    order = [contender.name for contender in CONTENDERS]
+    return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
+
+
+def rivals_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
+    """Return the stamp of the rows' file. What each row was computed on stands in the row."""
+    count = max((row["samples"] for row in rows), default=0)
+    protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
+    return stamp(config, protocol=protocol, devices=sorted({row["device"] for row in rows}))

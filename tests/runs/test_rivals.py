@@ -1,0 +1,152 @@
+"""Who takes part, and rows that are made once, kept, and read back as they were."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from stand_ins import Perceptual, stand_in
+
+from pivq.data import from_uint8
+from pivq.rivals.rival import Rival
+from pivq.runs import rival_training
+from pivq.runs import rivals as module
+from pivq.runs.rivals import (
+    CONTENDERS,
+    SAMPLERS,
+    contenders,
+    is_trained,
+    keep_rivals,
+    merged,
+    open_contender,
+    ours,
+    row_file,
+    run_rivals,
+    stored_rivals,
+)
+from pivq.runs.samplers import draw
+from pivq.runs.splits import load_splits
+from pivq.storage.writing import seal, write_json
+
+
+@pytest.fixture
+def config(tiny_config, monkeypatch, tmp_path):
+    """Return small settings with noise for images; a row says what was measured, and `tmp_path` holds all files."""
+    stand_in(monkeypatch, tmp_path)
+    monkeypatch.setattr(rival_training, "load_perceptual", lambda name: Perceptual())
+
+    def measured(rival, config, network, splits):
+        codes = rival.encode(from_uint8(splits["heldout"].images))
+        return {"device": "cpu", "samples": 3, "found": float(codes.float().sum())}
+
+    monkeypatch.setattr(module, "measured", measured)
+    return tiny_config()
+
+
+def test_names_are_those_of_the_contenders_and_all_by_default():
+    assert contenders() == CONTENDERS and [one.name for one in contenders(["β-VAE"])] == ["β-VAE"]
+    with pytest.raises(ValueError, match="unknown rival 'VEA'; did you mean VAE"):
+        contenders(["VAE", "VEA"])
+
+
+def test_rows_are_made_once_and_say_what_they_are_of(config, monkeypatch):
+    names = ["VAE", "VQ-VAE, absorbing"]
+    rows = run_rivals(config, names, seeds=[0, 1])
+    assert [(row["name"], row["seed"]) for row in rows] == [("VAE", 0), ("VQ-VAE, absorbing", 0), ("VAE", 1),
+                                                            ("VQ-VAE, absorbing", 1)]  # fmt: skip
+    assert rows[0]["steps"] == 8 and rows[1]["prior_steps"] == 3 and "prior_steps" not in rows[0]
+    assert rows[0]["found"] != rows[2]["found"] and rows[0]["minutes"] is None
+    assert {"code", "rivals_code", "seconds", "parameters", "distance_name", "batch_size"} <= rows[0].keys()
+    monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
+    assert run_rivals(config, names, seeds=[0, 1]) == rows
+
+
+def test_an_interrupted_comparison_keeps_its_rows(config, monkeypatch):
+    usual, made = module.make_row, []
+
+    def once(*given):
+        if made:
+            raise KeyboardInterrupt
+        made.append(given)
+        return usual(*given)
+
+    monkeypatch.setattr(module, "make_row", once)
+    with pytest.raises(KeyboardInterrupt):
+        run_rivals(config, ["VAE", "β-VAE"], seeds=[0])
+    assert [row_file(config, one).exists() for one in contenders(["VAE", "β-VAE"])] == [True, False]
+
+
+def test_pi_vq_is_the_run_of_notebook_03_with_two_samplers(config):
+    algorithm, near = contenders(["PI-VQ", "PI-VQ, near parents"])
+    assert not is_trained(config, algorithm)
+    rival, facts = open_contender(config, algorithm)
+    assert is_trained(config, near) and facts["steps"] == 8
+    run = module.train(config, "matching")
+    codes = torch.from_numpy(run.codes("train"))
+    for contender in (algorithm, near):
+        way = SAMPLERS[contender.prior]
+        way = way if way.partners < 23 else way._replace(partners=12)
+        expected = draw(codes, 12, way, 5, 7).codes
+        assert torch.equal(ours(run, contender.prior).draw(5, 7), expected)
+    images = from_uint8(load_splits(config)["heldout"].images)
+    assert torch.equal(rival.encode(images), torch.from_numpy(run.codes("heldout")))
+
+
+def test_a_rival_is_trained_when_its_prior_is(config):
+    first, second = contenders(["VQ-VAE, autoregressive", "VQ-VAE, absorbing"])
+    open_contender(config, first)
+    assert is_trained(config, first) and not is_trained(config, second)
+
+
+def test_stored_rows_come_back_as_they_were(config, monkeypatch, tmp_path):
+    rows = run_rivals(config, ["VAE"], seeds=[0, 1])
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "elsewhere"))
+    others = [rows[0] | {"steps": 9}, rows[0] | {"profile": "quick"}, rows[0] | {"name": "gone"},
+              rows[1] | {"minutes": 2.0}]  # fmt: skip
+    assert keep_rivals([*rows, *others], config) == 2
+    monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
+    assert run_rivals(config, ["VAE"], seeds=[0, 1]) == rows
+    assert keep_rivals(rows, config) == 0
+
+
+def test_minutes_make_rows_of_their_own(config, monkeypatch, tiny_config):
+    longer = {seed: tiny_config(seed=seed, train__steps=10) for seed in (0, 1)}
+    monkeypatch.setattr(module, "settings_for_minutes", lambda config, kind, minutes, device: longer[config.seed])
+    (row,) = run_rivals(config, ["VAE"], seeds=[0], minutes=2.0)
+    assert row["steps"] == 10 and row["minutes"] == 2.0
+    assert run_rivals(config, ["VAE"], seeds=[0])[0]["steps"] == 8
+
+
+def test_every_contender_has_a_row_of_its_own(tiny_config):
+    files = {row_file(replace(tiny_config(), seed=seed), one) for one in CONTENDERS for seed in (0, 1)}
+    assert len(files) == 2 * len(CONTENDERS)
+
+
+def test_new_rows_replace_those_of_the_same_line_in_the_order_of_the_table():
+    def row(name, seed, found, **more):
+        return {"name": name, "seed": seed, "found": found} | more
+
+    stored = [row("VAE", 1, "old"), row("VAE", 0, "old"), row("VAE", 0, "timed", minutes=2.0)]
+    made = merged(stored, [row("VAE", 0, "new"), row("PI-VQ", 2, "new")])
+    assert [(one["name"], one["seed"], one["found"]) for one in made] == [
+        ("PI-VQ", 2, "new"), ("VAE", 0, "new"), ("VAE", 0, "timed"), ("VAE", 1, "old")]  # fmt: skip
+
+
+def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "stored_file", lambda name, profile: tmp_path / f"{name}.json")
+    assert stored_rivals() == []
+    write_json(tmp_path / "rivals.json", seal({"rows": [{"name": "VAE"}]}))
+    assert stored_rivals() == [{"name": "VAE"}]
+    write_json(tmp_path / "rivals.json", seal({"lines": 1}))
+    with pytest.raises(ValueError, match="rivals.json is damaged"):
+        stored_rivals()
+
+
+def test_contenders_can_do_what_rivals_do(config):
+    for contender in CONTENDERS:
+        rival, _ = open_contender(config, contender)
+        assert isinstance(rival, Rival) and rival.sample(2, seed=1).shape == (2, 3, 16, 16), contender.name
+        assert torch.equal(rival.sample(2, seed=1), rival.sample(2, seed=1))
+        images = from_uint8(load_splits(config)["heldout"].images)
+        way = rival.interpolate(images[0], images[1], torch.tensor([0.0, 1.0]))
+        assert torch.allclose(way, rival.reconstruct(images[:2]), atol=1e-5), contender.name
+        assert rival.encode_features(images).shape[0] == 10
