@@ -9,8 +9,8 @@ and the exit status is 1 if there are any. To keep an edit made in JupyterLab, b
 
 Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
 the default run, from `figures/quick/`. Of docs/findings.md it writes each number that a comment follows, such as
-`25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`, the keys that lead to the number, of a list what
-its element has (`a=1&b=2`), and how Python formats it.
+`25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`, the keys that lead to the number, of a list
+what its element has (`a=1&b=2`), and how Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded

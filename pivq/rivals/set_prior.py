@@ -37,7 +37,7 @@ class PriorSettings:
     layers: int = 2  # 0 leaves the weights of pairs alone
     heads: int = 4
     query_key_gain: float = 1.0
-    steps: int = 4000
+    steps: int = 5500
     batch_size: int = 128
     learning_rate: float = 6e-3  # peak, of what the two below leave to AdamW
     muon_learning_rate: float = 1e-2  # peak, of Muon on the transformer's matrices
