@@ -137,7 +137,7 @@ line = caption(config, note=f"{origin}, {seeds} seeds; k = 3")
 # %% [markdown]
 # ## Table 1, measured beside reported
 #
-# *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A way between two faces is *smooth* if its largest step is small ([notebook 05](05_interpolation.ipynb)), and *realistic* if its middle is nearer to a real face than a double exposure is. A VQ-VAE's way exchanges the codes of cells, one by one: what PI-VQ does with sets.
+# *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A way between two faces is *smooth* if its largest step is small ([notebook 05](05_interpolation.ipynb)), which is all that [notebook 06](06_sample_quality.ipynb) asks of PI-VQ, and *realistic* if its middle is nearer to a real face than a double exposure is, in more than half of the pairs. A VQ-VAE's way exchanges the codes of cells, one by one: what PI-VQ does with sets.
 
 # %%
 if rows:

@@ -45,13 +45,13 @@ def test_table_1_measured_stands_beside_reported():
     ])  # fmt: skip
     table = capabilities(frame).set_index("method")
     assert list(table.index) == ["PI-VQ", "VAE", "VQ-VAE, absorbing", "TokenSet, reduced"]
-    assert table.loc["PI-VQ", ["discrete", "one pass", "interpolation"]].tolist() == ["yes"] * 3
+    assert table.loc["PI-VQ", ["discrete", "one pass", "smooth", "realistic"]].tolist() == ["yes"] * 4
     assert table.loc["PI-VQ", ["discrete, reported", "interpolation, reported"]].tolist() == ["yes"] * 2
     vae = table.loc["VAE"]
     assert (vae["discrete"], vae["discrete, reported"], vae["one pass"]) == ("no", "no", "yes")
-    assert (vae["smooth"], vae["realistic"], vae["interpolation"]) == ("yes", "by seed", "by seed")
+    assert (vae["smooth"], vae["realistic"]) == ("yes", "by seed")
     vqvae = table.loc["VQ-VAE, absorbing"]
-    assert (vqvae["one pass"], vqvae["passes"], vqvae["interpolation"]) == ("no", "17", "no")
+    assert (vqvae["one pass"], vqvae["passes"], vqvae["smooth"], vqvae["realistic"]) == ("no", "17", "no", "yes")
     assert (vqvae["stands for"], vqvae["one pass, reported"]) == ("VQ-GAN (UT)", "no")
     assert table.loc["TokenSet, reduced", "discrete, reported"] == "–"
 
