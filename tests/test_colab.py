@@ -231,13 +231,13 @@ def results_of(mine: Path) -> tuple[dict[str, dict], dict[str, str]]:
 def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start, tmp_path):
     """The notebook is killed with all its processes and started in an empty runtime, with the same Drive."""
     runs = tmp_path / "drive-killed/pivq/results/smoke"
-    first = start("killed")
+    first, straight = start("killed"), start("straight")  # at once: each has a core of its own
     while not any(runs.glob("*/*.pt")):
         assert first.poll() is None, (tmp_path / "killed.log").read_text()
         time.sleep(0.02)
     end_at_once(first)
     assert len(list(runs.glob("*/summary.json"))) < 4, "it was finished before it was killed"
-    again, straight = start("killed"), start("straight")
+    again = start("killed")
     for name, process in {"killed": again, "straight": straight}.items():
         assert process.wait(1200) == 0, (tmp_path / f"{name}.log").read_text()
     weights, tables = results_of(tmp_path / "drive-killed")
