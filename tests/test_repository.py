@@ -378,6 +378,12 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     (results / "results.md").write_text("Introduction\n\n| a |\n|---|\n| 1 |\n\n*caption*\n")
     names = ("badges", "clone", "glance", "results")
     readme.write_text("".join(f"Of {name}: <!-- {name} -->\nold\n<!-- /{name} --> end.\n" for name in names))
+    rows = [{"method": "a, b", "fd": 12.34, "seed": 0}, {"method": "a, b", "fd": 0.5678, "seed": 1}]
+    (results / "found.json").write_text(json.dumps({"rows": rows}))
+    (tmp_path / "docs").mkdir()
+    findings = tmp_path / "docs" / "findings.md"
+    fd, share = "<!-- found rows/method=a, b&seed=0/fd .1f -->", "<!-- found rows/seed=1/fd .0% -->"
+    findings.write_text(f"FD −9,999{fd}, 1%{share}, 3.\n")
 
     def sync(*options: str) -> int:
         return subprocess.run([sys.executable, script, *options], capture_output=True).returncode
@@ -395,6 +401,11 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     before = made.read_bytes()
     made.unlink()
     assert sync() == 0 and made.read_bytes() == before and sync("--check") == 0
+    said = f"FD 12.3{fd}, 57%{share}, 3.\n"
+    assert findings.read_text() == said
+    findings.write_text(said.replace("seed=1/", ""))
+    assert sync() == 1, "two rows: which?"
+    findings.write_text(said)
     source.write_text(source.read_text().replace("+ 1", "+ 2"))
     assert sync("--check") == 1 and made.read_bytes() == before
     source.unlink()
