@@ -196,10 +196,6 @@ def start(tmp_path, celeba):
         environment["PIVQ_CONTENT"] = str(content)
         with open(tmp_path / f"{name}.log", "a") as log:
             started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-        # A core each: else a training gets as many threads as its neighbours leave, and these decide its rounding.
-        if hasattr(os, "sched_setaffinity"):  # not on a Mac
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(started[-1].pid, {cores[len(started) % len(cores)]})
         return started[-1]
 
     yield begin
@@ -231,7 +227,7 @@ def results_of(mine: Path) -> tuple[dict[str, dict], dict[str, str]]:
 def test_a_runtime_that_ends_in_a_training_changes_nothing_in_the_results(start, tmp_path):
     """The notebook is killed with all its processes and started in an empty runtime, with the same Drive."""
     runs = tmp_path / "drive-killed/pivq/results/smoke"
-    first, straight = start("killed"), start("straight")  # at once: each has a core of its own
+    first, straight = start("killed"), start("straight")  # at once
     while not any(runs.glob("*/*.pt")):
         assert first.poll() is None, (tmp_path / "killed.log").read_text()
         time.sleep(0.02)
