@@ -170,7 +170,7 @@ display(styled(bits, precision=1, na_rep="–"))
 # %% [markdown]
 # ## Samples
 #
-# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. The temperature is 1: nothing is made more likely than the prior says. Each kind is measured as in notebook 11: against as many reconstructions of training images, beside those of held-out images, with its novelty.
+# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. The temperature is 1: nothing is made more likely than the prior says. Each kind is measured as in [notebook 11](11_better_samples.ipynb): against as many reconstructions of training images, beside those of held-out images, with its novelty.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)
@@ -230,7 +230,7 @@ save_figure(figure, "prior_extremes", config, caption(config, note=LABEL));
 # %% [markdown]
 # ## A code that does not fit
 #
-# One code of a held-out set is exchanged: for an alternative of its exchange group (notebook 11), as another face has it, or for any code of another face. The prior scores each code given all others, $-\log_2 p(c \mid \mathcal S \setminus \{c\})$, and a set by its most surprising code. The table says how well exchanged sets are told from real ones (AUROC; 0.5 is chance), and how often the most surprising code is the exchanged one.
+# One code of a held-out set is exchanged: for an alternative of its exchange group ([notebook 11](11_better_samples.ipynb)), as another face has it, or for any code of another face. The prior scores each code given all others, $-\log_2 p(c \mid \mathcal S \setminus \{c\})$, and a set by its most surprising code. The table says how well exchanged sets are told from real ones (AUROC; 0.5 is chance), and how often the most surprising code is the exchanged one.
 
 # %%
 anomalies = measure_anomalies(run, {PAIRS: pairs.prior, PRIOR: prior}, seed=seed)
