@@ -150,7 +150,7 @@ def rivals_digest() -> str:
     """Return 16 hex digits that change with the source of `pivq.rivals`, as `code_digest` does with the product's."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].joinpath("rivals").glob("*.py")):
-        if path.stem != "set_prior":  # draws for PI-VQ; no rival is trained with it
+        if path.stem not in ("set_prior", "any_order"):  # the prior of PI-VQ's sets; no rival is trained with it
             digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:16]
 
