@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.utils import save_image
 from tqdm import tqdm
 
 from pivq.commands.pictures import BATCH, NAME, claim, write_missing
@@ -149,6 +148,8 @@ def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
     """
     if has_checkpoint(out):
         raise FileExistsError(f"{out} is the folder of a run: choose another --out")
+    from torchvision.utils import save_image  # here: it takes seconds, and most processes never need it
+
     bar = tqdm(total=-(-len(images) // PAGE), desc="reconstructing", unit="page", dynamic_ncols=True)
 
     def write_page(originals: Tensor) -> Tensor:

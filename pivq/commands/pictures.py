@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import save_image
 
 from pivq.commands.argument_types import grid_path
 from pivq.data import from_uint8, to_uint8
@@ -77,6 +76,8 @@ def write_grid(folder: Path, names: Sequence[str]) -> Path:
     for name in names[:GRID]:
         with Image.open(folder / name) as picture:
             pixels.append(np.array(picture))
+    from torchvision.utils import save_image  # here: it takes seconds, and most processes never need it
+
     path = grid_path(folder)
     with atomic_write(path) as temporary:
         save_image(from_uint8(torch.from_numpy(np.stack(pixels))).permute(0, 3, 1, 2), temporary, nrow=8, padding=1)

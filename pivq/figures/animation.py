@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from pivq.data import to_uint8
 from pivq.storage.writing import atomic_write
@@ -96,6 +95,8 @@ def write_walk(
         )
     images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     if sheet:
+        from torchvision.utils import make_grid  # here: it takes seconds, and most processes never need it
+
         return _save(make_grid(images, nrow=COLUMNS, padding=2, pad_value=255), out)
     between = max(SHORTEST, round(1000 * seconds / (len(images) - 1) / 10) * 10)  # GIF counts hundredths of a second
     order = [*range(len(images)), *(reversed(range(1, len(images) - 1)) if loop else ())]

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torchvision.utils import save_image
 from tqdm import tqdm
 
 from pivq.codebook_init import initialisation_steps
@@ -196,6 +195,8 @@ class Validation:
             self.log.write({"step": step, **row})
             if self.log.tracker:
                 self.log.tracker.validation(pictures, uses, step)
+            from torchvision.utils import save_image  # here: it takes seconds, and most processes never need it
+
             with atomic_write(self.folder / f"reconstructions-{step:06d}.png") as temporary:
                 shown = pictures if samples is None else torch.cat([pictures, samples])
                 save_image(shown, temporary, nrow=len(pictures) // 2, padding=0)

@@ -32,6 +32,7 @@ from pivq.storage.locking import locked
 from pivq.storage.paths import CHECKOUT
 
 Work = TypeVar("Work")
+FEW_STEPS = 50  # so short a training takes less time than the start of a process for it
 TICK = 0.5  # seconds between two looks at processes
 PATIENCE = 60  # seconds that a process may take to save when the one that started it has ended
 ENDED = -signal.SIGTERM, 128 + signal.SIGTERM  # a process that was asked to end: outside of a training, and in one
@@ -51,8 +52,9 @@ def train_together(
 
     A job is the settings and the quantizer of a run; `device` is "auto", "cpu", "cuda", …; `tracker` is
     "tensorboard", or "" for none. On a CPU the stages are
-    trained in parallel, each in a process with its share of the cores, common trunks before what follows. On a GPU, or
-    where several processes share each batch, they are trained one after the other. Both quantizers share all steps
+    trained in parallel, each in a process with its share of the cores, common trunks before what follows. On a GPU,
+    where several processes share each batch, and where none has more than `FEW_STEPS` steps, they are trained one after
+    the other. Both quantizers share all steps
     up to the first that parts them, if the tokens are learned; with others they part at T_q. The results are those of
     `pivq.runs.training.train` with that many threads. One bar counts all steps; in a notebook, what `draw` returns is
     shown beside it, anew after each validation.
@@ -120,7 +122,7 @@ def _last_step(job: Job) -> int:
 
 
 def _run_processes(jobs: Sequence[Job], planned: Sequence[Job], tracker: str = "") -> None:
-    """Train each run or stage in a process of its own, as many at once as there are cores.
+    """Train each run or stage in a process of its own, as many at once as there are cores; short ones in this one.
 
     If they do not divide evenly, the first ones come last, with more cores each: of three on two cores, two with one
     core each and then the other with both. So no core is idle while the last one is trained. Turns and cores are those
@@ -134,9 +136,13 @@ def _run_processes(jobs: Sequence[Job], planned: Sequence[Job], tracker: str = "
         left = [job for job in turn if job in jobs]
         if not left:
             continue
+        run = partial(_run_process, tracker, threads)
         try:
-            run = partial(_run_process, tracker, threads)
-            side_by_side(run, left, tick=watch.look if watch else lambda: None)
+            if all(_last_step(job) <= FEW_STEPS for job in turn):
+                for job in left:
+                    _train(*job, tracker)
+            else:
+                side_by_side(run, left, tick=watch.look if watch else lambda: None)
         except Stopped as end:
             raise Stopped(_where(left), end.number) from None
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torchvision.utils import make_grid
 
 FOLDER = "tensorboard"  # in the folder of a run or stage; whoever starts from a stage copies it if it can
 # Groups of curves, by the names of a log's columns; what is in none is a loss.
@@ -75,6 +74,8 @@ class TensorBoard:
 
     def validation(self, pictures: Tensor, uses: np.ndarray | None, step: int) -> None:
         """Show what `pivq.runs.callbacks.validate` returned: the pictures and, if not None, the uses of each code."""
+        from torchvision.utils import make_grid  # here: it takes seconds, and most processes never need it
+
         grid = make_grid(pictures, nrow=len(pictures) // 2, padding=0)
         self._try(lambda: self.tracker.log_images({"reconstructions": grid[None].numpy()}, step=step))
         if uses is not None:

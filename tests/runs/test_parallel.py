@@ -28,6 +28,7 @@ SMALL = {"model__image_size": 32, "train__train_images": 24, "train__heldout_ima
 @pytest.fixture(autouse=True)
 def own_root(tmp_path, monkeypatch):
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    monkeypatch.setattr(parallel, "FEW_STEPS", 0)  # processes, although these trainings are short
 
 
 def test_runs_side_by_side_are_those_of_one_after_the_other(tiny_config, tmp_path, monkeypatch):
@@ -115,6 +116,20 @@ def test_a_training_has_the_threads_that_it_has_without_an_interruption(tiny_con
     assert threads == [(drawn, "nearest", 1), (learned, "matching", 1)]
 
 
+def test_short_trainings_start_no_process(tiny_config, monkeypatch):
+    """All of a turn are short; one step more, and each has a process."""
+    begun = []
+    monkeypatch.setattr(parallel, "side_by_side", lambda _, jobs, tick: begun.extend(jobs))
+    monkeypatch.setattr(parallel, "_train", lambda *job: begun.append(job))
+    jobs = [Job(tiny_config(train__steps=steps), "nearest") for steps in (8, 9)]
+    for most, expected in (9, [(*job, "") for job in jobs]), (8, jobs):
+        monkeypatch.setattr(parallel, "FEW_STEPS", most)
+        monkeypatch.setattr(parallel, "cpu_count", lambda: 2)
+        parallel._run_processes(jobs, jobs)
+        assert begun == expected
+        begun.clear()
+
+
 def test_quantizers_of_learned_tokens_part_where_two_latents_share_a_code(tiny_config, turns):
     config = tiny_config(**SMALL, model__token_spread=1e-4)  # tokens that are nearly alike
     runs = train_together([(config, "matching"), (config, "nearest")], device="cpu")
@@ -154,6 +169,7 @@ PARENT = """
 import sys
 from conftest import make_tiny_config
 from pivq.runs import parallel
+parallel.FEW_STEPS = 0
 real = parallel.subprocess.Popen
 def start(command, **options):
     code = "import runpy, sys; from pivq.runs import training; sys.argv = ['x', 'y']\\n"
