@@ -108,13 +108,13 @@ def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto"
         trainer = AutoencoderTrainer(own, build, images, load_perceptual(own.train.perceptual_network).to(on), on)
         seconds = _finish(trainer, own, folder / "autoencoder.pt", bar)
         rival = trainer.ema.eval()
-        facts = {"steps": trainer.step, "seconds": seconds, "parameters": _size(rival)}
+        facts = {"steps": trainer.step, "seconds": seconds, "parameters": count_weights(rival)}
         facts |= {name: noted[name] for name in ("code", "rivals_code")}
         if prior:
             codes = encode_levels(rival, images, on)
             prior_trainer = PriorTrainer(prior_settings(own), priors[prior], codes, on)
             facts["prior_seconds"] = _finish(prior_trainer, own, folder / f"{prior}.pt", bar)
-            facts |= {"prior_steps": prior_trainer.step, "prior_parameters": _size(prior_trainer.ema)}
+            facts |= {"prior_steps": prior_trainer.step, "prior_parameters": count_weights(prior_trainer.ema)}
             rival.prior = prior_trainer.ema.eval()
     return Trained(rival, facts)
 
@@ -128,7 +128,8 @@ def _images(config: Config) -> Tensor:
     return load_splits(config)["train"].images
 
 
-def _size(network: nn.Module) -> int:
+def count_weights(network: nn.Module) -> int:
+    """Return the number of a network's parameters."""
     return sum(weight.numel() for weight in network.parameters())
 
 
