@@ -1,5 +1,6 @@
 """The comparison with the rivals: who takes part, and rows that are trained, measured and kept one by one."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,9 @@ def run_rivals(
 
     Raises:
         ValueError: see `contenders` and `pivq.runs.rival_training.settings_for_minutes`.
+
+    Warns:
+        UserWarning: a kept row is damaged, and measured again; see also `pivq.runs.rival_training.train_rival`.
     """
     chosen, plan = contenders(names), {}
     for seed in seeds:
@@ -110,7 +114,8 @@ def run_rivals(
             own = replace(config, seed=seed)
             own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
             plan[row_file(own, contender)] = own, contender
-    missing = {path: job for path, job in plan.items() if not path.exists()}
+    kept = {path: _kept_row(path, *job) for path, job in plan.items()}
+    missing = {path: job for path, job in plan.items() if kept[path] is None}
     left: dict[Path, int] = {}
     for own, contender in missing.values():
         left |= steps_left(own, contender.kind, contender.prior) if contender.kind != OURS else {}
@@ -120,7 +125,22 @@ def run_rivals(
             path.parent.mkdir(parents=True, exist_ok=True)
             row = make_row(own, contender, device, bar)
             write_json(path, seal(row | {"minutes": minutes or None}))
-    return [read_sealed(path) for path in plan]
+            kept[path] = read_sealed(path)
+    return list(kept.values())
+
+
+def _kept_row(path: Path, config: Config, contender: Contender) -> dict[str, Any] | None:
+    """Return the row in a file; None if there is none, or if it is damaged or another one, which is said."""
+    try:
+        row = read_sealed(path)
+        if (row.get("name"), row.get("seed")) != (contender.name, config.seed):
+            raise ValueError(f"{path} has another row than its name says")
+        return row
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        warnings.warn(f"{error}; {contender.name}, seed {config.seed}, is measured again", stacklevel=3)
+        return None
 
 
 def make_row(config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -208,9 +228,13 @@ def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
     path = stored_file("rivals", profile)
     if not path.exists():
         return []
-    rows = read_sealed(path).get("rows")
+    again = "delete it, and benchmarks/complete_rivals.py makes it again"
+    try:
+        rows = read_sealed(path).get("rows")
+    except ValueError as error:
+        raise ValueError(f"{error}; {again}") from error
     if not isinstance(rows, list):
-        raise ValueError(f"{path} is damaged: it has no rows; benchmarks/complete_rivals.py makes them again")
+        raise ValueError(f"{path} is damaged: it has no rows; {again}")
     return rows
 
 

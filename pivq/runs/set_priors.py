@@ -62,7 +62,7 @@ def trained_prior(run: Run, seed: int = 0, settings: PriorSettings | None = None
         weights = {f"weight {name}": value.numpy() for name, value in trained.prior.state_dict().items()}
         return facts | weights | {f"log {name}": value.to_numpy() for name, value in pd.DataFrame(trained.log).items()}
 
-    arrays = kept_arrays(path, {"key": key}, train, "the prior", digest=arrays_digest)
+    arrays = kept_arrays(path, {"key": key}, train, "the weights of the prior", digest=arrays_digest)
     parts = {"weight": {}, "log": {}, "fact": {}}
     for name, array in arrays.items():
         part, _, rest = name.partition(" ")

@@ -57,6 +57,7 @@ def test_the_mean_bits_are_those_of_two_orders_and_of_equation_4_without_prefere
     assert expected > exact, "it is an upper bound"
 
 
+@torch.no_grad()
 def sets(prior: SetPrior, codes: list[int]) -> float:
     """Return the probability of a set: the sum over all of its orders, of the product of its steps."""
     found = 0.0

@@ -1,5 +1,6 @@
 """Who takes part, and rows that are made once, kept, and read back as they were."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,22 @@ def test_rows_are_made_once_and_say_what_they_are_of(config, monkeypatch):
     assert {"code", "rivals_code", "seconds", "parameters", "distance_name", "batch_size"} <= rows[0].keys()
     monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
     assert run_rivals(config, names, seeds=[0, 1]) == rows
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: content[:-30], lambda content: b"", lambda content: bytes(len(content)), lambda content: b"[]\n",
+    lambda content: content.replace(b'"samples": 3', b'"samples": 2'),
+    lambda content: json.dumps(seal({"name": "VAE", "seed": 1})).encode(),
+])  # fmt: skip
+def test_a_damaged_row_is_named_and_measured_again(config, damage):
+    (contender,), rows = contenders(["VAE"]), run_rivals(config, ["VAE"], seeds=[0])
+    path = row_file(config, contender)
+    content = path.read_bytes()
+    assert damage(content) != content
+    path.write_bytes(damage(content))
+    with pytest.warns(UserWarning, match=f"{path}.*; VAE, seed 0, is measured again"):
+        assert run_rivals(config, ["VAE"], seeds=[0]) == rows
+    assert path.read_bytes() == content
 
 
 def test_an_interrupted_comparison_keeps_its_rows(config, monkeypatch):
@@ -174,8 +191,11 @@ def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch
     write_json(tmp_path / "rivals.json", seal({"rows": [{"name": "VAE"}]}))
     assert stored_rivals() == [{"name": "VAE"}]
     write_json(tmp_path / "rivals.json", seal({"lines": 1}))
-    with pytest.raises(ValueError, match="rivals.json is damaged"):
-        stored_rivals()
+    for content in (None, b"", b"{", bytes(30), b'{"rows": []}'):
+        if content is not None:
+            (tmp_path / "rivals.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"rivals.json .*; delete it, and .*complete_rivals.py makes it again$"):
+            stored_rivals()
 
 
 def test_contenders_can_do_what_rivals_do(config):

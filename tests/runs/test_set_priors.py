@@ -62,7 +62,7 @@ def test_a_prior_is_trained_once_and_kept_for_its_codes_settings_and_seed(run, t
     assert len(asked) == 4, "force trains again"
     (file, *_) = (tmp_path / "results").rglob("prior-*.npz")
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.warns(UserWarning, match="the prior are made again"):
+    with pytest.warns(UserWarning, match="the weights of the prior are made again"):
         for seed, settings in ((0, SMALL), (1, SMALL), (0, replace(SMALL, steps=2))):
             trained_prior(run, seed, settings)
     assert len(asked) == 5
