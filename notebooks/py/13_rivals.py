@@ -104,12 +104,12 @@ use_style()
 #
 # | model | what an image is | how it is drawn | stands for |
 # |---|---|---|---|
-# | PI-VQ | a set of $L$ codes, by matching | Algorithm 1; or groups of codes between near parents ([notebook 11](11_better_samples.ipynb)) | PI-VQ |
+# | PI-VQ | a set of $L$ codes, by matching | Algorithm 1; or groups of codes between near parents ([notebook 11](11_better_samples.ipynb)); or a learned prior over sets that adds code by code ([notebook 12](12_prior_over_sets.ipynb)) | PI-VQ |
 # | VAE, β-VAE | 128 numbers, with a normal posterior | one draw from the prior | VAE, β-VAE |
 # | VQ-VAE | a code for each cell of the grid, the nearest | a transformer that draws the codes one by one; or one that shows codes hidden at random places (absorbing diffusion) | VQ-GAN (TT), VQ-GAN (UT) |
 # | TokenSet, reduced | a multiset of $L$ codes, order-free by shuffled training | fixed-sum diffusion over the counts of codes | – |
 #
-# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, as PI-VQ needs none; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table.
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table.
 #
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
@@ -155,7 +155,8 @@ if rows:
 # Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features. *Real* compares samples with training faces; *own* with the model's reconstructions of them, so that the decoder's faults are on both sides.
 
 # %%
-columns = [*MEASURES, "bits", "prior_bits", "steps", "seconds", "prior_seconds", "parameters"]
+columns = [*MEASURES, "bits", "prior_bits", "steps", "seconds", "parameters"]
+columns += ["prior_steps", "prior_seconds", "prior_parameters"]
 if rows:
     table = means(frame, columns)
     words = {name: text for name, (_, text, _) in MEASURES.items()}
@@ -175,6 +176,22 @@ if rows:
     figure = plot_rivals(frame, panels, PIVQ_ROW)
     if own:
         save_figure(figure, "rivals_compared", config, line)
+
+# %% [markdown]
+# ## The priors, at equal size
+#
+# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (`prior_parameters`; this is set for the profile `quick`), and exactly as many steps of training. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
+
+# %%
+columns = ["prior_parameters", "prior_steps", "prior_seconds", "bits", "prior_bits", "fd_own"]
+columns += ["precision_own", "recall_own", "passes"]
+with_prior = frame[frame["prior_parameters"].notna()]
+if len(with_prior):
+    table = means(with_prior, columns).rename(columns=words)
+    display(styled(table.set_index("name").T.reset_index(names="measure")))
+
+# %% [markdown]
+# **What to look at.** The control is PI-VQ with Algorithm 1, in the table above: the same model and decoder, without a prior. Is its FD to own reconstructions higher than with the prior, and by how much?
 
 # %% [markdown]
 # ## Where PI-VQ loses

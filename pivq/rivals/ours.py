@@ -1,4 +1,4 @@
-"""PI-VQ itself, measured as the rivals are; its samples are recombined codes of training images (Algorithm 1)."""
+"""PI-VQ itself, measured as the rivals are; its samples are recombined codes of training images, or of a prior."""
 
 from collections.abc import Callable
 
@@ -19,17 +19,18 @@ class Ours(Rival):
     Args:
         model: with matching quantization.
         draw: maps a count and a seed to codes `(count, L)`.
+        prior: the network that `draw` runs, with `bits` as `pivq.rivals.priors.Prior` has them; None if there is none.
 
     Raises:
         ValueError: a model with another quantizer.
     """
 
-    def __init__(self, model: PIVQ, draw: Callable[[int, int], Tensor]):
+    def __init__(self, model: PIVQ, draw: Callable[[int, int], Tensor], prior: nn.Module | None = None):
         if model.quantizer_name != "matching":
             raise ValueError(f"model must quantize by matching, got {model.quantizer_name}")
-        self.model, self.draw = model, draw
+        self.model, self.draw, self.prior = model, draw, prior
         self.bits = matching_bits(model.config.codebook_size, model.config.num_codes)
-        self.networks: list[nn.Module] = [model.decoder]
+        self.networks: list[nn.Module] = [*([prior] if prior is not None else []), model.decoder]
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes `(B, L)` int64."""

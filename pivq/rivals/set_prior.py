@@ -22,10 +22,11 @@ from tqdm.auto import tqdm
 
 from pivq.layers import Transformer
 from pivq.optimizers import Muon
-from pivq.rivals.any_order import Predictor, as_sets, hidden_bits
+from pivq.rivals.any_order import Predictor, as_sets, hidden_bits, set_bits
 from pivq.settings import check_whole
 
 VALIDATION_DRAWS = 4  # parts of each validation set that are hidden in turn; source: assumption
+ORDERS = 2  # random ones of each set, in `SetPrior.bits`; source: assumption
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,14 @@ class SetPrior(nn.Module):
         tokens = self.embed(given.sort(dim=1).values)  # (B, L, d); hidden places come last, and all read alike
         return logits + self.out(self.transformer(tokens, slice(-1, None))[:, 0])
 
+    def bits(self, codes: Tensor, generator: torch.Generator) -> float:
+        """Return an upper bound of the mean bits of a set, for sets `(N, L)`, from `ORDERS` random orders of each.
+
+        It is the mean over orders, the bound that `pivq.rivals.absorbing` has too, and not the tightened one. The
+        generator's seed decides the orders.
+        """
+        return float(set_bits(self, codes, self.codebook_size, ORDERS, generator.initial_seed()).mean())
+
 
 def frequencies(codes: Tensor, codebook_size: int) -> Predictor:
     """Return the predictor that needs no network: codes as often as in the sets `(N, L)`, whatever is given.
@@ -107,6 +116,7 @@ class TrainedPrior(NamedTuple):
 
     prior: SetPrior  # in evaluation mode
     log: list[dict[str, float]]  # `step`, `train` (mean since the last entry) and `validation`, in bits a set
+    seconds: float | None = None  # of the training, where it was; None if nobody noted it
 
 
 def train_set_prior(

@@ -33,7 +33,8 @@ MEASURES: dict[str, tuple[tuple[str, ...], str, bool]] = {
     "passes": (("passes",), "passes a sample", False),
     "seconds_per_sample": (("seconds_per_sample",), "seconds a sample", False),
 }
-FACTS = ("discrete", "bits", "prior_bits", "order", "steps", "seconds", "prior_seconds", "parameters")
+FACTS = ("discrete", "bits", "prior_bits", "order", "steps", "seconds", "parameters", "prior_steps", "prior_seconds",
+         "prior_parameters")  # fmt: skip
 
 
 def rivals_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -28,14 +28,17 @@ from pivq.rivals.vae import VAE, beta_vae_settings, vae_settings
 from pivq.rivals.vqvae import VQVAE, vqvae_settings
 from pivq.runs.branching import make_trainer
 from pivq.runs.provenance import code_digest
-from pivq.runs.run import signature
+from pivq.runs.run import arrays_digest, signature
 from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped, stop_requests
 from pivq.settings import suggestion
+from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
-from pivq.storage.writing import atomic_write, read_json, write_json
+from pivq.storage.writing import read_sealed, seal, write_json
 
+PROGRESS = "progress.json"  # beside the checkpoints of an autoencoder or a prior: its steps and seconds
+NEEDED = ("step", "seconds", "made_from", "model", "ema", "optimizer")  # of such a checkpoint
 TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed
 
 
@@ -63,7 +66,10 @@ class Trained(NamedTuple):
 
 
 def rival_dir(config: Config, kind: str) -> Path:
-    """Return the folder of a rival: `results/<profile>/rivals/<kind>-seed<k>-<digest>/`; `config` is the profile's."""
+    """Return the folder of a rival: `results/<profile>/rivals/<kind>-seed<k>-<digest>/`; `config` is the profile's.
+
+    In it, the autoencoder and each of its priors has a folder of its name.
+    """
     digest = KINDS[kind].settings(config).digest("nearest")
     return results_dir(config.profile) / "rivals" / f"{kind}-seed{config.seed}-{digest}"
 
@@ -72,14 +78,15 @@ def steps_left(config: Config, kind: str, prior: str = "") -> dict[Path, int]:
     """Return how many steps are still to be trained of a rival and of its prior, by the file that counts them."""
     whole = {"autoencoder": config.train.steps} | ({prior: prior_settings(config).train.steps} if prior else {})
     folder = rival_dir(config, kind)
-    return {folder / f"{name}.json": steps - _step(folder / f"{name}.json") for name, steps in whole.items()}
+    return {folder / name / PROGRESS: steps - _step(folder / name / PROGRESS) for name, steps in whole.items()}
 
 
 def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto", bar: tqdm | None = None) -> Trained:
     """Train what is missing of a rival and of one of its priors, or load it.
 
     A checkpoint is saved every `evaluation.checkpoint_every` steps, and when Ctrl-C or SIGTERM asks to stop. The next
-    call resumes; on a CPU the result is that of training straight through, bit for bit.
+    call resumes, from the checkpoint before where the last one is damaged; on a CPU the result is that of training
+    straight through, bit for bit.
 
     Args:
         config: the profile's settings; the rival's follow from them.
@@ -94,7 +101,8 @@ def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto"
         Stopped: it was asked to stop, and what is done is saved.
 
     Warns:
-        UserWarning: it was trained, or begun, by other code.
+        UserWarning: it was trained, or begun, by other code; or a checkpoint is damaged: says from where it is trained
+            again.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown rival {kind!r}{suggestion(str(kind), list(KINDS))}")
@@ -104,17 +112,18 @@ def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto"
     own, folder, on, images = settings(config), rival_dir(config, kind), pick_device(device), _images(config)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, "trained"):
-        noted = _note_origin(folder, config)
+        made_from = {"images": signature(load_splits(config)["train"]), "code": code_digest()}
+        made_from["rivals_code"] = rivals_digest()
         trainer = AutoencoderTrainer(own, build, images, load_perceptual(own.train.perceptual_network).to(on), on)
-        seconds = _finish(trainer, own, folder / "autoencoder.pt", bar)
+        known = _finish(trainer, folder / "autoencoder", made_from, bar)
         rival = trainer.ema.eval()
-        facts = {"steps": trainer.step, "seconds": seconds, "parameters": _size(rival)}
-        facts |= {name: noted[name] for name in ("code", "rivals_code")}
+        facts = {"steps": trainer.step, "seconds": known["seconds"], "parameters": count_weights(rival)}
+        facts |= {name: known["made_from"][name] for name in ("code", "rivals_code")}
         if prior:
-            codes = encode_levels(rival, images, on)
-            prior_trainer = PriorTrainer(prior_settings(own), priors[prior], codes, on)
-            facts["prior_seconds"] = _finish(prior_trainer, own, folder / f"{prior}.pt", bar)
-            facts |= {"prior_steps": prior_trainer.step, "prior_parameters": _size(prior_trainer.ema)}
+            made_from["autoencoder"] = _weights_digest(rival)
+            prior_trainer = PriorTrainer(prior_settings(own), priors[prior], encode_levels(rival, images, on), on)
+            facts["prior_seconds"] = _finish(prior_trainer, folder / prior, made_from, bar)["seconds"]
+            facts |= {"prior_steps": prior_trainer.step, "prior_parameters": count_weights(prior_trainer.ema)}
             rival.prior = prior_trainer.ema.eval()
     return Trained(rival, facts)
 
@@ -128,22 +137,13 @@ def _images(config: Config) -> Tensor:
     return load_splits(config)["train"].images
 
 
-def _size(network: nn.Module) -> int:
+def count_weights(network: nn.Module) -> int:
+    """Return the number of a network's parameters."""
     return sum(weight.numel() for weight in network.parameters())
 
 
-def _note_origin(folder: Path, config: Config) -> dict[str, str]:
-    """Note which images and code a rival is trained with, or check that they are still the same; return the notes."""
-    now = {"images": signature(load_splits(config)["train"]), "code": code_digest(), "rivals_code": rivals_digest()}
-    path = folder / "made_from.json"
-    if not path.exists():
-        write_json(path, now)
-    noted = read_json(path)
-    if noted["images"] != now["images"]:
-        raise ValueError(f"{folder} was trained on other images: delete it to train this rival again")
-    if noted != now:
-        warnings.warn(f"{folder} was trained by other code: delete it to train this rival again", stacklevel=3)
-    return noted
+def _weights_digest(network: nn.Module) -> str:
+    return arrays_digest({name: value.cpu().numpy() for name, value in network.state_dict().items()})
 
 
 def rivals_digest() -> str:
@@ -155,46 +155,104 @@ def rivals_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _finish(trainer: AutoencoderTrainer | PriorTrainer, config: Config, path: Path, bar: tqdm | None) -> float:
-    """Resume a training from its checkpoint, train it to its end, and save it; return the seconds of all its steps."""
-    before = 0.0
-    if path.exists():
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        before = state.pop("seconds")
-        trainer.load_state_dict(state)
-    started = time.perf_counter()
+def _finish(
+    trainer: AutoencoderTrainer | PriorTrainer, folder: Path, made_from: dict[str, str], bar: tqdm | None
+) -> dict[str, Any]:
+    """Resume a training from its checkpoint, train it to its end, and save it.
+
+    Args:
+        trainer: new.
+        folder: of the checkpoints.
+        made_from: what the training depends on: its images, the code, and of a prior the autoencoder.
+        bar: see `train_rival`.
+
+    Returns:
+        `seconds` of all its steps, and what it was `made_from` at its first.
+    """
+    known = {"seconds": 0.0, "made_from": made_from} | _resume(trainer, folder, made_from)
+    before, started = known["seconds"], time.perf_counter()
 
     def save() -> None:
-        spent = before + time.perf_counter() - started
-        with atomic_write(path) as temporary:
-            torch.save(trainer.state_dict() | {"seconds": spent}, temporary)
-        write_json(path.with_suffix(".json"), {"step": trainer.step, "seconds": spent})
+        known["seconds"] = before + time.perf_counter() - started
+        own = {"config": trainer.config.as_dict(), "of": _name(folder)}
+        save_checkpoint(folder / CHECKPOINT, trainer.state_dict() | own | known)
+        _note_progress(folder, trainer.step, known["seconds"])
 
     with stop_requests() as request:
 
         def after_step(_: Any, losses: dict[str, Tensor]) -> None:
             if bar is not None:
                 bar.update()
-            if request.is_set() or trainer.step % config.evaluation.checkpoint_every == 0:
+            if request.is_set() or trainer.step % trainer.config.evaluation.checkpoint_every == 0:
                 save()
             if request.is_set():
-                where = f"step {trainer.step:,} of {path.parent.name}, {path.stem}"
+                where = f"step {trainer.step:,} of {folder.parent.name}, {folder.name}"
                 raise Stopped(f"Stopped at {where}, and saved.", request.number or signal.SIGINT)
 
         if trainer.step < trainer.config.train.steps:
+            folder.mkdir(parents=True, exist_ok=True)
             if isinstance(trainer, AutoencoderTrainer):
                 trainer.callbacks = [after_step]
                 trainer.fit()
             else:
                 trainer.fit(callbacks=[after_step])
             save()
-    return float(read_json(path.with_suffix(".json"))["seconds"])
+    return known
+
+
+def _resume(trainer: AutoencoderTrainer | PriorTrainer, folder: Path, made_from: dict[str, str]) -> dict[str, Any]:
+    """Load the newest checkpoint that can be used; return what it says of the training, nothing if there is none.
+
+    Raises:
+        ValueError: it is of other images, or does not fit the networks of this code.
+
+    Warns:
+        UserWarning: a checkpoint is damaged or of something else; or it was made by other code.
+    """
+    if not has_checkpoint(folder):
+        return {}
+
+    def wrong(state: Any) -> str:
+        lacking = [name for name in NEEDED if name not in state] if isinstance(state, dict) else NEEDED
+        if lacking or state.get("of") != _name(folder):
+            return f" is not a checkpoint of {_name(folder)}"
+        same = state["made_from"].get("autoencoder") == made_from.get("autoencoder")
+        return "" if same else " is of a prior over the codes of another autoencoder"
+
+    try:
+        state = newest_checkpoint(folder, wrong, mend=True)
+    except ValueError as error:
+        warnings.warn(f"{str(error).rpartition(';')[0]}; {_name(folder)} is trained again from step 0", stacklevel=4)
+        for name in (CHECKPOINT, PREVIOUS, PROGRESS):
+            (folder / name).unlink(missing_ok=True)
+        return {}
+    noted, again = state["made_from"], f"delete {folder.parent} to train this rival again"
+    if noted["images"] != made_from["images"]:
+        raise ValueError(f"{folder.parent} was trained on other images: {again}")
+    if noted != made_from:
+        warnings.warn(f"{folder} was trained by other code: {again}", stacklevel=4)
+    try:
+        trainer.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError) as error:  # torch lists all that differs, in many lines
+        raise ValueError(f"{folder / CHECKPOINT} does not fit this code's {folder.name}: {again}") from error
+    if _step(folder / PROGRESS) != trainer.step:
+        _note_progress(folder, trainer.step, state["seconds"])
+    return {"seconds": state["seconds"], "made_from": noted}
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _note_progress(folder: Path, step: int, seconds: float) -> None:
+    write_json(folder / PROGRESS, seal({"step": step, "seconds": seconds}))
 
 
 def _step(path: Path) -> int:
+    """Return the step that a training has come to; 0 where the note is damaged, which the training makes again."""
     try:
-        return int(read_json(path)["step"])
-    except FileNotFoundError:
+        return int(read_sealed(path)["step"]) if has_checkpoint(path.parent) else 0
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0
 
 
@@ -205,19 +263,29 @@ def settings_for_minutes(config: Config, kind: str, minutes: float, device: str 
     resumed training has the same number. A prior has its share of them in addition.
 
     Raises:
-        ValueError: minutes that are no number above 0, or too few for the schedule (`pivq.config.at_length`).
+        ValueError: minutes that are no number above 0, or too few for the schedule (`pivq.config.at_length`); or the
+            file is damaged.
     """
     if not minutes > 0:
         raise ValueError(f"minutes must be a number above 0, got {minutes!r}")
     path = results_dir(config.profile) / "rivals" / "minutes.json"
-    known = read_json(path) if path.exists() else {}
+    known = _minutes(path)
     key = json.dumps([kind, minutes, replace(config, seed=0).digest("nearest"), rivals_digest()])  # one for all seeds
     if key not in known:
         known[key] = max(1, int(60 * minutes / _seconds_per_step(config, kind, device)))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, known)
+        write_json(path, seal(known))
     return load_config(config.profile, config.seed, config.data, config.evaluation.features, layout=config.layout,
                        on_error=config.on_error, steps=known[key])  # fmt: skip
+
+
+def _minutes(path: Path) -> dict[str, int]:
+    try:
+        return read_sealed(path)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:  # an estimate made again would differ, and begin other trainings
+        raise ValueError(f"{error}; delete it to estimate the steps again") from error
 
 
 def _seconds_per_step(config: Config, kind: str, device: str) -> float:

@@ -1,5 +1,6 @@
 """The comparison with the rivals: who takes part, and rows that are trained, measured and kept one by one."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,17 @@ from tqdm import tqdm
 from pivq.config import Config
 from pivq.pretrained.features import FeatureNet, load_feature_network
 from pivq.processes import pick_device
+from pivq.rivals.any_order import draw_sets
 from pivq.rivals.ours import Ours
 from pivq.rivals.rival import Rival
+from pivq.rivals.set_prior import PriorSettings
+from pivq.rivals.training import prior_settings
 from pivq.runs.provenance import stamp
-from pivq.runs.rival_training import rival_dir, settings_for_minutes, steps_left, train_rival
+from pivq.runs.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
 from pivq.runs.rivalry import NEIGHBOURS, measure
-from pivq.runs.run import Run, run_dir
+from pivq.runs.run import Run, find_run, run_dir
 from pivq.runs.samplers import ALGORITHM_1, Sampler, draw
+from pivq.runs.set_priors import has_prior, trained_prior
 from pivq.runs.splits import load_splits
 from pivq.runs.training import train
 from pivq.settings import suggestion
@@ -28,8 +33,10 @@ from pivq.storage.writing import read_sealed, seal, write_json
 OURS = "pi-vq"  # the kind of PI-VQ itself
 NEAR = 20  # images that the second parent is drawn from; source: notebook 11
 SAMPLERS = {"Algorithm 1": ALGORITHM_1, "near parents": Sampler(NEAR, by_group=True)}
+SET_PRIOR = "set prior"  # draws for PI-VQ too, but is trained
+SET_PRIOR_DIM, SET_PRIOR_FEEDFORWARD = 96, 256  # source: assumption: equal size of all priors, in profile `quick`
 SEEDS = (0, 1, 2)
-MINUTES_PER_SEED = 80  # of one CPU core, all contenders, profile `quick`; an estimate from some steps of each
+MINUTES_PER_SEED = 80  # of one CPU core, profile `quick`; an estimate from some steps of each but the prior over sets
 
 
 class Contender(NamedTuple):
@@ -38,7 +45,7 @@ class Contender(NamedTuple):
     Attributes:
         name: as in tables.
         kind: of `pivq.runs.rival_training.KINDS`, or `OURS`.
-        prior: one of its priors, "" for none; of PI-VQ one of `SAMPLERS`.
+        prior: one of its priors, "" for none; of PI-VQ one of `SAMPLERS`, or `SET_PRIOR`.
         reported: the row of the paper's Table 1 that it stands for, or "".
     """
 
@@ -51,6 +58,7 @@ class Contender(NamedTuple):
 CONTENDERS = [
     Contender("PI-VQ", OURS, "Algorithm 1", "PI-VQ"),
     Contender("PI-VQ, near parents", OURS, "near parents", ""),
+    Contender("PI-VQ, prior over sets", OURS, SET_PRIOR, ""),
     Contender("VAE", "vae", "", "VAE"),
     Contender("β-VAE", "beta-vae", "", "β-VAE"),
     Contender("VQ-VAE, autoregressive", "vq-vae", "autoregressive", "VQ-GAN (TT)"),
@@ -84,7 +92,8 @@ def run_rivals(
 ) -> list[dict[str, Any]]:
     """Train and measure what is missing, and return the rows of all contenders and seeds that were asked for.
 
-    A row is written as soon as it is measured. A stop loses no more than the steps since the last checkpoint.
+    A row is written as soon as it is measured. A stop loses no more than the steps since the last checkpoint, and those
+    of the prior over sets, which has none.
 
     Args:
         config: a profile's; the seed is replaced.
@@ -95,6 +104,9 @@ def run_rivals(
 
     Raises:
         ValueError: see `contenders` and `pivq.runs.rival_training.settings_for_minutes`.
+
+    Warns:
+        UserWarning: a kept row is damaged, and measured again; see also `pivq.runs.rival_training.train_rival`.
     """
     chosen, plan = contenders(names), {}
     for seed in seeds:
@@ -102,7 +114,8 @@ def run_rivals(
             own = replace(config, seed=seed)
             own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
             plan[row_file(own, contender)] = own, contender
-    missing = {path: job for path, job in plan.items() if not path.exists()}
+    kept = {path: _kept_row(path, *job) for path, job in plan.items()}
+    missing = {path: job for path, job in plan.items() if kept[path] is None}
     left: dict[Path, int] = {}
     for own, contender in missing.values():
         left |= steps_left(own, contender.kind, contender.prior) if contender.kind != OURS else {}
@@ -112,7 +125,22 @@ def run_rivals(
             path.parent.mkdir(parents=True, exist_ok=True)
             row = make_row(own, contender, device, bar)
             write_json(path, seal(row | {"minutes": minutes or None}))
-    return [read_sealed(path) for path in plan]
+            kept[path] = read_sealed(path)
+    return list(kept.values())
+
+
+def _kept_row(path: Path, config: Config, contender: Contender) -> dict[str, Any] | None:
+    """Return the row in a file; None if there is none, or if it is damaged or another one, which is said."""
+    try:
+        row = read_sealed(path)
+        if (row.get("name"), row.get("seed")) != (contender.name, config.seed):
+            raise ValueError(f"{path} has another row than its name says")
+        return row
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        warnings.warn(f"{error}; {contender.name}, seed {config.seed}, is measured again", stacklevel=3)
+        return None
 
 
 def make_row(config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -139,7 +167,11 @@ def open_contender(
     run = train(config, "matching", device)
     summary = run.summary
     facts = {"steps": summary["steps"], "seconds": summary["training_seconds"], "parameters": summary["parameters"]}
-    return ours(run, contender.prior, device), facts | {"code": summary.get("code")}
+    facts["code"] = summary.get("code")
+    if contender.prior == SET_PRIOR:
+        rival, of_prior = ours_with_prior(run, device)
+        return rival, facts | of_prior
+    return ours(run, contender.prior, device), facts
 
 
 def ours(run: Run, sampler: str, device: str = "auto") -> Ours:
@@ -155,8 +187,33 @@ def ours(run: Run, sampler: str, device: str = "auto") -> Ours:
     return Ours(run.model(pick_device(device)), drawn)
 
 
+def ours_with_prior(run: Run, device: str = "auto") -> tuple[Ours, dict[str, Any]]:
+    """Return the model of a run of matching with a prior over its sets, trained if it is not, and facts of the prior.
+
+    Each set is drawn a code at a time, L passes of the prior. The prior, on the CPU, has its run's seed.
+    """
+    settings, sizes = set_prior_settings(run.config), run.config.model
+    trained = trained_prior(run, run.config.seed, settings)
+
+    def drawn(count: int, seed: int) -> Tensor:
+        return draw_sets(trained.prior, count, sizes.num_codes, sizes.codebook_size, seed)
+
+    facts = {"prior_seconds": trained.seconds, "prior_steps": settings.steps}
+    facts["prior_parameters"] = count_weights(trained.prior)
+    return Ours(run.model(pick_device(device)), drawn, trained.prior), facts
+
+
+def set_prior_settings(config: Config) -> PriorSettings:
+    """Return the size and steps of PI-VQ's prior beside the rivals': as many weights, in `quick`, and as many steps."""
+    steps = prior_settings(config).train.steps
+    return PriorSettings(dim=SET_PRIOR_DIM, feedforward=SET_PRIOR_FEEDFORWARD, steps=steps)
+
+
 def is_trained(config: Config, contender: Contender) -> bool:
     """Say whether a rival is trained to its end, so that opening it takes seconds."""
+    if contender.prior == SET_PRIOR:
+        run = find_run(config, "matching")
+        return run is not None and has_prior(run, config.seed, set_prior_settings(config))
     if contender.kind == OURS:
         return (run_dir(config, "matching") / "summary.json").exists()
     return not any(steps_left(config, contender.kind, contender.prior).values())
@@ -171,9 +228,13 @@ def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
     path = stored_file("rivals", profile)
     if not path.exists():
         return []
-    rows = read_sealed(path).get("rows")
+    again = "delete it, and benchmarks/complete_rivals.py makes it again"
+    try:
+        rows = read_sealed(path).get("rows")
+    except ValueError as error:
+        raise ValueError(f"{error}; {again}") from error
     if not isinstance(rows, list):
-        raise ValueError(f"{path} is damaged: it has no rows; benchmarks/complete_rivals.py makes them again")
+        raise ValueError(f"{path} is damaged: it has no rows; {again}")
     return rows
 
 

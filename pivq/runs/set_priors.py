@@ -5,6 +5,7 @@ What a prior is, is in `pivq.rivals.set_prior`; here it meets a run. Samples are
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -49,32 +50,39 @@ def trained_prior(run: Run, seed: int = 0, settings: PriorSettings | None = None
         force: train again.
     """
     settings, codes, size = settings or PriorSettings(), run.codes("train"), run.config.model.codebook_size
-    key = json.dumps(
-        {
-            "codes": hashlib.sha256(np.ascontiguousarray(codes)).hexdigest(),
-            "model": run.summary.get("model"),
-            "codebook_size": size,
-            "seed": seed,
-        }
-        | asdict(settings)
-    )
+    key = _key(run, seed, settings)
     path = prior_file(run, key)
     if force:
         path.unlink(missing_ok=True)
 
     def train() -> dict[str, NDArray]:
+        started = time.perf_counter()
         trained = train_set_prior(torch.from_numpy(codes), size, seed, settings)
+        facts = {"fact seconds": np.array(time.perf_counter() - started)}
         weights = {f"weight {name}": value.numpy() for name, value in trained.prior.state_dict().items()}
-        return weights | {f"log {name}": value.to_numpy() for name, value in pd.DataFrame(trained.log).items()}
+        return facts | weights | {f"log {name}": value.to_numpy() for name, value in pd.DataFrame(trained.log).items()}
 
-    arrays = kept_arrays(path, {"key": key}, train, "the prior", digest=arrays_digest)
-    parts = {"weight": {}, "log": {}}
+    arrays = kept_arrays(path, {"key": key}, train, "the weights of the prior", digest=arrays_digest)
+    parts = {"weight": {}, "log": {}, "fact": {}}
     for name, array in arrays.items():
         part, _, rest = name.partition(" ")
         parts[part][rest] = array
     prior = SetPrior(size, settings)
     prior.load_state_dict({name: torch.from_numpy(array) for name, array in parts["weight"].items()})
-    return TrainedPrior(prior.eval().requires_grad_(False), pd.DataFrame(parts["log"]).to_dict("records"))
+    seconds = float(parts["fact"]["seconds"]) if parts["fact"] else None  # earlier versions did not keep them
+    return TrainedPrior(prior.eval().requires_grad_(False), pd.DataFrame(parts["log"]).to_dict("records"), seconds)
+
+
+def has_prior(run: Run, seed: int = 0, settings: PriorSettings | None = None) -> bool:
+    """Tell whether `trained_prior` finds a file, whole or not."""
+    return prior_file(run, _key(run, seed, settings or PriorSettings())).exists()
+
+
+def _key(run: Run, seed: int, settings: PriorSettings) -> str:
+    """Return what a prior is made from, in one text."""
+    codes = hashlib.sha256(np.ascontiguousarray(run.codes("train"))).hexdigest()
+    known = {"codes": codes, "model": run.summary.get("model"), "codebook_size": run.config.model.codebook_size}
+    return json.dumps(known | {"seed": seed} | asdict(settings))
 
 
 def prior_file(run: Run, key: str) -> Path:

@@ -7,6 +7,7 @@ import os
 import shutil
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +93,14 @@ def has_checkpoint(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CHECKPOINT, PREVIOUS))
 
 
-def newest_checkpoint(folder: Path) -> dict[str, Any]:
-    """Read the newest checkpoint of a run's folder that can be used; the previous one with a warning.
+def newest_checkpoint(folder: Path, wrong: Callable[[Any], str] | None = None, mend: bool = False) -> dict[str, Any]:
+    """Read the newest checkpoint of a folder that can be used; the previous one with a warning.
+
+    Args:
+        folder: of a run, or of another training.
+        wrong: says what is wrong with the content of a checkpoint, in words that continue the file's name, or "". None
+            asks for what a PI-VQ run needs to resume.
+        mend: if the previous one is used, let it take the place of the newest.
 
     Raises:
         FileNotFoundError: there is none.
@@ -103,12 +110,12 @@ def newest_checkpoint(folder: Path) -> dict[str, Any]:
         UserWarning: the newest one is damaged or gone, or its numbers are not finite; says which one is used.
     """
     try:
-        return _load_run(folder / CHECKPOINT)
+        return _load_right(folder / CHECKPOINT, wrong)
     except (FileNotFoundError, ValueError) as error:
         if not (folder / PREVIOUS).is_file():
             raise
         try:
-            state = _load_run(folder / PREVIOUS)
+            state = _load_right(folder / PREVIOUS, wrong)
         except ValueError as other:
             both = f"{folder}: {CHECKPOINT} and {PREVIOUS} are damaged or gone"
             raise ValueError(f"{both}; delete both to train this run again") from other
@@ -116,15 +123,22 @@ def newest_checkpoint(folder: Path) -> dict[str, Any]:
         if isinstance(error, FileNotFoundError):
             fault = f"{folder / CHECKPOINT} is gone"
         warnings.warn(f"{fault}: resuming from {PREVIOUS}, of step {state['step']}", stacklevel=2)
+        if mend:
+            replace(folder / PREVIOUS, folder / CHECKPOINT)
         return state
 
 
-def _load_run(path: Path) -> dict[str, Any]:
+def _load_right(path: Path, wrong: Callable[[Any], str] | None) -> dict[str, Any]:
     """Read a checkpoint from which a training can resume; errors as `load_checkpoint`."""
     state = load_checkpoint(path)
-    if lacking := _lacking(state, {"history": list} | dict.fromkeys(PARTS[:-1], dict)):
-        raise ValueError(f"{path} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}; {_advice(path)}")
+    if fault := (wrong or _no_run)(state):
+        raise ValueError(f"{path}{fault}; {_advice(path)}")
     return state
+
+
+def _no_run(state: Any) -> str:
+    lacking = _lacking(state, {"history": list} | dict.fromkeys(PARTS[:-1], dict))
+    return f" is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}" if lacking else ""
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

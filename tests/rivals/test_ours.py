@@ -6,8 +6,10 @@ from conftest import make_tiny_config
 
 from pivq.capacity import matching_bits
 from pivq.model import PIVQ
+from pivq.rivals.any_order import draw_sets
 from pivq.rivals.ours import Ours
 from pivq.rivals.rival import count_passes, is_discrete, order_matters
+from pivq.rivals.set_prior import PriorSettings, SetPrior
 from pivq.usage import presence
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -37,6 +39,13 @@ def test_ways_begin_at_a_and_end_at_b(ours):
     sets = [set(row.tolist()) for row in path]
     assert sets[0] == {0, 1, 2, 3} and sets[-1] == {3, 4, 5, 6}
     assert all(len(now - before) == 1 for before, now in zip(sets, sets[1:], strict=False))
+
+
+def test_a_prior_runs_once_for_each_code_and_then_the_decoder(ours):
+    assert ours.prior is None
+    prior = SetPrior(12, PriorSettings(dim=8, feedforward=8, heads=2, layers=1))
+    rival = Ours(ours.model, lambda count, seed: draw_sets(prior, count, 4, 12, seed), prior)
+    assert count_passes(rival) == 4 + 1 and rival.prior is prior
 
 
 def test_a_nearest_model_is_refused():

@@ -1,5 +1,8 @@
 """The prior has no order, learns what it is shown, and can be trained again to the same weights."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -41,6 +44,30 @@ def test_without_layers_logits_are_the_sums_of_pairs():
 
 def test_a_new_prior_has_no_preferences():
     assert (SetPrior(6, SMALL)(torch.tensor([[0, 1, 6]])) == 0).all()
+
+
+def test_the_mean_bits_are_those_of_two_orders_and_of_equation_4_without_preferences():
+    codes = torch.tensor([[0, 1, 2], [3, 5, 4]])
+    assert SetPrior(6, SMALL).bits(codes, torch.Generator()) == pytest.approx(math.log2(math.comb(6, 3)), abs=1e-5)
+    prior = untrained()
+    for seed in (1, 2):
+        expected = float(set_bits(prior, codes, 6, orders=2, seed=seed).mean())
+        assert prior.bits(codes, torch.Generator().manual_seed(seed)) == expected
+    exact = -torch.tensor([[sets(prior, row) for row in codes.tolist()]]).log2().mean()
+    assert expected > exact, "it is an upper bound"
+
+
+@torch.no_grad()
+def sets(prior: SetPrior, codes: list[int]) -> float:
+    """Return the probability of a set: the sum over all of its orders, of the product of its steps."""
+    found = 0.0
+    for order in itertools.permutations(codes):
+        given, chance = torch.full((1, len(order)), 6), 1.0
+        for place, code in enumerate(order):
+            chance *= float(log_next(prior, given, 6)[0, code].exp())
+            given[0, place] = code
+        found += chance
+    return found
 
 
 def test_hiding_leaves_each_number_and_each_code_equally_often():

@@ -26,6 +26,14 @@ def test_a_frame_has_the_numbers_of_the_rows_and_nan_for_what_is_missing():
     assert set(MEASURES) <= set(frame.columns) and len(rivals_frame([])) == 0
 
 
+def test_a_frame_says_how_large_each_prior_is_and_how_long_it_was_trained():
+    of_prior = {"prior_steps": 1360, "prior_seconds": 60.5, "prior_parameters": 536704}
+    frame = rivals_frame([row("PI-VQ"), row("VQ-VAE, absorbing", **of_prior)])
+    assert frame.loc[1, list(of_prior)].tolist() == [1360, 60.5, 536704] and frame["prior_parameters"].isna()[0]
+    line = means(frame[frame["prior_parameters"].notna()], ["prior_parameters", "prior_steps"]).to_dict("records")
+    assert line == [{"name": "VQ-VAE, absorbing", "seeds": 1, "prior_parameters": "536,704", "prior_steps": "1,360"}]
+
+
 def test_means_have_a_deviation_where_there_are_seeds():
     frame = rivals_frame([row("VAE", seed, psnr=value) for seed, value in enumerate((20.0, 22.0, 24.0))])
     line = means(frame, ["psnr", "passes", "bits"]).iloc[0]

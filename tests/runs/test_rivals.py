@@ -1,15 +1,23 @@
 """Who takes part, and rows that are made once, kept, and read back as they were."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from stand_ins import Perceptual, stand_in
 
+from pivq.config import load_config
 from pivq.data import from_uint8
-from pivq.rivals.rival import Rival
-from pivq.runs import rival_training
+from pivq.rivals.absorbing import AbsorbingPrior
+from pivq.rivals.any_order import draw_sets
+from pivq.rivals.autoregressive import AutoregressivePrior
+from pivq.rivals.rival import Rival, count_passes
+from pivq.rivals.set_prior import PriorSettings, SetPrior
+from pivq.rivals.training import prior_settings
+from pivq.runs import rival_training, rivalry
 from pivq.runs import rivals as module
+from pivq.runs.rival_training import count_weights
 from pivq.runs.rivals import (
     CONTENDERS,
     SAMPLERS,
@@ -21,9 +29,11 @@ from pivq.runs.rivals import (
     ours,
     row_file,
     run_rivals,
+    set_prior_settings,
     stored_rivals,
 )
 from pivq.runs.samplers import draw
+from pivq.runs.set_priors import trained_prior
 from pivq.runs.splits import load_splits
 from pivq.storage.writing import seal, write_json
 
@@ -60,6 +70,22 @@ def test_rows_are_made_once_and_say_what_they_are_of(config, monkeypatch):
     assert run_rivals(config, names, seeds=[0, 1]) == rows
 
 
+@pytest.mark.parametrize("damage", [
+    lambda content: content[:-30], lambda content: b"", lambda content: bytes(len(content)), lambda content: b"[]\n",
+    lambda content: content.replace(b'"samples": 3', b'"samples": 2'),
+    lambda content: json.dumps(seal({"name": "VAE", "seed": 1})).encode(),
+])  # fmt: skip
+def test_a_damaged_row_is_named_and_measured_again(config, damage):
+    (contender,), rows = contenders(["VAE"]), run_rivals(config, ["VAE"], seeds=[0])
+    path = row_file(config, contender)
+    content = path.read_bytes()
+    assert damage(content) != content
+    path.write_bytes(damage(content))
+    with pytest.warns(UserWarning, match=f"{path}.*; VAE, seed 0, is measured again"):
+        assert run_rivals(config, ["VAE"], seeds=[0]) == rows
+    assert path.read_bytes() == content
+
+
 def test_an_interrupted_comparison_keeps_its_rows(config, monkeypatch):
     usual, made = module.make_row, []
 
@@ -89,6 +115,34 @@ def test_pi_vq_is_the_run_of_notebook_03_with_two_samplers(config):
         assert torch.equal(ours(run, contender.prior).draw(5, 7), expected)
     images = from_uint8(load_splits(config)["heldout"].images)
     assert torch.equal(rival.encode(images), torch.from_numpy(run.codes("heldout")))
+
+
+def test_the_prior_over_sets_draws_for_the_same_run(config, monkeypatch):
+    (contender,) = contenders(["PI-VQ, prior over sets"])
+    assert not is_trained(config, contender)
+    run = module.train(config, "matching")
+    assert not is_trained(config, contender), "the model alone"
+    rival, facts = open_contender(config, contender)
+    assert is_trained(config, contender) and not is_trained(replace(config, seed=1), contender)
+    trained = trained_prior(run, config.seed, set_prior_settings(config))
+    assert torch.equal(rival.sample(5, 7), run.model().decode(draw_sets(trained.prior, 5, 4, 12, 7)))
+    assert facts["prior_seconds"] == trained.seconds and facts["steps"] == 8 and facts["prior_steps"] == 3
+    assert facts["prior_parameters"] == sum(value.numel() for value in trained.prior.parameters())
+    images = load_splits(config)["heldout"].images
+    found = rivalry._prior_bits(rival, images, torch.device("cpu"), 5)
+    assert found == trained.prior.bits(torch.from_numpy(run.codes("heldout")), torch.Generator().manual_seed(5))
+    assert count_passes(rival) == 4 + 1
+
+
+def test_the_priors_of_sets_and_of_grids_are_of_one_size_and_length():
+    config = load_config("quick")
+    size, cells = config.model.codebook_size, config.model.grid_size**2
+    settings = set_prior_settings(config)
+    ours = count_weights(SetPrior(size, settings))
+    for kind in (AutoregressivePrior, AbsorbingPrior):
+        assert ours == pytest.approx(count_weights(kind(size, cells)), rel=0.2), kind
+    assert settings.steps == prior_settings(config).train.steps
+    assert (PriorSettings().dim, PriorSettings().steps) == (64, 5500), "notebook 12's are its own"
 
 
 def test_a_rival_is_trained_when_its_prior_is(config):
@@ -137,8 +191,11 @@ def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch
     write_json(tmp_path / "rivals.json", seal({"rows": [{"name": "VAE"}]}))
     assert stored_rivals() == [{"name": "VAE"}]
     write_json(tmp_path / "rivals.json", seal({"lines": 1}))
-    with pytest.raises(ValueError, match="rivals.json is damaged"):
-        stored_rivals()
+    for content in (None, b"", b"{", bytes(30), b'{"rows": []}'):
+        if content is not None:
+            (tmp_path / "rivals.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"rivals.json .*; delete it, and .*complete_rivals.py makes it again$"):
+            stored_rivals()
 
 
 def test_contenders_can_do_what_rivals_do(config):

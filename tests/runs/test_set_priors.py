@@ -19,6 +19,7 @@ from pivq.runs.set_priors import (
     drawers,
     exchange_one,
     halves,
+    has_prior,
     in_words,
     measure_anomalies,
     measure_bits,
@@ -47,7 +48,9 @@ def test_a_prior_is_trained_once_and_kept_for_its_codes_settings_and_seed(run, t
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     asked = []
     monkeypatch.setattr(module, "train_set_prior", lambda *given: asked.append(given) or train_set_prior(*given))
+    assert not has_prior(run, 0, SMALL)
     first, again = trained_prior(run, 0, SMALL), trained_prior(run, 0, SMALL)
+    assert has_prior(run, 0, SMALL) and not has_prior(run, 1, SMALL) and first.seconds == again.seconds > 0
     assert len(asked) == 1 and first.log == again.log and [row["step"] for row in first.log] == [1, 2, 3]
     direct = train_set_prior(codes_of(run, "train"), run.config.model.codebook_size, 0, SMALL, progress=False)
     for name, value in direct.prior.state_dict().items():
@@ -59,7 +62,7 @@ def test_a_prior_is_trained_once_and_kept_for_its_codes_settings_and_seed(run, t
     assert len(asked) == 4, "force trains again"
     (file, *_) = (tmp_path / "results").rglob("prior-*.npz")
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.warns(UserWarning, match="the prior are made again"):
+    with pytest.warns(UserWarning, match="the weights of the prior are made again"):
         for seed, settings in ((0, SMALL), (1, SMALL), (0, replace(SMALL, steps=2))):
             trained_prior(run, seed, settings)
     assert len(asked) == 5

@@ -579,6 +579,28 @@ def test_the_previous_checkpoint_is_used_where_the_newest_lacks_a_part(two, lost
         assert newest_checkpoint(path.parent)["step"] == 4
 
 
+def test_another_training_says_what_it_needs_and_may_put_the_previous_checkpoint_in_its_place(two):
+    path, _ = two
+    save_checkpoint(path, {"step": 1, "of": "mine"})
+    save_checkpoint(path, {"step": 2, "of": "yours"})
+    previous = path.with_name("checkpoint.previous.pt")
+
+    def wrong(state):
+        return "" if state.get("of") == "mine" else " is not mine"
+
+    for mend in (False, True):
+        assert previous.exists()
+        with pytest.warns(UserWarning, match="checkpoint.pt is not mine: resuming from checkpoint.previous.pt, of st"):
+            assert newest_checkpoint(path.parent, wrong, mend)["step"] == 1
+    assert not previous.exists() and newest_checkpoint(path.parent, wrong) == {"step": 1, "of": "mine"}
+    with pytest.raises(ValueError, match="not a checkpoint of a PI-VQ run"):
+        newest_checkpoint(path.parent)
+    save_checkpoint(path, {"step": 2, "of": "yours"})
+    save_checkpoint(path, {"step": 3, "of": "yours"})
+    with pytest.raises(ValueError, match=f"{path.parent}: .* delete both to train this run again"):
+        newest_checkpoint(path.parent, wrong)
+
+
 def test_losses_that_wait_for_the_log_may_be_anything(two, recwarn):
     path, state = two
     torch.save(state | {"pending": [{"l1": torch.tensor(float("nan"))}]}, path)

@@ -272,6 +272,22 @@ def test_a_folder_without_write_access_is_said_before_the_arrays_are_made(tmp_pa
         kept_arrays(tmp_path / "other.npz", {}, lambda: pytest.fail("made the arrays"), "the numbers")
 
 
+def test_a_bit_of_any_byte_may_be_flipped(tmp_path, monkeypatch):
+    """zipfile and numpy raise nearly anything: NotImplementedError, RuntimeError of an encryption, struct.error, …"""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # takes its time, hundreds of times
+    path, remade = tmp_path / "numbers.npz", 0
+    keep(path, 1)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            arrays, made = keep(path, 1)
+        assert arrays["a"].tolist() == [1] * 5 and made == bool(said), place
+        remade += made
+    assert remade > len(whole) // 2, "most are noticed; the others are dates and the like"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_interruption_leaves_no_arrays(tmp_path, monkeypatch, error):
     def fail(path, **arrays):

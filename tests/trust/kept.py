@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import checkout  # noqa: F401
 import pytest
-from stand_ins import Colours, make_split, noise, stand_in
+from stand_ins import Colours, Perceptual, make_split, noise, stand_in
 from trials import AROUND, digest, tiny
 
 from pivq.commands import jobs
@@ -18,13 +18,20 @@ from pivq.commands.schedule import record_seconds
 from pivq.data import ImageDataset, cache, load_dataset
 from pivq.figures.artefacts import save_json
 from pivq.model import PIVQ, model_digest
+from pivq.rivals.set_prior import PriorSettings
+from pivq.runs import rival_training, rivals
 from pivq.runs.evaluation import image_features
 from pivq.runs.parallel import train_ahead
+from pivq.runs.rival_training import train_rival
+from pivq.runs.rivals import run_rivals, stored_rivals
 from pivq.runs.run import Run, open_run, run_dir
+from pivq.runs.set_priors import trained_prior
 from pivq.runs.training import train
 from pivq.runs.verdict import SOURCES, load_facts
 from pivq.storage.paths import results_dir
 
+SMALL = PriorSettings(dim=8, feedforward=8, layers=1, heads=2, steps=3, batch_size=4, warmup_steps=1, validations=3)
+RIVAL = "VQ-VAE, absorbing"
 MODULE = "from pivq.solvers.compiled import compiled\n\n@compiled\ndef double(x):\n    return 2 * x\n"
 
 
@@ -50,7 +57,8 @@ def make(root: Path) -> None:
         train(tiny(), "matching", "cpu").model().save_pretrained(root / "export")
         for name in SOURCES:
             save_json({"number": 12.5, "rows": [{"a": 1.25, "b": 1001}]}, name, tiny())
-    for use in (encode, features, samples, decoded, drawn, times, compiled):
+        save_json({"rows": run_rivals(tiny(), [RIVAL], [0])}, "rivals", tiny())
+    for use in (prior, encode, features, samples, decoded, drawn, times, compiled):
         use(root)
     with interrupted(jobs, "encode_images", 2):
         encode(root, "parts.npz")
@@ -58,6 +66,8 @@ def make(root: Path) -> None:
         decoded(root / "interrupted")
     with inside(root / "interrupted", interrupt_at=7), pytest.raises(KeyboardInterrupt):
         train(tiny(), "matching", "cpu")
+    with interrupted(rival_training, "_note_progress", 2):
+        rival(root / "interrupted")
 
 
 @contextmanager
@@ -65,6 +75,9 @@ def inside(root: Path, **perceptual: Any) -> Iterator[None]:
     """Use a root, with stand-ins for data and networks and small portions of everything."""
     with pytest.MonkeyPatch.context() as patch:
         stand_in(patch, root, **perceptual)
+        patch.setattr(rival_training, "load_perceptual", lambda name: Perceptual())
+        patch.setattr(rivals, "load_feature_network", lambda name, device: Colours())
+        patch.setattr(rivals, "measured", lambda rival, *_: {"weights": digest(rival.state_dict())})
         patch.setattr(jobs, "CHUNK", 8)
         patch.setattr(cache, "CHUNK_IMAGES", 2)
         yield
@@ -117,6 +130,33 @@ def without_runs(root: Path) -> None:
     """Delete the runs, but not the steps that they share."""
     for folder in (root / "results" / "smoke").glob("[mn]*-seed0-*"):
         shutil.rmtree(folder)
+
+
+def rival(root: Path) -> dict[str, Any]:
+    """Train a rival and its prior, resume them or load them."""
+    with inside(root):
+        found = train_rival(tiny(), "vq-vae", "absorbing", "cpu")
+    return {"weights": digest(found.rival.state_dict()), "steps": (found.facts["steps"], found.facts["prior_steps"])}
+
+
+def row(root: Path) -> dict[str, Any]:
+    """Make the row of a rival, or read it."""
+    with inside(root):
+        (found,) = run_rivals(tiny(), [RIVAL], [0])
+    return found
+
+
+def rows(root: Path) -> dict[str, Any]:
+    """Read the stored rows of the rivals."""
+    with inside(root):
+        return {"rows": stored_rivals("smoke")}
+
+
+def prior(root: Path) -> dict[str, Any]:
+    """Train the prior over the sets of the run, or read it."""
+    with inside(root):
+        found = trained_prior(open_run(run_dir(tiny(), "matching")), 0, SMALL)
+    return {"weights": digest(found.prior.state_dict()), "log": found.log}
 
 
 def exported(root: Path) -> dict[str, Any]:
@@ -197,6 +237,11 @@ USES = {
         ("interrupted/results/smoke/*-seed0-*/*",), lambda root: trained(root / "interrupted")
     ),
     "steps that runs share: `train`": Use(("results/smoke/[st]*-seed0-*/*",), trained, without_runs),
+    "a finished rival": Use(("results/smoke/rivals/*/*/*",), rival),
+    "an interrupted rival": Use(("interrupted/results/smoke/rivals/*/*/*",), lambda root: rival(root / "interrupted")),
+    "a kept row of a rival": Use(("results/smoke/rivals/rows/*",), row),
+    "stored rows of the rivals": Use(("figures/smoke/rivals.json",), rows),
+    "a kept prior over sets": Use(("results/smoke/priors/*",), prior),
     "an exported model": Use(("export/*",), exported),
     "codes: `encode`": Use(("encoded/codes.npz",), encode),
     "parts of an interrupted `encode`": Use(("encoded/parts.npz.partial/*",), lambda root: encode(root, "parts.npz")),
@@ -205,7 +250,7 @@ USES = {
     "decoded images": Use(("data/cache/*/*",), decoded),
     "images half decoded": Use(("interrupted/data/cache/*/*",), lambda root: decoded(root / "interrupted")),
     "drawn faces": Use(("data/avatars*",), drawn),
-    "numbers of the notebooks": Use(("figures/smoke/*.json",), numbers),
+    "numbers of the notebooks": Use(tuple(f"figures/smoke/{name}.json" for name in SOURCES), numbers),
     "times of the notebooks": Use(("results/smoke/notebooks/*",), times),
     "compiled functions": Use(("code/__pycache__/*.nb*",), compiled),
 }
