@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pivq.data.arguments import check_choice
 from pivq.storage.paths import data_dir
@@ -107,15 +107,13 @@ def draw_glyphs(count: int = GLYPHS) -> Iterator[Picture]:
 def draw_glyph(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image | None:
     """Return a letter of a font `FINER * EM` pixels high as an RGB image, or None if it does not fit, or is blank."""
     side = FINER * SIZE
-    left, top, right, bottom = font.getbbox(letter, anchor="ls")
-    start = round(side / 2 - (left + right) / 2)
-    if left == right or start + left < 0 or start + right > side:
+    page = Image.new("L", (3 * side, 3 * side), 0)  # the picture is its middle, so that nothing is cut off unseen
+    ImageDraw.Draw(page).text((side, side + FINER * BASELINE), letter, fill=255, font=font, anchor="ls")
+    ink = page.getbbox()
+    if ink is None or ink[2] - ink[0] > side or ink[1] < side or ink[3] > 2 * side:
         return None
-    if FINER * BASELINE + top < 0 or FINER * BASELINE + bottom > side:
-        return None
-    page = Image.new("L", (side, side), 255)
-    ImageDraw.Draw(page).text((start, FINER * BASELINE), letter, fill=0, font=font, anchor="ls")
-    return page.reduce(FINER).convert("RGB")
+    start = round((ink[0] + ink[2] - side) / 2)
+    return ImageOps.invert(page.crop((start, side, start + side, 2 * side)).reduce(FINER)).convert("RGB")
 
 
 def _fonts() -> dict[str, tuple[Path, dict[str, int]]]:
