@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from pivq.config import Config, load_config
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.profiles import ASSUMPTION
+from pivq.profiles import ASSUMPTION, PROFILES
 from pivq.runs.branching import train_ahead
 from pivq.runs.competition import BOTH
 from pivq.runs.other_measures import measure
@@ -35,6 +37,9 @@ SMALL: dict[str, tuple[Any, str, str]] = {
     "model.image_size": (SIZE, ASSUMPTION, "the pictures have no more detail"),
     "model.patch_size": (2, ASSUMPTION, "keeps the grid of 8 × 8 cells that 64 pixels have with patches of 4"),
 }
+
+
+MINUTES_PER_SET = 30  # of one CPU core, all four runs and their measures; an estimate from some steps of each
 
 
 class ImageSet(NamedTuple):
@@ -97,6 +102,16 @@ def settings_for(chosen: ImageSet, tokens: str, seed: int = 0, profile: str = "f
     place = chosen.place or str(made_set(chosen.name))
     config = load_config(profile, seed, place, layout=chosen.layout, steps=steps, **changes)
     return config.drawn() if tokens == "drawn" else config
+
+
+def settings_table() -> pd.DataFrame:
+    """Return what differs from the profile `folder`: `setting`, `value`, `source` and `why`."""
+    usual = PROFILES["folder"]["train.steps"][0]
+    rows = [(name, str(value), source, f"{why}; not of a reader's folder") for name, (value, source, why) in
+            SMALL.items()]  # fmt: skip
+    rows.append(("train.steps", f"{STEPS:,}", ASSUMPTION,
+                 f"{STEPS / usual:.0%} of the profile's, with the whole schedule in proportion"))  # fmt: skip
+    return pd.DataFrame(rows, columns=["setting", "value", "source", "why"])
 
 
 def row_file(config: Config, quantizer: str) -> Path:

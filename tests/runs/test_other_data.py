@@ -19,6 +19,7 @@ from pivq.runs.other_data import (
     row_file,
     run_set,
     settings_for,
+    settings_table,
     stored_other_data,
 )
 from pivq.runs.splits import load_split
@@ -84,6 +85,8 @@ def test_settings_are_the_profile_s_but_for_what_is_said(monkeypatch, tmp_path):
     assert settings_for(digits, "drawn") == small.drawn() and small.drawn().train.steps == STEPS
     assert settings_for(digits, "learned", steps=0).train.steps == 3400
     assert settings_for(digits, "learned", profile="smoke", steps=0).train.steps == 40
+    said = settings_table().set_index("setting")["value"].to_dict()
+    assert said == {"model.image_size": "32", "model.patch_size": "2", "train.steps": f"{STEPS:,}"}
     with pytest.raises(ValueError, match="unknown tokens 'draw'; did you mean drawn"):
         settings_for(digits, "draw")
 
