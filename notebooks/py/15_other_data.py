@@ -192,6 +192,8 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in in_words(everything))
 # %%
 panels = {name: title for name, (title, *_) in HEADLINES.items()}
 figure = plot_rivals(headline_frame(everything), panels, FACES)
+for axes in figure.axes[:2]:
+    axes.set_xlim(0, 1.05)
 if own:
     save_figure(figure, "other_data_compared", config, line)
 
