@@ -37,7 +37,7 @@ SMALL: dict[str, tuple[Any, str, str]] = {
     "model.image_size": (SIZE, ASSUMPTION, "the pictures have no more detail"),
     "model.patch_size": (2, ASSUMPTION, "keeps the grid of 8 × 8 cells that 64 pixels have with patches of 4"),
 }
-MINUTES_PER_SET = 30  # of one CPU core, all four runs and their measures; an estimate from some steps of each
+MINUTES_PER_SET = 20  # of one CPU core, all four runs and their measures; an estimate from some steps of each
 
 
 class ImageSet(NamedTuple):
