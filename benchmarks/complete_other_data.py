@@ -32,7 +32,6 @@ from pivq.runs.other_data import (
     stored_other_data,
 )
 from pivq.runs.other_measures import SHOWN, keep_pictures, kept_pictures
-from pivq.runs.provenance import caption
 from pivq.runs.stopping import Stopped
 from pivq.storage.paths import figures_dir
 
@@ -74,7 +73,9 @@ def main() -> None:
     if rows:
         use_style()
         figure = plot_images(torch.cat(list(rows.values())), SHOWN, row_labels=list(rows))
-        save_figure(figure, "other_data_pictures", config, caption(config, note="other pictures, profile folder"))
+        length = f"{steps:,} steps" if steps else "its own length"
+        line = f"other pictures than faces · profile {trained} · {length} · seed {arguments.seeds[0]}"
+        save_figure(figure, "other_data_pictures", config, line)
     print(f"{len(stored)} rows in {figures_dir(config.profile) / 'other_data.json'}")
 
 

@@ -81,7 +81,7 @@ from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
 from pivq.runs.other_data import MINUTES_PER_SET, TITLES, settings_table, stored_other_data
 from pivq.runs.other_sets import MAKERS, SIZE, made_set
-from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.provenance import seed_everything, stamp
 from pivq.runs.rival_findings import means
 from pivq.runs.transfer import (
     FACES,
@@ -157,8 +157,9 @@ else:
             "alone until then."
         )
     )
-seeds = len({row["seed"] for row in rows})
-line = caption(config, note=f"other sets: profile folder, {seeds} seed(s); k = 3")
+seeds = ", ".join(sorted({str(row["seed"]) for row in rows}))
+trained = ", ".join(sorted({f"{row['profile']}, {row['steps']:,} steps" for row in rows}))
+line = f"{FACES}: profile quick, seed 0 · other sets: profile {trained}, seed {seeds} · k = 3"
 
 # %% [markdown]
 # ## What transfers

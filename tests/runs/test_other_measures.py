@@ -1,6 +1,7 @@
 """What a row holds, checked against the run itself; controls by hand; the pictures that are kept."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from stand_ins import Colours, Perceptual
 
 from pivq.inference import encode_images
-from pivq.probing import probe
+from pivq.probing import pixel_statistics, probe
 from pivq.runs import branching, other_measures, other_sets, rivalry
 from pivq.runs.other_measures import SHOWN, controls, keep_pictures, kept_pictures, measure, pictures_file
 from pivq.runs.splits import load_splits
@@ -80,6 +81,17 @@ def test_what_needs_sets_is_measured_of_matching_alone(runs):
     row = measure(runs["nearest"], Colours())
     assert row["near"] is None and row["path"] is None and row["new"] is None and "path" not in row["untrained"]
     assert row["mean_codes_per_image"] <= 4 and row["bits_counted_once"] > 0
+
+
+def test_without_labels_properties_of_pixels_are_probed(runs):
+    run, splits = runs["matching"], load_splits(runs["matching"].config)
+    start, heldout = untrained_model(run.config, splits["train"].images), splits["heldout"]
+    bare = SimpleNamespace(images=heldout.images, ids=heldout.ids, attributes=None)
+    found = other_measures._probed(run, start, {"heldout": bare})
+    statistics = pixel_statistics(heldout.images.numpy(), heldout.ids)
+    scores = probe(run.codes("heldout"), (statistics > statistics.median()).astype("Int8"), 12, 5, 0)
+    assert found["of"] == "properties of pixels" and found["scored"] == scores["accuracy"].count() > 0
+    assert found["gain"] == pytest.approx(float((scores["accuracy"] - scores["baseline"]).mean()))
 
 
 def test_pictures_are_kept_and_enlarged_to_one_size(runs):
