@@ -133,7 +133,7 @@ def measure(variation: Variation, run: Run, network: FeatureNet) -> dict[str, An
     row |= samples_measured(run, network)
     if countable_attributes(train := load_split(config, "train"), heldout):
         row |= _attributes_measured(run, train, heldout, network)
-    return _without_nan(row) | {"device": _device(network.device), "torch": torch.__version__.partition("+")[0]}
+    return without_nan(row) | {"device": _device(network.device), "torch": torch.__version__.partition("+")[0]}
 
 
 def capacity(quantizer: str, used: int, most: int, num_codes: int) -> dict[str, float | None]:
@@ -201,12 +201,12 @@ def _attributes_measured(run: Run, train: ImageDataset, heldout: ImageDataset, n
     }
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Return plain values with None for NaN, which JSON cannot hold."""
     if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
