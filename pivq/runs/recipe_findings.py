@@ -131,9 +131,10 @@ def target(frame: pd.DataFrame) -> str:
         f"{share:.0%} of the usual recipe's, the recall {own['recall']:.2f} instead of {usual['recall']:.2f} (means)."
     )
     if LONGER in means.index:
+        longer = means.loc[LONGER] / usual
         sentence += (
-            f" With more steps of the usual recipe, and {means.loc[LONGER, 'seconds'] / usual['seconds']:.2f} times the "
-            f"seconds, the FD is {means.loc[LONGER, 'fd_real'] / usual['fd_real']:.0%}."
+            f" With more steps of the usual recipe, and {longer['seconds']:.2f} times the seconds, the FD is "
+            f"{longer['fd_real']:.0%}."
         )
     return sentence
 

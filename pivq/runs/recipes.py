@@ -1,4 +1,4 @@
-"""Which changes of the training help? One at a time, then together: rows that are trained, measured and kept one by one.
+"""Which changes of the training help? One at a time, then together: rows, trained, measured and kept one by one.
 
 All are the learned-tokens matching model of a profile, trained half as long as the profile says, as the ablations of
 notebook 03 are (`pivq.runs.ablations.half_as_long`). `benchmarks/complete_recipes.py` makes the rows, notebook 16 shows
@@ -28,7 +28,7 @@ from pivq.runs.recipe_training import recipe_dir, steps_left, train_recipe
 from pivq.runs.splits import load_splits
 from pivq.sampling import sample_pairs
 from pivq.settings import suggestion
-from pivq.storage.paths import results_dir, stored_file
+from pivq.storage.paths import stored_file
 from pivq.storage.writing import read_sealed, seal, write_json
 from pivq.usage import code_usage
 

@@ -18,16 +18,16 @@ def rotate(latents: Tensor, codes: Tensor) -> Tensor:
 
         R = I − 2 r rᵀ + 2 q̂ êᵀ,   λ = ‖q‖ / ‖e‖,
 
-    turns e, in the plane of both, into q. It is held constant, so that a gradient g at the code is λ Rᵀ g at the latent:
-    its angle to the latent is that of g to the code. Straight through, g would be taken over as it is. If e and q are
-    equal, so are both ways.
+    turns e, in the plane of both, into q. It is held constant, so that a gradient g at the code is λ Rᵀ g at the
+    latent: its angle to the latent is that of g to the code. Straight through, g would be taken over as it is. If e and
+    q are equal, so are both ways.
 
     Args:
         latents, codes: floats `(…, d)`; what is returned has the values of `codes`.
 
     Raises:
         TypeError: for anything but tensors.
-        ValueError: for unequal shapes, or other numbers.
+        ValueError: for unequal shapes, other numbers, or numbers that are not finite.
 
     Example:
         >>> latents = torch.tensor([1.0, 0.0], requires_grad=True)
@@ -36,8 +36,9 @@ def rotate(latents: Tensor, codes: Tensor) -> Tensor:
         tensor([2., 0.])
     """
     for name, value in (("latents", latents), ("codes", codes)):
-        if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != latents.shape:
-            raise refusal(name, "a tensor of floats (…, d), both of one shape", value)
+        _check_rows(name, value, "(…, d)", 1)
+    if latents.shape != codes.shape:
+        raise ValueError(f"codes {tuple(codes.shape)} must have the shape of latents {tuple(latents.shape)}")
     codes = codes.detach()
     lengths = [rows.detach().norm(dim=-1, keepdim=True) for rows in (latents, codes)]
     e, q = latents.detach() / lengths[0].clamp_min(SMALLEST), codes / lengths[1].clamp_min(SMALLEST)
@@ -61,11 +62,12 @@ def gaussian_distance(latents: Tensor, codebook: Tensor) -> Tensor:
 
     Raises:
         TypeError: for anything but tensors.
-        ValueError: for other shapes, or other numbers.
+        ValueError: for other shapes, other numbers, or numbers that are not finite.
     """
     for name, value in (("latents", latents), ("codebook", codebook)):
-        if not isinstance(value, Tensor) or value.ndim != 2 or not value.is_floating_point() or len(value) < 2:
-            raise refusal(name, "a tensor of floats (N, d) with N at least 2", value)
+        _check_rows(name, value, "(N, d)", 2)
+        if len(value) < 2:
+            raise ValueError(f"{name} must have at least 2 rows, got {tuple(value.shape)}")
     if latents.shape[1] != codebook.shape[1]:
         raise ValueError(f"codebook {tuple(codebook.shape)} must have the d of latents {tuple(latents.shape)}")
     with torch.autocast(latents.device.type, enabled=False):
@@ -94,19 +96,27 @@ def effective_dimension(rows: Tensor, share: float = EXPLAINED) -> int:
 
     Raises:
         TypeError: for anything but a tensor.
-        ValueError: for another shape or type, or another share.
+        ValueError: for another shape or type, numbers that are not finite, or another share.
 
     Example:
         >>> effective_dimension(torch.tensor([[1.0, 0.0, 5.0], [-1.0, 0.0, 5.0], [0.0, 1.0, 5.0], [0.0, -1.0, 5.0]]))
         2
     """
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or not rows.is_floating_point():
-        raise refusal("rows", "a tensor of floats (N, d)", rows)
+    _check_rows("rows", rows, "(N, d)", 2)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise ValueError(f"share must be a number above 0 to 1, got {share!r:.80}")
     variances = torch.linalg.svdvals(rows.detach().double() - rows.detach().double().mean(dim=0)).square()
     total = variances.sum()
     return int((variances.cumsum(dim=0) < share * total * (1 - 1e-12)).sum()) + 1 if total > 0 else 0
+
+
+def _check_rows(name: str, value: Tensor, shape: str, dimensions: int) -> None:
+    """Check a tensor of finite floats with rows; "(…, d)" may have more dimensions."""
+    fits = isinstance(value, Tensor) and value.is_floating_point()
+    if not fits or (value.ndim < 1 if dimensions == 1 else value.ndim != dimensions):
+        raise refusal(name, f"a tensor of floats {shape}", value)
+    if not value.isfinite().all():
+        raise ValueError(f"{name} hold numbers that are not finite")
 
 
 class RecipeQuantizer(MatchingQuantizer):

@@ -1,4 +1,4 @@
-"""PI-VQ's trainer with a recipe: the quantizer's changes, re-seeded codes, and a decoder trained on recombined codes."""
+"""PI-VQ's trainer with a recipe: another quantizer, re-seeded codes, a decoder that is trained on recombined codes."""
 
 import copy
 from typing import Any
