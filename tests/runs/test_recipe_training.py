@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from pivq.rivals.recipe.settings import CHANGES, Recipe, improved
 from pivq.runs import recipe_training as module
-from pivq.runs.recipe_training import recipe_dir, recipe_digest, steps_left, train_recipe
+from pivq.runs.recipe_training import recipe_digest, recipe_dir, steps_left, train_recipe
 from pivq.runs.rival_training import rivals_digest
 from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped

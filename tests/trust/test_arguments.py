@@ -260,10 +260,12 @@ CALLS = {
         {"first": "a picture", "last": "a picture", "count": "whole"},
     ),
     recipe_quantizers.rotate: (
-        {"latents": FLOATS, "codes": FLOATS}, {"latents": "any floats", "codes": "any floats"},
+        {"latents": FLOATS, "codes": FLOATS},
+        {"latents": "any floats", "codes": "any floats"},
     ),
     recipe_quantizers.gaussian_distance: (
-        {"codebook": torch.randn(9, 3)}, {"latents": "latents", "codebook": "latents"},
+        {"codebook": torch.randn(9, 3)},
+        {"latents": "latents", "codebook": "latents"},
     ),
     recipe_quantizers.effective_dimension: ({"rows": torch.randn(20, 3)}, {"rows": "latents", "share": "number"}),
     recipe_settings.as_recipe: ({"recipe": "improved"}, {"recipe": "name"}),
