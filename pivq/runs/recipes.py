@@ -20,7 +20,7 @@ from pivq.model import PIVQ
 from pivq.pretrained.features import FeatureNet, extract, load_feature_network
 from pivq.processes import pick_device
 from pivq.rivals.recipe.quantizers import effective_dimension
-from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, together
+from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
 from pivq.runs.ablations import half_as_long
 from pivq.runs.evaluation import compare, image_features
 from pivq.runs.provenance import stamp
@@ -130,7 +130,8 @@ def make_row(config: Config, variant: Variant, device: str = "auto", bar: tqdm |
     own = settings_of(config, variant)
     model, facts = train_recipe(own, variant.recipe, device, bar)
     splits, network = load_splits(own), load_feature_network(own.evaluation.features, pick_device(device))
-    row = {"name": variant.name, "parts": list(variant.parts), "seed": own.seed, "profile": own.profile}
+    row = {"name": variant.name, "parts": list(variant.parts), "length": variant.length}
+    row |= {"seed": own.seed, "profile": own.profile}
     row |= {"planned_steps": config.train.steps, "K": own.model.codebook_size, "L": own.model.num_codes}
     row |= {"batch_size": own.train.batch_size} | facts | {"distance_name": network.distance_name}
     return row | measured(model, own, network, splits)
@@ -204,7 +205,7 @@ def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
     """
     kept = 0
     for row in rows:
-        of = [one for one in VARIANTS if (one.name, list(one.parts)) == (row["name"], row["parts"])]
+        of = [one for one in VARIANTS if _is_of(row, one)]
         same = row["profile"] == config.profile and row["planned_steps"] == config.train.steps
         if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,10 +215,20 @@ def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
 
 
 def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored and new rows in the order of `VARIANTS` and of the seeds; a new row replaces one of its line."""
+    """Return stored and new rows in the order of `VARIANTS` and of the seeds; a new row replaces one of its line.
+
+    Stored rows of what no variant is any more, such as of an earlier "together", are dropped.
+    """
+    stored = [row for row in stored if any(_is_of(row, one) for one in VARIANTS)]
     by_line = {(row["name"], row["seed"]): row for row in [*stored, *new]}
     order = [variant.name for variant in VARIANTS]
     return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
+
+
+def _is_of(row: dict[str, Any], variant: Variant) -> bool:
+    """Say whether a row is of this variant as it is now."""
+    now = variant.name, described(variant.recipe), variant.length
+    return (row.get("name"), row.get("recipe"), row.get("length")) == now
 
 
 def recipes_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:

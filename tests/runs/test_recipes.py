@@ -12,7 +12,7 @@ from pivq.data import from_uint8
 from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
 from pivq.pretrained.features import extract
-from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, improved
+from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, improved
 from pivq.runs import recipe_training
 from pivq.runs import recipes as module
 from pivq.runs.ablations import half_as_long
@@ -144,7 +144,7 @@ def test_stored_rows_come_back_as_they_were(config, monkeypatch, tmp_path):
     rows = run_recipes(config, [USUAL], seeds=[0, 1])
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "elsewhere"))
     others = [rows[0] | {"planned_steps": 9}, rows[0] | {"profile": "quick"}, rows[0] | {"name": "gone"},
-              rows[1] | {"name": TOGETHER, "parts": ["recombined"]}]  # fmt: skip
+              rows[1] | {"name": TOGETHER}, rows[1] | {"length": 2.0}]  # fmt: skip
     assert keep_recipes([*rows, *others], config) == 2
     monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
     assert run_recipes(config, [USUAL], seeds=[0, 1]) == rows
@@ -152,10 +152,12 @@ def test_stored_rows_come_back_as_they_were(config, monkeypatch, tmp_path):
 
 
 def test_new_rows_replace_those_of_the_same_line_in_the_order_of_the_table():
-    def row(name, seed, found):
-        return {"name": name, "seed": seed, "found": found}
+    def row(name, seed, found, **more):
+        recipe = {"recipe": described(variants([name])[0].recipe), "length": 1.0}
+        return {"name": name, "seed": seed, "found": found} | recipe | more
 
-    stored = [row("recombined", 1, "old"), row("recombined", 0, "old")]
+    earlier = row(TOGETHER, 1, "old", recipe=described(Recipe(rotation=True)))
+    stored = [row("recombined", 1, "old"), row("recombined", 0, "old"), earlier, {"name": "gone", "seed": 0}]
     made = merged(stored, [row("recombined", 0, "new"), row(TOGETHER, 0, "new"), row(USUAL, 2, "new")])
     assert [(one["name"], one["seed"], one["found"]) for one in made] == [
         (USUAL, 2, "new"), ("recombined", 0, "new"), ("recombined", 1, "old"), (TOGETHER, 0, "new")]  # fmt: skip
@@ -175,7 +177,7 @@ def test_the_stored_rows_are_of_the_recipe_that_is_called_improved():
     """After new rows, `IMPROVED` and what was trained as "together" must be one."""
     for row in stored_recipes():
         if row["name"] == TOGETHER:
-            assert tuple(row["parts"]) == IMPROVED
+            assert row["recipe"] == described(improved()) and tuple(row["parts"]) == IMPROVED
 
 
 def test_a_variant_of_several_parts_has_them_all():

@@ -196,6 +196,7 @@ def test_the_distance_joins_the_codebook_loss_once_the_memory_is_full():
     assert torch.equal(other(first).codebook_loss, usual(first).codebook_loss)
     found = other(second)
     distance = gaussian_distance(torch.cat([first, second]).flatten(0, 1), other.codebook)
-    assert float(found.codebook_loss - usual(second).codebook_loss) == pytest.approx(0.5 * float(distance), rel=1e-5)
+    more = found.codebook_loss.item() - usual(second).codebook_loss.item()
+    assert more == pytest.approx(0.5 * distance.item(), rel=1e-5)
     found.codebook_loss.backward()
     assert (other.codebook.grad.abs().sum(dim=1) > 0).all(), "codes that no latent took move too"
