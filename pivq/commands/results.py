@@ -28,7 +28,7 @@ from pivq.storage.writing import read_json, read_sealed, write_text
 ORDER = (DIFFERS, UNDECIDED, REPRODUCED, NEEDS_SCALE)  # what contradicts the paper first
 OF_THE_PAPER = re.compile(r"(fig|table)(\d)_")  # artefacts that stand for a figure or table of the paper
 # Numbers that are stored with the project, since they take longer than a run; they keep the stamp they were made with.
-STORED = ("ablations", "competition", "rivals", "other_data")
+STORED = ("ablations", "competition", "rivals", "other_data", "recipes")
 
 
 @dataclass

@@ -50,6 +50,7 @@ _MADE_BY = {
     ],
     "13_rivals": ["rivals", "rivals_capabilities", "rivals_compared", "rivals_side_by_side"],
     "15_other_data": ["other_data", "other_data_transfer", "other_data_compared", "other_data_pictures"],
+    "16_better_recipe": ["recipes", "recipes_compared", "recipes_side_by_side"],
 }  # fmt: skip
 ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}

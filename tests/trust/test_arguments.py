@@ -20,10 +20,13 @@ from pivq.metrics import frechet, neighbours, traits
 from pivq.model import PIVQ
 from pivq.pretrained import features, perceptual
 from pivq.rivals import any_order, set_prior
+from pivq.rivals.recipe import quantizers as recipe_quantizers
+from pivq.rivals.recipe import settings as recipe_settings
 from pivq.runs import planned, provenance, run, splits
 from pivq.runs.budget import steps_within
 from pivq.runs.cost import measure_cost
 from pivq.runs.parallel import train_together
+from pivq.runs.recipe_training import train_recipe
 from pivq.runs.study import run_study
 from pivq.runs.training import train
 from pivq.runs.untrained import untrained_model
@@ -31,7 +34,7 @@ from pivq.trainer import Trainer
 
 MODULES = [capacity, codebook_init, inference, losses, matching, probing, processes, quantizers, sampling, usage,
            dataset, labels, load, tables, frechet, neighbours, traits, features, perceptual, any_order,
-           set_prior]  # fmt: skip
+           set_prior, recipe_quantizers, recipe_settings]  # fmt: skip
 NAMED = {
     "name": "network",
     "ks": "k|ks",
@@ -40,6 +43,7 @@ NAMED = {
 # Called by the package alone, with what it has made or checked.
 INTERNAL = {
     "any_order.hidden_bits", "any_order.log_next", "any_order.tightened", "set_prior.hide", "sampling.sample_uniforms",
+    "settings.described", "settings.improved", "settings.together",
     "codebook_init.initialisation_steps", "frechet.as_features", "frechet.as_rows", "frechet.check_dimensions",
     "frechet.finite", "frechet.row_chunks", "labels.join_by_id", "labels.numbers_of", "labels.read_ffhq_attributes",
     "losses.adaptive_weight", "losses.discriminator_hinge", "losses.generator_hinge", "losses.training_loss",
@@ -255,6 +259,16 @@ CALLS = {
         {"first": FLOATS[0], "last": FLOATS[1]},
         {"first": "a picture", "last": "a picture", "count": "whole"},
     ),
+    recipe_quantizers.rotate: (
+        {"latents": FLOATS, "codes": FLOATS},
+        {"latents": "any floats", "codes": "any floats"},
+    ),
+    recipe_quantizers.gaussian_distance: (
+        {"codebook": torch.randn(9, 3)},
+        {"latents": "latents", "codebook": "latents"},
+    ),
+    recipe_quantizers.effective_dimension: ({"rows": torch.randn(20, 3)}, {"rows": "latents", "share": "number"}),
+    recipe_settings.as_recipe: ({"recipe": "improved"}, {"recipe": "name"}),
     any_order.as_sets: ({}, {"codes": "codes", "codebook_size": "whole"}),
     any_order.set_bits: (
         {"predict": no_preference},
@@ -432,6 +446,7 @@ DEVICES = {
     "Trainer": lambda device: Trainer(CONFIG, "matching", LEVELS, None, device),
     "untrained_model": lambda device: untrained_model(CONFIG, LEVELS, device=device),
     "train": lambda device: train(CONFIG, "matching", device),
+    "train_recipe": lambda device: train_recipe(CONFIG, "improved", device),
     "train_together": lambda device: train_together([(CONFIG, "matching")], device),
     "measure_cost": lambda device: measure_cost(CONFIG, device=device),
     "steps_within": lambda device: steps_within(CONFIG, "1h", device),
