@@ -49,6 +49,9 @@ _MADE_BY = {
         "prior_anomalies", "prior",
     ],
     "13_rivals": ["rivals", "rivals_capabilities", "rivals_compared", "rivals_side_by_side"],
+    "14_what_codes_mean": [
+        "atlas", "code_bits", "code_atlas", "disentanglement", "editing", "edit_success", "edits", "what_codes_mean",
+    ],
 }  # fmt: skip
 ANIMATED = {"scale": 3, "quality": 85}  # of animations, for under 1 MB
 ARTEFACTS = {name: notebook for notebook, names in _MADE_BY.items() for name in names}

@@ -1,0 +1,330 @@
+"""Editing: add an attribute to a face, or remove it, by exchanging the fewest codes that a linear probe asks for. Ours.
+
+The probe of Section 3.8 gives each code a weight: an image's score is b + the sum of its codes' weights. Exchanging a
+code for another one of its exchange group changes the score by the difference of their weights, whatever the other
+groups have. So the most that m exchanges can gain is the sum of the m largest gains, and the fewest exchanges that
+reach a score are the largest gains, one after the other: greedy is optimal here, which a linear probe and groups
+without common codes make true. The set stays a set of L distinct codes.
+
+Whether the *picture* then shows the attribute, another classifier says: it reads features of pictures, is fitted to
+real training pictures, and knows nothing of codes.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+
+from pivq.metrics.traits import LEAST, TraitClassifier
+from pivq.pretrained.features import FeatureNet
+from pivq.probing import INVERSE_REGULARISATION, MAX_ITERATIONS, SOLVER
+from pivq.runs.evaluation import decoded_features
+from pivq.runs.run import Run
+from pivq.settings import check_whole
+from pivq.usage import presence
+
+GOAL = 0.9  # the probe's probability that an edit has to reach; source: assumption
+MOST = 8  # exchanges of an edit; source: assumption
+USES = 20  # training images that have a code which is put in: rarer ones have weights of little evidence; assumption
+FACES = 30  # edited for each attribute and direction; source: assumption
+READABLE = 0.8  # balanced accuracy on reconstructions from which on the judge is believed; source: assumption
+ADD, REMOVE = "add", "remove"
+
+
+class LinearProbe(NamedTuple):
+    """Logistic regressions on the presence of codes: `names` of attributes, `weights` `(K, A)` and `bias` `(A,)`."""
+
+    names: list[str]
+    weights: NDArray
+    bias: NDArray
+
+
+class Edit(NamedTuple):
+    """Edited sets `(N, L)`, which places were exchanged `(N, L)`, and whether the probe's goal was reached `(N,)`."""
+
+    codes: NDArray
+    exchanged: NDArray
+    reached: NDArray
+
+
+def fit_probe(codes: ArrayLike, attributes: pd.DataFrame, codebook_size: int) -> LinearProbe:
+    """Fit the probe of `pivq.probing` to all images with a label, for attributes with `LEAST` images of each class."""
+    inputs, names, weights, bias = presence(codes, codebook_size), [], [], []
+    for name, column in attributes.items():
+        known = np.flatnonzero(column.notna())
+        labels = column.iloc[known].to_numpy(dtype=np.int64)
+        if min(np.bincount(labels, minlength=2)) < LEAST:
+            continue
+        model = LogisticRegression(solver=SOLVER, C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS)
+        model.fit(inputs[known], labels)
+        names.append(name)
+        weights.append(model.coef_[0])
+        bias.append(model.intercept_[0])
+    return LinearProbe(names, np.array(weights).reshape(len(names), codebook_size).T, np.array(bias))
+
+
+def edit_sets(
+    codes: NDArray, groups: NDArray, weights: NDArray, bias: float, add: bool, allowed: NDArray,
+    goal: float = GOAL, most: int = MOST,
+) -> Edit:  # fmt: skip
+    """Exchange the fewest codes so that the probe's probability of the attribute reaches `goal`, or of its absence.
+
+    Only a code that is the one of its group in its set is exchanged, for another one of that group. If `most` exchanges
+    do not reach the goal, or no exchange gains any more, those that gain most are made.
+
+    Args:
+        codes: sets `(N, L)`.
+        groups: `(K,)`.
+        weights, bias: the probe's of one attribute, `(K,)` and a number.
+        add: the attribute is added; else it is removed.
+        allowed: `(K,)` bool, the codes that may be put in.
+        goal: a probability between 0.5 and 1.
+        most: exchanges of a set.
+
+    Raises:
+        ValueError: a goal or a number of exchanges out of range.
+
+    Example:
+        >>> groups, weights = np.array([0, 0, 1, 1]), np.array([-4.0, 4.0, 0.0, 1.0])
+        >>> edit_sets(np.array([[0, 2]]), groups, weights, 0.0, True, np.ones(4, bool)).codes.tolist()
+        [[1, 2]]
+    """
+    if not 0.5 < goal < 1:
+        raise ValueError(f"goal must be a probability above 0.5 and below 1, got {goal!r}")
+    most = check_whole("most", most, 0)
+    weights, bias = (weights, bias) if add else (-weights, -bias)
+    gains, best = _gains(codes, groups, weights, allowed)
+    order = np.argsort(-gains, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(gains, order, axis=1), axis=1)[:, :most]
+    missing = np.log(goal / (1 - goal)) - (bias + weights[codes].sum(axis=1))
+    useful = (gains > 0).sum(axis=1)
+    count = np.minimum((sums < missing[:, None]).sum(axis=1) + 1, np.minimum(useful, most))
+    count = np.where(missing <= 0, 0, count)
+    exchanged = np.zeros(codes.shape, dtype=bool)
+    np.put_along_axis(exchanged, order, np.arange(codes.shape[1]) < count[:, None], axis=1)
+    gained = np.where(exchanged, gains, 0).sum(axis=1)
+    return Edit(np.where(exchanged, best, codes), exchanged, gained >= missing - 1e-12)
+
+
+def _gains(codes: NDArray, groups: NDArray, weights: NDArray, allowed: NDArray) -> tuple[NDArray, NDArray]:
+    """Return what the best exchange of each code gains, 0 where there is none, and what it brings, `(N, L)` each."""
+    best = np.full(groups.max() + 1, -1)
+    order = np.flatnonzero(allowed)[np.argsort(weights[allowed], kind="stable")]
+    best[groups[order]] = order  # of each group the last one is kept: the one of most weight
+    of_group = groups[codes]
+    alone = np.stack([(of_group == of_group[:, [place]]).sum(axis=1) == 1 for place in range(codes.shape[1])], axis=1)
+    found = best[of_group]
+    gains = np.where(alone & (found >= 0), weights[found] - weights[codes], 0)
+    return np.maximum(gains, 0), found
+
+
+def random_exchanges(codes: NDArray, edit: Edit, groups: NDArray, allowed: NDArray, seed: int) -> NDArray:
+    """Exchange the codes at the places that an edit exchanged, for random other allowed ones of their groups: `(N, L)`.
+
+    By chance one may be the edit's own; a group of two codes leaves no other.
+    """
+    generator, changed = np.random.default_rng(seed), codes.copy()
+    for row, place in np.argwhere(edit.exchanged):
+        own = codes[row, place]
+        others = np.flatnonzero(allowed & (groups == groups[own]))
+        changed[row, place] = generator.choice(others[others != own])
+    return changed
+
+
+class Judge:
+    """Reads attributes from features of pictures; one linear classifier per attribute, fitted where it is known.
+
+    Args:
+        features: `(N, F)` of real training pictures.
+        attributes: N rows of 0, 1 and missing. Attributes with fewer than `LEAST` images of either class are left out.
+
+    Attributes:
+        names: what it reads.
+    """
+
+    def __init__(self, features: NDArray, attributes: pd.DataFrame):
+        known = {name: column.notna().to_numpy() for name, column in attributes.items()}
+        together: dict[bytes, list[str]] = {}  # attributes that are known of the same images are fitted at once
+        for name, of in known.items():
+            labels = attributes.loc[of, name].astype(int)
+            if LEAST <= labels.sum() <= len(labels) - LEAST:
+                together.setdefault(of.tobytes(), []).append(name)
+        self._readers = []
+        for names in together.values():
+            of = known[names[0]]
+            self._readers.append(TraitClassifier(features[of], attributes.loc[of, names]))
+        found = [name for reader in self._readers for name in reader.names]
+        self.names = [name for name in attributes if name in found]
+        self._order = [found.index(name) for name in self.names]
+
+    def __call__(self, features: NDArray) -> NDArray[np.bool_]:
+        """Return whether each picture of features `(M, F)` shows each attribute, `(M, A)` in the order of `names`."""
+        return np.concatenate([reader(features) for reader in self._readers], axis=1)[:, self._order]
+
+    def accuracy(self, features: NDArray, attributes: pd.DataFrame) -> pd.DataFrame:
+        """Return by attribute the shares that are read right: of images `with` it, and of those `without` it."""
+        shown, rows = self(features), {}
+        for j, name in enumerate(self.names):
+            label = attributes[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            rows[name] = {side: float((shown[label == value, j] == value).mean()) if (label == value).any() else np.nan
+                          for side, value in (("with", 1), ("without", 0))}  # fmt: skip
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["with", "without"])
+
+
+def judge_table(judge: Judge, real: NDArray, again: NDArray, attributes: pd.DataFrame) -> pd.DataFrame:
+    """Return how well the judge reads held-out images: a row per attribute, the worst balanced accuracy last.
+
+    Args:
+        judge: fitted to training images.
+        real, again: features `(M, F)` of held-out images and of their reconstructions.
+        attributes: of these images.
+
+    Returns:
+        `attribute`; the shares read right `with` and `without` it, of images and of reconstructions; the `ceiling`,
+        the mean of the last two.
+    """
+    first, last = judge.accuracy(real, attributes), judge.accuracy(again, attributes)
+    frame = first.join(last, lsuffix=", images", rsuffix=", reconstructions")
+    frame = frame.assign(ceiling=last.mean(axis=1)).sort_values("ceiling", ascending=False, kind="stable")
+    return frame.rename_axis("attribute").reset_index()
+
+
+class Edited(NamedTuple):
+    """Edits of one attribute in one direction, for a figure: sets before, after and after random exchanges, `(n, L)`;
+    and whether the judge sees what was wanted, after each, `(n,)`."""
+
+    before: NDArray
+    after: NDArray
+    control: NDArray
+    success: NDArray
+    control_success: NDArray
+
+
+def measure_editing(
+    run: Run, network: FeatureNet, judge: Judge, probe: LinearProbe, heldout: pd.DataFrame, groups: NDArray,
+    faces: int = FACES, seed: int = 0,
+) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Edited], dict[str, float]]:  # fmt: skip
+    """Add each attribute to held-out faces that lack it, and remove it from faces that have it, and judge the pictures.
+
+    The first `faces` are edited whose reconstruction the judge reads right, so that no success is there before.
+
+    Args:
+        run: of a matching model.
+        network: describes pictures to the judge.
+        judge, probe: fitted to training images.
+        heldout: attributes of the held-out images.
+        groups: `(K,)`.
+        faces, seed: how many are edited; of the random exchanges.
+
+    Returns:
+        A frame with a row per attribute and direction: `attribute`; `edit` (`ADD` or `REMOVE`); `faces`; `exchanges`,
+        their mean number; `reached`, the share that the probe is content with; `success`, the share of pictures that
+        the judge reads as wanted, `control` the same after random exchanges at the same places; `ceiling`, the share
+        of reconstructions of real faces on the wanted side that the judge reads right; `readable`, whether it reads
+        both sides well enough (`READABLE`); `identity`, the mean distance of
+        features to the unedited picture over that between two faces, `identity_control`; `others`, how many other
+        attributes the judge reads differently, `others_control`. The edits by attribute and direction. And of two
+        different faces: `distance` between their features, `others` that differ.
+    """
+    codes = run.codes("heldout")
+    allowed = presence(run.codes("train"), run.config.model.codebook_size).getnnz(axis=0) >= USES
+    again = decoded_features(run, network, torch.from_numpy(codes))
+    shown, ceiling, between = judge(again), judge.accuracy(again, heldout), compare_faces(again, judge(again), seed)
+    plans = []
+    for name, kind in ((name, kind) for name in judge.names if name in probe.names for kind in (ADD, REMOVE)):
+        at, j, wanted = probe.names.index(name), judge.names.index(name), kind == ADD
+        labels = heldout[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        rows = np.flatnonzero((labels == (not wanted)) & (shown[:, j] == (not wanted)))[:faces]
+        if len(rows):
+            edit = edit_sets(codes[rows], groups, probe.weights[:, at], probe.bias[at], wanted, allowed)
+            plans.append((name, kind, j, rows, edit, random_exchanges(codes[rows], edit, groups, allowed, seed)))
+    if not plans:
+        return pd.DataFrame(), {}, between
+    sets = np.concatenate([part for *_, edit, control in plans for part in (edit.codes, control)])
+    features = decoded_features(run, network, torch.from_numpy(sets))
+    table, edits, start = [], {}, 0
+    for name, kind, j, rows, edit, control in plans:
+        row = {"attribute": name, "edit": kind, "faces": len(rows), "exchanges": float(edit.exchanged.sum(1).mean()),
+               "reached": float(edit.reached.mean())}  # fmt: skip
+        right = {}
+        for column, suffix in (("success", ""), ("control", "_control")):
+            made, start = features[start : start + len(rows)], start + len(rows)
+            seen = judge(made)
+            right[column] = seen[:, j] == (kind == ADD)
+            moved = np.linalg.norm(made - again[rows], axis=1).mean() / between["distance"]
+            others = np.delete(seen != shown[rows], j, axis=1).sum(axis=1).mean()
+            row |= {column: float(right[column].mean()), f"identity{suffix}": float(moved)}
+            row |= {f"others{suffix}": float(others)}
+        row["ceiling"] = ceiling.loc[name, "with" if kind == ADD else "without"]
+        table.append(row | {"readable": bool(ceiling.loc[name].mean() >= READABLE)})
+        edits[name, kind] = Edited(codes[rows], edit.codes, control, right["success"], right["control"])
+    return pd.DataFrame(table), edits, between
+
+
+def compare_faces(features: NDArray, shown: NDArray, seed: int = 0, pairs: int = 1000) -> dict[str, float]:
+    """Return the mean `distance` of features `(N, F)` between two different faces, and how many `others`, attributes
+    of `shown` `(N, A)`, differ."""
+    generator = np.random.default_rng(seed)
+    a = generator.integers(len(features), size=pairs)
+    b = (a + generator.integers(1, len(features), size=pairs)) % len(features)
+    distance = np.linalg.norm(features[a] - features[b], axis=1).mean()
+    return {"distance": float(distance), "others": float((shown[a] != shown[b]).sum(axis=1).mean())}
+
+
+def chosen_edits(table: pd.DataFrame, count: int) -> dict[tuple[str, str], str]:
+    """Return edits for a figure, evenly spaced from the most to the least successful, with their labels.
+
+    Args:
+        table: of `measure_editing`; edits that can be judged are taken, if there are any.
+        count: how many, at most.
+    """
+    if not len(table):
+        return {}
+    rows = table[table["readable"]] if table["readable"].any() else table
+    rows = rows.sort_values("success", ascending=False, kind="stable")
+    spaced = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
+    return {(row.attribute, row.edit): f"{_title(row)}\n{row.exchanges:.1f} codes\n{row.success:.0%} succeed"
+            for row in rows.iloc[spaced].itertuples()}  # fmt: skip
+
+
+def in_words(table: pd.DataFrame, between: dict[str, float]) -> list[str]:
+    """Return what the table of `measure_editing` says, in sentences; attributes that cannot be judged are named."""
+    unread = table.loc[~table["readable"], "attribute"].unique() if len(table) else []
+    rows = table[table["readable"]] if len(table) else table
+    if not len(rows):
+        return ["**Nothing could be judged**: the judge reads no attribute well enough on reconstructions."]
+    worked = rows[[beyond_control(row.success, row.control, row.faces) for row in rows.itertuples()]]
+    failed = rows.drop(index=worked.index)
+    sentences = [
+        f"**Success.** Of {len(rows)} edits (an attribute, added or removed), {len(worked)} succeed more often than "
+        f"random exchanges at the same places, 95% intervals apart. On average {rows['success'].mean():.0%} of the "
+        f"pictures show what was wanted, {rows['control'].mean():.0%} after random exchanges; the judge reads "
+        f"{rows['ceiling'].mean():.0%} of real faces' reconstructions right.",
+        f"**Cost.** It takes {rows['exchanges'].mean():.1f} exchanges on average. The picture moves by "
+        f"{rows['identity'].mean():.0%} of the distance between two faces (random exchanges "
+        f"{rows['identity_control'].mean():.0%}), and {rows['others'].mean():.1f} other attributes are read "
+        f"differently (random exchanges {rows['others_control'].mean():.1f}, two faces {between['others']:.1f}).",
+        f"**Reading is not making.** The probe's goal is reached in {rows['reached'].mean():.0%} of the edits, and the "
+        f"picture shows it in {rows['success'].mean():.0%}.",
+    ]
+    if len(failed):
+        sentences.append(f"**Not beyond the control:** {', '.join(_title(row) for row in failed.itertuples())}.")
+    if len(unread):
+        sentences.append(f"**Not judged**, because the judge does not read them from reconstructions: "
+                         f"{', '.join(str(name).replace('_', ' ') for name in unread)}.")  # fmt: skip
+    return sentences
+
+
+def beyond_control(success: float, control: float, faces: int) -> bool:
+    """Say whether the 95% intervals (Wilson's) of two shares of as many faces are apart, the first above the other."""
+    low, high = (binomtest(round(share * faces), faces).proportion_ci(method="wilson") for share in (success, control))
+    return bool(low.low > high.high)
+
+
+def _title(row: object) -> str:
+    return f"{row.edit} {str(row.attribute).replace('_', ' ')}"
