@@ -160,11 +160,12 @@ class Judge:
             self._readers.append(TraitClassifier(features[of], attributes.loc[of, names]))
         found = [name for reader in self._readers for name in reader.names]
         self.names = [name for name in attributes if name in found]
-        self._order = [found.index(name) for name in self.names]
+        self._order = np.array([found.index(name) for name in self.names], dtype=np.int64)
 
     def __call__(self, features: NDArray) -> NDArray[np.bool_]:
         """Return whether each picture of features `(M, F)` shows each attribute, `(M, A)` in the order of `names`."""
-        return np.concatenate([reader(features) for reader in self._readers], axis=1)[:, self._order]
+        read = [reader(features) for reader in self._readers]
+        return np.concatenate([np.zeros((len(features), 0), dtype=bool), *read], axis=1)[:, self._order]
 
     def accuracy(self, features: NDArray, attributes: pd.DataFrame) -> pd.DataFrame:
         """Return by attribute the shares that are read right: of images `with` it, and of those `without` it."""
@@ -226,16 +227,17 @@ def measure_editing(
         their mean number; `reached`, the share that the probe is content with; `success`, the share of pictures that
         the judge reads as wanted, `control` the same after random exchanges at the same places; `ceiling`, the share
         of reconstructions of real faces on the wanted side that the judge reads right; `readable`, whether it reads
-        both sides well enough (`READABLE`); `identity`, the mean distance of
-        features to the unedited picture over that between two faces, `identity_control`; `others`, how many other
-        attributes the judge reads differently, `others_control`. The edits by attribute and direction. And of two
-        different faces: `distance` between their features, `others` that differ.
+        both sides well enough (`READABLE`); `identity`, the mean distance of features to the unedited picture over
+        that between two faces, `identity_control`; `others`, how many other readable attributes the judge then reads
+        differently, `others_control`. The edits by attribute and direction. And of two different faces: `distance`
+        between their features, `others` that differ.
     """
     codes = run.codes("heldout")
     allowed = presence(run.codes("train"), run.config.model.codebook_size).getnnz(axis=0) >= USES
     again = decoded_features(run, network, torch.from_numpy(codes))
-    shown, ceiling, between = judge(again), judge.accuracy(again, heldout), compare_faces(again, judge(again), seed)
-    plans = []
+    shown, ceiling, plans = judge(again), judge.accuracy(again, heldout), []
+    clear = ceiling.mean(axis=1).to_numpy() >= READABLE
+    between = compare_faces(again, shown[:, clear], seed)
     for name, kind in ((name, kind) for name in judge.names if name in probe.names for kind in (ADD, REMOVE)):
         at, j, wanted = probe.names.index(name), judge.names.index(name), kind == ADD
         labels = heldout[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -257,11 +259,11 @@ def measure_editing(
             seen = judge(made)
             right[column] = seen[:, j] == (kind == ADD)
             moved = np.linalg.norm(made - again[rows], axis=1).mean() / between["distance"]
-            others = np.delete(seen != shown[rows], j, axis=1).sum(axis=1).mean()
+            others = (seen != shown[rows])[:, clear & (np.arange(len(clear)) != j)].sum(axis=1).mean()
             row |= {column: float(right[column].mean()), f"identity{suffix}": float(moved)}
             row |= {f"others{suffix}": float(others)}
         row["ceiling"] = ceiling.loc[name, "with" if kind == ADD else "without"]
-        table.append(row | {"readable": bool(ceiling.loc[name].mean() >= READABLE)})
+        table.append(row | {"readable": bool(clear[j])})
         edits[name, kind] = Edited(codes[rows], edit.codes, control, right["success"], right["control"])
     return pd.DataFrame(table), edits, between
 

@@ -144,6 +144,8 @@ def test_edits_of_a_run_are_judged_by_their_pictures(finished, monkeypatch):
         assert row.control == ((features[2][:, 0] > cut) == (row.edit == ADD)).mean()
         moved = np.linalg.norm(features[1] - features[0], axis=1).mean() / between["distance"]
         assert row.identity == pytest.approx(moved, rel=1e-4)
+        # Of the other attributes only "unknown to the probe" is read well enough; it is read as "red" is.
+        assert row.others == ((features[1][:, 0] > cut) != (features[0][:, 0] > cut)).mean()
         assert row.exchanges == (made.before != made.after).sum(axis=1).mean()
 
 
