@@ -275,7 +275,8 @@ def in_words(atlas: pd.DataFrame, chance: float) -> list[str]:
         f"attributes in the median; {int((telling['beyond_chance'] == 1).sum())} codes about one alone."
         if len(telling) else "**No code says anything** about these attributes beyond chance.",
     ]  # fmt: skip
-    measured = atlas.dropna(subset=["consistency", "random_consistency"])
+    both = ["consistency", "random_consistency"]
+    measured = atlas.dropna(subset=both) if {*both} <= {*atlas} else atlas[:0]
     if len(measured):
         alike = int((measured["consistency"] > measured["random_consistency"]).sum())
         sentences.append(

@@ -45,6 +45,7 @@ STRENGTHS = (2.0, 6.0, 20.0)  # times the largest C of the empty predictor; sour
 BINS = 20  # of numbers, for MIG; source: Locatello et al., ICML 2019
 LEAST = 10  # images of either class among those fitted to; source: assumption
 CODE, GROUP = "code", "exchange group"  # kinds of units of a set
+SCORES = ("disentanglement", "completeness", "informativeness", "mig")
 EXACT, SHUFFLED = "exact", "shuffled"  # labels
 # scikit-learn 1.8 renamed the choice of the penalty.
 L1 = {"penalty": "l1"} if signature(LogisticRegression).parameters["penalty"].default == "l2" else {"l1_ratio": 1.0}
@@ -118,7 +119,8 @@ def _concentration(rows: NDArray) -> NDArray:
     sums, number = rows.sum(axis=1, keepdims=True), rows.shape[1]
     shares = np.divide(rows, sums, out=np.zeros_like(rows), where=sums > 0)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
-    return np.where(sums[:, 0] > 0, np.clip(1 - entropy / np.log(max(number, 2)), 0, 1), 0.0)
+    concentrated = (1 - entropy / np.log(max(number, 2))).round(12)  # no 2e-16 of equal shares
+    return np.where(sums[:, 0] > 0, concentrated, 0.0)
 
 
 def categories_of(features: Features, units: NDArray) -> NDArray[np.int64]:
@@ -236,7 +238,7 @@ def score(
     for unit, of_column in representation.units.items():
         number = int(of_column.max()) + 1
         row = {"model": representation.name, "labels": EXACT if shuffled is None else SHUFFLED, "unit": unit,
-               "units": number, "attributes": len(names)}  # fmt: skip
+               "units": number, "attributes": len(names)} | dict.fromkeys(SCORES, np.nan)  # fmt: skip
         if names:
             importance = np.zeros((number, len(names)))
             np.add.at(importance, of_column, weights)
@@ -271,8 +273,7 @@ def in_words(scores: pd.DataFrame) -> list[str]:
     ]
     others = scored[(scored["model"] != first) & (scored["labels"] == EXACT) & (scored["unit"] != CODE)]
     for other in others.itertuples():
-        better = [name for name in ("disentanglement", "completeness", "informativeness", "mig")
-                  if ours[name] > getattr(other, name)]  # fmt: skip
+        better = [name for name in SCORES if ours[name] > getattr(other, name)]
         sentences.append(
             f"**Against {other.model}** ({other.units} {other.unit}s): disentanglement "
             f"{other.disentanglement:.2f}, completeness {other.completeness:.2f}, informativeness "

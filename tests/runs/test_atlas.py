@@ -36,7 +36,7 @@ def decode(codes: torch.Tensor) -> torch.Tensor:
     """Draw a set: code 1 makes the top third bright, code 2 the bottom third; code 7 does what depends on others."""
     images = torch.zeros(len(codes), 3, SIZE, SIZE)
     images[(codes == 1).any(dim=1), :, :2] = 0.5
-    images[(codes == 2).any(dim=1), :, 4:] = 0.25
+    images[(codes == 2).any(dim=1), :, 4:] = 0.75
     sign = torch.where((codes == 3).any(dim=1), 0.125, -0.125)[:, None, None, None]
     return images + sign * (codes == 7).any(dim=1)[:, None, None, None] + 0.25
 
@@ -76,11 +76,11 @@ def test_swaps_measure_what_a_code_does_everywhere_and_where():
     frame = measure_swaps(decode, CODES[:12], GROUPS, [0, 1, 2, 6, 7]).set_index("code")
     assert frame.loc[1, "faces"] == 8 and frame.loc[7, "faces"] == 6
     assert frame.loc[1, "where"] == "top" and frame.loc[2, "where"] == "bottom"
-    # Code 1 in place of 0: +0.5 on top. In place of 2: the same, and -0.25 at the bottom. The mean of four each:
+    # Code 1 in place of 0: +0.5 on top. In place of 2: the same, and -0.75 at the bottom. Four faces of each:
     before, after = decode(torch.tensor([[0, 3, 6], [2, 3, 6]])), decode(torch.tensor([[1, 3, 6]]))
     assert frame.loc[1, "consistency"] == pytest.approx(consistency(after - before))
-    assert frame.loc[1, "change"] == pytest.approx((0.5 / 3 + (0.5 + 0.25) / 3) / 2)
-    assert frame.loc[1, "there"] == pytest.approx(0.5 / (0.5 + 0.125))
+    assert frame.loc[1, "change"] == pytest.approx((0.5 / 3 + (0.5 + 0.75) / 3) / 2)
+    assert frame.loc[1, "there"] == pytest.approx(0.5 / (0.5 + 0.375))
     assert frame.loc[7, "consistency"] == pytest.approx(0, abs=1e-6), "it brightens half of the faces, darkens the rest"
     assert frame.loc[7, "spread"] == pytest.approx(1) and frame.loc[7, "change"] == pytest.approx(0.125)
     assert frame.loc[1, "consistency"] > frame.loc[1, "random_consistency"]
@@ -99,7 +99,7 @@ def test_pictures_of_a_code_are_the_first_images_of_each_kind():
     assert found.having[:, 0, 0, 0].tolist() == [4, 5, 6] and found.lacking[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert torch.equal(found.before, decode(torch.from_numpy(CODES[:3])))
     assert torch.equal(found.after, found.before + torch.tensor([0.5, 0, 0]).repeat_interleave(2)[:, None])
-    mean = torch.tensor([0.5, 0, -0.25 / 5]).repeat_interleave(2)[:, None].expand(6, 6)
+    mean = torch.tensor([0.5, 0, -0.75 / 5]).repeat_interleave(2)[:, None].expand(6, 6)
     torch.testing.assert_close(found.change, mean)
     unused = picture_code(decode, images, CODES[:12] * 0 + [0, 1, 3], GROUPS, 2)
     assert len(unused.having) == len(unused.before) == 0 and not unused.change.any()

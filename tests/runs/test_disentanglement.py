@@ -125,8 +125,7 @@ class Pixels(Rival):
 
 
 def test_units_of_rivals(monkeypatch):
-    monkeypatch.setattr(module, "FITTED", 3)
-    monkeypatch.setattr(module, "VALIDATED", 1)
+    monkeypatch.setattr(module, "SCORED", 4)
     images = torch.randint(0, 256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     found = of_rival("pixels", Pixels(), images, images[:2], "cpu")
     assert found.train.shape == (4, 16) and found.heldout.shape == (2, 16)
