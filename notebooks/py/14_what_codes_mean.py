@@ -71,7 +71,6 @@ features = ""
 
 # %%
 import numpy as np
-import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
@@ -86,6 +85,7 @@ from pivq.processes import pick_device
 from pivq.runs import atlas as atlas_of
 from pivq.runs import disentanglement, editing
 from pivq.runs.atlas import (
+    alternatives,
     best_bits,
     chance_of_groups,
     code_atlas,
@@ -102,11 +102,9 @@ from pivq.runs.information import entropy_bits
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import as_records
 from pivq.runs.rivals import CONTENDERS, OURS, is_trained, open_contender
-from pivq.runs.samplers import group_sizes
 from pivq.runs.shipped import LABEL, runs_to_show, which
 from pivq.runs.splits import load_split
 from pivq.runs.untrained import untrained_model
-from pivq.usage import exchange_groups
 
 config = load_config(profile, seed, data, features, layout=layout, on_error=on_error, steps=steps)
 seed_everything(seed)
@@ -130,11 +128,13 @@ if not labels.given:
 # %% [markdown]
 # ## What can be exchanged
 #
-# A code cannot be taken out of a set or added to it: an image has exactly $L$ codes. It can be exchanged for another one of its **exchange group**: codes that are alternatives, because they (almost) never meet in an image. [Notebook 11](11_better_samples.ipynb) shows how the groups are found, from the training sets alone. The table says how many of the groups have exactly one code in an image; only these codes are exchanged here, so a set stays a set.
+# A code cannot be taken out of a set or added to it: an image has exactly $L$ codes. It can be exchanged for an **alternative**. Which codes are alternatives? Two answers: the codes of one *learned token* ([notebook 04](04_capacity.ipynb)), or an *exchange group*, codes that never meet in an image, found from the sets alone ([notebook 11](11_better_samples.ipynb)). The table says how many of the groups have no code, one code or more in an image. Where tokens have divided the codebook, each image has exactly one code of each token; exchange groups can put codes of two tokens together that happen never to meet. The groups with more ones are taken below, and called groups. Only a code that is alone in its group is exchanged, so a set stays a set.
 
 # %%
-groups = exchange_groups(codes, size)
-display(styled(pd.DataFrame([group_sizes(codes, groups)]), "{:.1%}"))
+found = alternatives(codes, size)
+groups = found.groups
+display(styled(found.sizes, dict.fromkeys(found.sizes.columns[1:], "{:.1%}")))
+display(Markdown(f"Groups are taken by **{found.kind}**."))
 
 # %% [markdown]
 # ## What codes say
@@ -151,7 +151,8 @@ display(styled(pd.DataFrame([group_sizes(codes, groups)]), "{:.1%}"))
 blank = untrained_model(config, train.images, device=on)
 blank_codes = encode_images(blank, train.images[:SCORED])
 blank_unseen = encode_images(blank, heldout.images)
-blank_groups = exchange_groups(blank_codes, size)
+blank_found = alternatives(blank_codes, size)
+blank_groups = blank_found.groups
 some = labels.train.iloc[:SCORED]
 best = best_bits(codes[:SCORED], groups, some, size)
 first = best_bits(blank_codes, blank_groups, some, size)
@@ -218,20 +219,23 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["atlas"])))
 # %% [markdown]
 # ## Scores of the literature, on sets
 #
-# Papers on disentanglement score representations whose *units* are numbered, such as the dimensions of a VAE. A set has no numbered units. Two things can stand in: a **code**, there or not ($K$ units), or an **exchange group**, whose value is the code that the image has of it ($L$ units). The group is what can be compared with a dimension of a VAE or a cell of a VQ-VAE: all codes of a group share what a dimension says alone, so scores by code are low by construction.
+# Papers on disentanglement score representations whose *units* are numbered, such as the dimensions of a VAE. A set has no numbered units. Two things can stand in: a **code**, there or not ($K$ units), or a **group** of alternatives, whose value is the code that the image has of it ($L$ units). The group is what can be compared with a dimension of a VAE or a cell of a VQ-VAE: all codes of a group share what a dimension says alone, so scores by code are low by construction.
 #
 # - **DCI.** A predictor of each attribute $a$ uses unit $u$ with an importance $R_{ua}$. A unit is *disentangled* if it serves one attribute, an attribute *complete* if it needs one unit:
 #
 # $$D_u = 1 - H_A\big(R_{u\cdot} / \textstyle\sum_a R_{ua}\big), \qquad C_a = 1 - H_U\big(R_{\cdot a} / \textstyle\sum_u R_{ua}\big),$$
 #
-# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too.
+# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too. A predictor that uses few units makes $D$ high whatever it reads, so both are also computed with mutual information in the place of $R$ (*by bits*).
 # - **MIG.** The bits of the most informative unit less those of the second, over $H(y)$; the mean over attributes.
 #
 # The **controls** are shuffled labels and the untrained encoder. Rivals are scored where they are trained on this machine.
 
 # %%
-scored = [of_sets("PI-VQ", codes, unseen, size, groups)]
-scored.append(of_sets("PI-VQ, untrained", blank_codes, blank_unseen, size, blank_groups))
+scored = [of_sets("PI-VQ", codes, unseen, size, groups, found.kind)]
+blank_name = "PI-VQ, untrained"
+scored.append(
+    of_sets(blank_name, blank_codes, blank_unseen, size, blank_groups, blank_found.kind)
+)
 kinds = {one.kind: one for one in CONTENDERS if one.kind != OURS and is_trained(config, one)}
 for one in kinds.values():
     rival = open_contender(config, one, device)[0]
@@ -247,7 +251,8 @@ if not kinds:
 scores = score_all(scored, labels.train.iloc[:SCORED], labels.heldout, seed)
 line = caption(config, note=f"{LABEL}; {min(SCORED, len(train)):,} training images")
 save_table(scores, "disentanglement", config, line)
-display(styled(scores, {"informativeness": "{:.1%}"}, precision=3, na_rep="–"))
+table = scores.rename(columns=lambda name: name.replace("_", " by "))
+display(styled(table, {"informativeness": "{:.1%}"}, precision=3, na_rep="–"))
 
 # %% [markdown]
 # The next cell says what the table bears.

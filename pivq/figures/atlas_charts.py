@@ -66,7 +66,8 @@ def plot_atlas(rows: Sequence[Any], labels: Sequence[str]) -> Figure:
     page = _Page(starts[-1] + size, head + len(rows) * step + 0.45)
     for start, count, title in zip(starts, [*counts, 1], [*parts, "change"], strict=True):
         page.text(start + (count * (size + GAP) - GAP) / 2, head - 0.06, title, fontsize=8.5, color=GREY)
-    limit = max((float(np.abs(np.asarray(row.change)).max()) for row in rows), default=0) or 1.0
+    strongest = [float(np.abs(np.asarray(row.change)).max()) for row in rows]
+    limit = float(np.median(strongest)) or 1.0  # else one strong code would leave the others white
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
         y = head + place * step
         page.text(left - 0.1, y + size / 2, label, ha="right", va="center", fontsize=8.5)
@@ -89,10 +90,10 @@ def signed_colours(change: Any, limit: float) -> np.ndarray:
     return to_uint8(CHANGES(0.5 + np.asarray(change) / (2 * limit))[..., :3])
 
 
-def _colour_bar(page: _Page, right: float, y: float, limit: float, width: float = 1.6) -> None:
+def _colour_bar(page: _Page, right: float, y: float, limit: float, width: float = 2.2) -> None:
     ramp = signed_colours(np.linspace(-limit, limit, 100)[None], limit)
     page.axes.imshow(ramp, extent=(right - width, right, y + 0.1, y), aspect="auto")
-    for x, text, side in ((right - width, f"−{limit:.0%}", "left"), (right, f"+{limit:.0%}", "right")):
+    for x, text, side in ((right - width, f"−{limit:.0%} or less", "left"), (right, f"+{limit:.0%} or more", "right")):
         page.text(x, y + 0.13, text, ha=side, va="top", fontsize=8, color=GREY)
     page.text(right - width - 0.1, y + 0.05, "mean change of a pixel's brightness", ha="right", va="center", fontsize=8,
               color=GREY)  # fmt: skip

@@ -1,8 +1,8 @@
 """The code atlas: for each code, who has it, what it says about attributes, and what it does to a picture. Ours.
 
 What a code *says* is counted: mutual information of its presence with exact attributes. What it *does* is decoded: it
-is put into faces that lack it, in exchange for the code of its exchange group (`pivq.usage.exchange_groups`), so that a
-set stays a set of L codes.
+is put into faces that lack it, in exchange for the code of its group, so that a set stays a set of L codes. Groups are
+the codes of a learned token, or exchange groups (`pivq.usage.exchange_groups`); see `alternatives`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 from pivq.data import ImageDataset
 from pivq.inference import decode_in_batches
 from pivq.probing import pixel_statistics
-from pivq.runs.disentanglement import categories_of
+from pivq.runs.disentanglement import GROUP, TOKEN, categories_of
 from pivq.runs.information import (
     code_information,
     entropy_bits,
@@ -26,13 +26,28 @@ from pivq.runs.information import (
     unit_information,
 )
 from pivq.runs.paths import spread_of_change
-from pivq.usage import presence, slot_usage
+from pivq.runs.samplers import group_sizes
+from pivq.usage import exchange_groups, presence, slot_usage
 
 SHUFFLES = 20  # of the labels, for what chance says; source: assumption
 FACES = 16  # that each code is put into; source: assumption
 THIRDS = ("top", "middle", "bottom")  # of the picture
 
 Decode = Callable[[Tensor], Tensor]
+
+
+class Alternatives(NamedTuple):
+    """Groups of codes that can be exchanged for each other.
+
+    Attributes:
+        groups: the group of each code, `(K,)` from 0.
+        kind: `TOKEN` or `GROUP`, what a group is.
+        sizes: of both kinds, how many groups of an image have `no code`, `one code` or `more`.
+    """
+
+    groups: NDArray
+    kind: str
+    sizes: pd.DataFrame
 
 
 class Labels(NamedTuple):
@@ -61,6 +76,30 @@ class CodePictures(NamedTuple):
     change: Tensor
 
 
+def alternatives(codes: ArrayLike, codebook_size: int) -> Alternatives:
+    """Return the groups of which images most often have exactly one code: by learned token, or exchange groups.
+
+    A token's group are the codes that it takes more often than any other token does. Where tokens have divided the
+    codebook among them, every image has exactly one code of each. Exchange groups are found from the sets alone: they
+    can put codes of two tokens together that happen never to meet, and exchanging these leaves one token without a code
+    and another one with two.
+
+    Args:
+        codes: `(N, L)`, in the order of the learned tokens.
+        codebook_size: K.
+
+    Example:
+        >>> found = alternatives([[0, 2], [1, 3], [0, 3], [1, 2]], codebook_size=4)
+        >>> found.kind, found.groups.tolist()
+        ('token', [0, 0, 1, 1])
+    """
+    slots = slot_usage(codes, codebook_size).counts
+    kinds = {TOKEN: slots.argmax(axis=0), GROUP: exchange_groups(codes, codebook_size)}
+    sizes = pd.DataFrame([{"groups": kind} | group_sizes(np.asarray(codes), of) for kind, of in kinds.items()])
+    kind = sizes.loc[sizes["one code"].idxmax(), "groups"]
+    return Alternatives(kinds[kind], kind, sizes)
+
+
 def labels_of_splits(train: ImageDataset, heldout: ImageDataset) -> Labels:
     """Return the attributes of both splits; of images without any, whether statistics of pixels are above the median.
 
@@ -82,7 +121,7 @@ def code_atlas(
         codes: `(N, L)`, in the order of the learned tokens.
         attributes: N rows of 0, 1 and missing.
         codebook_size: K.
-        groups: `(K,)`, of `pivq.usage.exchange_groups`.
+        groups: `(K,)`, such as of `alternatives`.
         shuffles, seed: of `pivq.runs.information.largest_by_chance`.
 
     Returns:

@@ -1,9 +1,9 @@
 """Disentanglement, completeness and informativeness, and the gap of mutual information, computed on sets. Ours.
 
 The scores of the literature are of representations whose units are numbered: dimension 3 is always dimension 3. A set
-has no such units, so two stand in. A *code* is a unit of two values, there or not: K units. An *exchange group* of
-codes that seldom meet is a unit whose value is the code that the image has of it: L units, as a VAE has dimensions and
-a VQ-VAE has cells. Groups are what is compared with those.
+has no such units, so two stand in. A *code* is a unit of two values, there or not: K units. A *group* of alternatives (of a
+learned token, or an exchange group; `pivq.runs.atlas.alternatives`) is a unit whose value is the code that the image
+has of it: L units, as a VAE has dimensions and a VQ-VAE has cells. Groups are compared with those.
 
 * **DCI** (Eastwood and Williams, ICLR 2018). For each attribute, a predictor reads it from all units; how much it uses
   a unit is that unit's importance. Disentanglement: does a unit serve one attribute? Completeness: does an attribute
@@ -15,6 +15,8 @@ The predictor is L1 logistic regression, on columns of unit variance, with the s
 Eastwood and Williams use a lasso, too; boosted trees, which others use, are slow on the tens of thousands of sparse
 columns of a VQ-VAE. The importance of a column is its absolute weight, that of a unit the sum over its columns. The
 weakest choice is the empty predictor, so that where nothing can be read, nothing has importance, and completeness is 0.
+A predictor that uses few units makes disentanglement high, whatever it reads; so both scores are also computed with
+mutual information in the place of importance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,8 +46,8 @@ SCORED = FITTED + VALIDATED
 STRENGTHS = (2.0, 6.0, 20.0)  # times the largest C of the empty predictor; source: assumption
 BINS = 20  # of numbers, for MIG; source: Locatello et al., ICML 2019
 LEAST = 10  # images of either class among those fitted to; source: assumption
-CODE, GROUP = "code", "exchange group"  # kinds of units of a set
-SCORES = ("disentanglement", "completeness", "informativeness", "mig")
+CODE, TOKEN, GROUP = "code", "token", "exchange group"  # kinds of units of a set
+SCORES = ("disentanglement", "completeness", "informativeness", "mig", "disentanglement_bits", "completeness_bits")
 EXACT, SHUFFLED = "exact", "shuffled"  # labels
 # scikit-learn 1.8 renamed the choice of the penalty.
 L1 = {"penalty": "l1"} if signature(LogisticRegression).parameters["penalty"].default == "l2" else {"l1_ratio": 1.0}
@@ -68,10 +70,12 @@ class Representation(NamedTuple):
     units: Mapping[str, NDArray]
 
 
-def of_sets(name: str, train: NDArray, heldout: NDArray, codebook_size: int, groups: NDArray) -> Representation:
-    """Return sets of codes `(N, L)` and `(M, L)` as what is scored; `groups` `(K,)` are their exchange groups."""
+def of_sets(
+    name: str, train: NDArray, heldout: NDArray, codebook_size: int, groups: NDArray, kind: str = TOKEN
+) -> Representation:
+    """Return sets of codes `(N, L)` and `(M, L)` as what is scored, in groups `(K,)` of a kind, `TOKEN` or `GROUP`."""
     inputs = (presence(codes, codebook_size) for codes in (train[:SCORED], heldout))
-    return Representation(name, *inputs, {CODE: np.arange(codebook_size), GROUP: groups})
+    return Representation(name, *inputs, {CODE: np.arange(codebook_size), kind: groups})
 
 
 def of_rival(name: str, rival: Rival, train: Tensor, heldout: Tensor, device: str | torch.device) -> Representation:
@@ -227,7 +231,8 @@ def score(
 
     Returns:
         Rows with `model`, `labels` (`EXACT` or `SHUFFLED`), `unit` and `units`, their number; `disentanglement` and
-        `completeness` (`dci`); `informativeness`, the mean accuracy above the majority class on held-out images; `mig`;
+        `completeness` (`dci`); the same with bits as importance, which need no predictor and no choice of it
+        (`…_bits`); `informativeness`, the mean accuracy above the majority class on held-out images; `mig`;
         `attributes`, how many could be scored. Scores are missing where none could.
     """
     if shuffled is not None:
@@ -243,9 +248,8 @@ def score(
             importance = np.zeros((number, len(names)))
             np.add.at(importance, of_column, weights)
             bits = unit_information(categories_of(representation.train, of_column), attributes[names])
-            disentangled, complete = dci(importance)
-            row |= {"disentanglement": disentangled, "completeness": complete, "informativeness": float(gains.mean()),
-                    "mig": mutual_information_gap(bits, entropy_bits(attributes[names]))}  # fmt: skip
+            gap = mutual_information_gap(bits, entropy_bits(attributes[names]))
+            row |= dict(zip(SCORES, (*dci(importance), float(gains.mean()), gap, *dci(bits)), strict=True))
         rows.append(row)
     return rows
 
@@ -264,20 +268,30 @@ def in_words(scores: pd.DataFrame) -> list[str]:
     if not len(scored):
         return ["**Nothing could be scored**: no attribute has enough images of both classes."]
     first, rows = scored["model"].iloc[0], scored.set_index(["model", "labels", "unit"])
-    ours, by_code, chance = (rows.loc[(first, *of)] for of in ((EXACT, GROUP), (EXACT, CODE), (SHUFFLED, GROUP)))
+    (kind,) = {unit for model, _, unit in rows.index if model == first} - {CODE}
+    ours, by_code, chance = (rows.loc[(first, *of)] for of in ((EXACT, kind), (EXACT, CODE), (SHUFFLED, kind)))
     sentences = [
-        f"**Against chance.** By exchange group, disentanglement is {ours['disentanglement']:.2f}, completeness "
-        f"{ours['completeness']:.2f} and MIG {ours['mig']:.3f}; with shuffled labels {chance['disentanglement']:.2f}, "
-        f"{chance['completeness']:.2f} and {chance['mig']:.3f}. By code they are {by_code['disentanglement']:.2f}, "
-        f"{by_code['completeness']:.2f} and {by_code['mig']:.3f}."
+        f"**Against chance**, by {kind}: completeness {ours['completeness']:.2f}, with shuffled labels "
+        f"{chance['completeness']:.2f}; MIG {ours['mig']:.3f} and {chance['mig']:.3f}; disentanglement "
+        f"{ours['disentanglement']:.2f} and {chance['disentanglement']:.2f}; with bits as importance "
+        f"{ours['disentanglement_bits']:.2f} and {chance['disentanglement_bits']:.2f}. By code, MIG is "
+        f"{by_code['mig']:.3f}."
     ]
-    others = scored[(scored["model"] != first) & (scored["labels"] == EXACT) & (scored["unit"] != CODE)]
-    for other in others.itertuples():
-        better = [name for name in SCORES if ours[name] > getattr(other, name)]
+    if chance["disentanglement"] >= ours["disentanglement"]:
+        sentences[0] += (
+            " The predictor's disentanglement is no lower with shuffled labels: where little can be read, few units are"
+            " used, and each serves one attribute. Alone it says nothing."
+        )
+    others = scored[(scored["model"] != first) & (scored["labels"] == EXACT)]
+    for name, of in others.groupby("model", sort=False):
+        other = of.iloc[-1]  # the groups of sets follow the codes
+        better = [score.replace("_", " by ") for score in SCORES if ours[score] > other[score]]
         sentences.append(
-            f"**Against {other.model}** ({other.units} {other.unit}s): disentanglement "
-            f"{other.disentanglement:.2f}, completeness {other.completeness:.2f}, informativeness "
-            f"{other.informativeness:.1%} (ours {ours['informativeness']:.1%}), MIG {other.mig:.3f}. Higher with the "
-            f"trained sets: {', '.join(better) or 'nothing'}."
+            f"**Against {name}** ({other['units']} {other['unit']}s): disentanglement by bits "
+            f"{other['disentanglement_bits']:.2f} (ours {ours['disentanglement_bits']:.2f}), completeness "
+            f"{other['completeness']:.2f} (ours {ours['completeness']:.2f}), informativeness "
+            f"{other['informativeness']:.1%} (ours {ours['informativeness']:.1%}), MIG {other['mig']:.3f} (ours "
+            f"{ours['mig']:.3f}). The trained sets score higher in {len(better)} of {len(SCORES)}: "
+            f"{', '.join(better) or 'none'}."
         )
     return sentences

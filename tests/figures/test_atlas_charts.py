@@ -44,9 +44,9 @@ def test_a_row_of_the_atlas_has_every_picture_and_one_scale_of_changes():
     (axes,) = plot_atlas([full, poor], ["code 1\nhat", "code 2"]).axes
     assert len(axes.images) == 4 + 3 + 3 + 1 + 1 + 1 + 1, "with the colour bar"
     shown = [image.get_array()[0, 0] for image in axes.images if image.get_array().shape[:2] == (8, 8)]
-    assert (shown[10] == signed_colours([[0.1]], 0.2)[0, 0]).all()
+    assert (shown[10] == signed_colours([[0.1]], 0.15)[0, 0]).all()
     texts = [text.get_text() for text in axes.texts]
-    assert {"code 1\nhat", "code 2", "−20%", "+20%", "the code put in"} <= set(texts)
+    assert {"code 1\nhat", "code 2", "−15% or less", "+15% or more", "the code put in"} <= set(texts)
     with pytest.raises(ValueError, match="labels: expected 1, got 2"):
         plot_atlas([full], ["a", "b"])
 

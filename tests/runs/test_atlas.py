@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pivq.runs.atlas import (
+    alternatives,
     best_bits,
     code_atlas,
     consistency,
@@ -55,6 +56,16 @@ def test_rows_say_who_has_a_code_and_what_it_tells():
     assert hair["attribute"] == "hair" and (hair["with_code"], hair["without_code"]) == (58 / 60, 0)
     first = atlas[atlas["attribute"] == "hair"]["code"].iloc[0]  # 3 or 4: both say it
     assert most_telling(atlas, 5, chance)["code"].tolist() == [0, first]
+
+
+def test_alternatives_are_the_codes_of_a_token_where_tokens_have_their_own():
+    found = alternatives(CODES, len(GROUPS))
+    assert found.kind == "token" and found.groups[[0, 1, 2, 3, 4, 6, 7]].tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert found.sizes["one code"].tolist()[0] == 1
+    turned = np.take_along_axis(CODES, np.random.default_rng(0).random(CODES.shape).argsort(axis=1), axis=1)
+    found = alternatives(turned, len(GROUPS))  # the order of the codes says nothing now
+    assert found.kind == "exchange group" and found.sizes["one code"].tolist()[1] == 1
+    assert len(set(found.groups[:3])) == 1
 
 
 def test_best_bits_of_groups_are_at_least_those_of_codes():

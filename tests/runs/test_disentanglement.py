@@ -13,8 +13,8 @@ from pivq.runs import disentanglement as module
 from pivq.runs.disentanglement import (
     CODE,
     EXACT,
-    GROUP,
     SHUFFLED,
+    TOKEN,
     Representation,
     categories_of,
     dci,
@@ -72,13 +72,13 @@ def test_values_of_units():
 
 def test_one_group_an_attribute_is_disentangled_and_complete_and_shuffled_labels_are_not(sets):
     code, group = score(*sets)
-    assert (group["unit"], group["units"], code["unit"], code["units"]) == (GROUP, 4, CODE, 8)
-    for name in ("disentanglement", "completeness", "mig"):
+    assert (group["unit"], group["units"], code["unit"], code["units"]) == (TOKEN, 4, CODE, 8)
+    for name in ("disentanglement", "completeness", "mig", "disentanglement_bits", "completeness_bits"):
         assert group[name] > 0.95
     assert group["informativeness"] > 0.4 and code["mig"] == pytest.approx(0, abs=1e-9), "both codes of a group say it"
     (_, chance) = score(*sets, shuffled=1)
     assert chance["labels"] == SHUFFLED and chance["mig"] < 0.05 and abs(chance["informativeness"]) < 0.1
-    assert chance["completeness"] < 0.7
+    assert chance["completeness"] < 0.7 and chance["disentanglement_bits"] < group["disentanglement_bits"]
 
 
 def test_importances_follow_the_columns_that_matter(sets):
@@ -108,8 +108,12 @@ def test_the_first_model_has_a_control_and_nothing_to_score_is_said(sets):
     assert frame[["model", "labels"]].values.tolist() == [["sets", EXACT]] * 2 + [["other", EXACT]] * 2 + [
         ["sets", SHUFFLED]] * 2  # fmt: skip
     told = in_words(frame)
-    assert "Against chance" in told[0] and told[1].startswith("**Against other** (4 exchange groups): dis")
-    assert "Higher with the trained sets: nothing" in told[1]
+    assert told[0].startswith("**Against chance**, by token: completeness")
+    assert told[1].startswith("**Against other** (4 tokens): dis") and "score higher in 0 of 6: none" in told[1]
+    row = {"model": "sets", "labels": EXACT, "unit": TOKEN, "units": 4} | dict.fromkeys(module.SCORES, 0.5)
+    chance = row | {"labels": SHUFFLED, "disentanglement": 0.6}
+    weak = in_words(pd.DataFrame([row | {"unit": CODE}, row, chance, chance | {"unit": CODE}]))
+    assert "Alone it says nothing" in weak[0] and len(weak) == 1
     empty = score_all([sets[0]], sets[1] * 0, sets[2])
     assert (empty["attributes"] == 0).all() and "Nothing could be scored" in in_words(empty)[0]
 
