@@ -1,9 +1,9 @@
 """Disentanglement, completeness and informativeness, and the gap of mutual information, computed on sets. Ours.
 
 The scores of the literature are of representations whose units are numbered: dimension 3 is always dimension 3. A set
-has no such units, so two stand in. A *code* is a unit of two values, there or not: K units. A *group* of alternatives (of a
-learned token, or an exchange group; `pivq.runs.atlas.alternatives`) is a unit whose value is the code that the image
-has of it: L units, as a VAE has dimensions and a VQ-VAE has cells. Groups are compared with those.
+has no such units, so two stand in. A *code* is a unit of two values, there or not: K units. A *group* of alternatives
+(the codes of a learned token, or an exchange group; `pivq.runs.atlas.alternatives`) is a unit whose value is the code
+that the image has of it: L units, as a VAE has dimensions and a VQ-VAE has cells. Groups are compared with those.
 
 * **DCI** (Eastwood and Williams, ICLR 2018). For each attribute, a predictor reads it from all units; how much it uses
   a unit is that unit's importance. Disentanglement: does a unit serve one attribute? Completeness: does an attribute
