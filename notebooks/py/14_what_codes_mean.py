@@ -96,9 +96,16 @@ from pivq.runs.atlas import (
     row_label,
 )
 from pivq.runs.disentanglement import SCORED, of_rival, of_sets, score_all
-from pivq.runs.editing import Judge, chosen_edits, fit_probe, judge_table, measure_editing
+from pivq.runs.editing import (
+    chosen_edits,
+    fit_probe,
+    goals_in_words,
+    measure_editing,
+    over_goals,
+)
 from pivq.runs.evaluation import decoded_features, image_features
 from pivq.runs.information import entropy_bits
+from pivq.runs.picture_judge import Judge, judge_table
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import as_records
 from pivq.runs.rivals import CONTENDERS, OURS, is_trained, open_contender
@@ -294,8 +301,17 @@ if len(table):
     display(styled(table, dict.fromkeys(shares, "{:.0%}"), precision=1, na_rep="–"))
 
 # %% [markdown]
-# **What to look at.** An edit means something only where the circle is far from the cross: random exchanges in the same groups change a face, too. Where the circle is near the bar, the edit does all that the judge could see.
+# **What to look at.** An edit means something only where the circle is far from the cross: random exchanges in the same groups change a face, too. Where both succeed, it was enough to take the old code away, whichever came in. Where the circle is near the bar, the edit does all that the judge could see. Pale attributes are those that the judge does not read well from reconstructions; they do not count.
 #
+# Is the probe content with too little? The next cell asks it to be surer, which takes more exchanges. It edits fewer faces of each attribute; the rows are means over the attributes and directions that can be judged.
+
+# %%
+by_goal = over_goals(run, network, judge, probe, labels.heldout, groups, seed=seed)
+told["editing"] += goals_in_words(by_goal)
+shares = dict.fromkeys(["reached", "success", "control", "identity", "identity_control"], "{:.0%}")
+display(styled(by_goal, shares | {"goal": "{:.1%}", "exchanges": "{:.1f}"}, na_rep="–"))
+
+# %% [markdown]
 # The next figure shows edits from the most to the least successful, evenly spaced, with the first faces of each. A blue frame: the judge sees what was wanted; a red one: it does not.
 
 # %%
@@ -315,6 +331,7 @@ if chosen:
 # %%
 numbers = {"atlas": as_records(shown), "chance": chance, "scores": as_records(scores)}
 numbers |= {"editing": as_records(table), "between": between, "sentences": told}
+numbers["goals"] = as_records(by_goal)
 numbers["bits"] = {kind: dict(zip(names, values, strict=True)) for kind, values in bits.items()}
 save_json(numbers, "what_codes_mean", config)
 display(Markdown("\n".join(f"- {sentence}" for part in told.values() for sentence in part)))

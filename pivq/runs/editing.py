@@ -10,7 +10,7 @@ Whether the *picture* then shows the attribute, another classifier says: it read
 real training pictures, and knows nothing of codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,15 +20,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
-from pivq.metrics.traits import LEAST, TraitClassifier
+from pivq.metrics.traits import LEAST
 from pivq.pretrained.features import FeatureNet
 from pivq.probing import INVERSE_REGULARISATION, MAX_ITERATIONS, SOLVER
 from pivq.runs.evaluation import decoded_features
+from pivq.runs.picture_judge import Judge, compare_faces
 from pivq.runs.run import Run
 from pivq.settings import check_whole
 from pivq.usage import presence
 
 GOAL = 0.9  # the probe's probability that an edit has to reach; source: assumption
+GOALS = (0.6, 0.9, 0.99, 0.999)  # compared: a probe can be content with too little; source: assumption
 MOST = 8  # exchanges of an edit; source: assumption
 USES = 20  # training images that have a code which is put in: rarer ones have weights of little evidence; assumption
 FACES = 30  # edited for each attribute and direction; source: assumption
@@ -136,65 +138,6 @@ def random_exchanges(codes: NDArray, edit: Edit, groups: NDArray, allowed: NDArr
     return changed
 
 
-class Judge:
-    """Reads attributes from features of pictures; one linear classifier per attribute, fitted where it is known.
-
-    Args:
-        features: `(N, F)` of real training pictures.
-        attributes: N rows of 0, 1 and missing. Attributes with fewer than `LEAST` images of either class are left out.
-
-    Attributes:
-        names: what it reads.
-    """
-
-    def __init__(self, features: NDArray, attributes: pd.DataFrame):
-        known = {name: column.notna().to_numpy() for name, column in attributes.items()}
-        together: dict[bytes, list[str]] = {}  # attributes that are known of the same images are fitted at once
-        for name, of in known.items():
-            labels = attributes.loc[of, name].astype(int)
-            if LEAST <= labels.sum() <= len(labels) - LEAST:
-                together.setdefault(of.tobytes(), []).append(name)
-        self._readers = []
-        for names in together.values():
-            of = known[names[0]]
-            self._readers.append(TraitClassifier(features[of], attributes.loc[of, names]))
-        found = [name for reader in self._readers for name in reader.names]
-        self.names = [name for name in attributes if name in found]
-        self._order = np.array([found.index(name) for name in self.names], dtype=np.int64)
-
-    def __call__(self, features: NDArray) -> NDArray[np.bool_]:
-        """Return whether each picture of features `(M, F)` shows each attribute, `(M, A)` in the order of `names`."""
-        read = [reader(features) for reader in self._readers]
-        return np.concatenate([np.zeros((len(features), 0), dtype=bool), *read], axis=1)[:, self._order]
-
-    def accuracy(self, features: NDArray, attributes: pd.DataFrame) -> pd.DataFrame:
-        """Return by attribute the shares that are read right: of images `with` it, and of those `without` it."""
-        shown, rows = self(features), {}
-        for j, name in enumerate(self.names):
-            label = attributes[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            rows[name] = {side: float((shown[label == value, j] == value).mean()) if (label == value).any() else np.nan
-                          for side, value in (("with", 1), ("without", 0))}  # fmt: skip
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["with", "without"])
-
-
-def judge_table(judge: Judge, real: NDArray, again: NDArray, attributes: pd.DataFrame) -> pd.DataFrame:
-    """Return how well the judge reads held-out images: a row per attribute, the worst balanced accuracy last.
-
-    Args:
-        judge: fitted to training images.
-        real, again: features `(M, F)` of held-out images and of their reconstructions.
-        attributes: of these images.
-
-    Returns:
-        `attribute`; the shares read right `with` and `without` it, of images and of reconstructions; the `ceiling`,
-        the mean of the last two.
-    """
-    first, last = judge.accuracy(real, attributes), judge.accuracy(again, attributes)
-    frame = first.join(last, lsuffix=", images", rsuffix=", reconstructions")
-    frame = frame.assign(ceiling=last.mean(axis=1)).sort_values("ceiling", ascending=False, kind="stable")
-    return frame.rename_axis("attribute").reset_index()
-
-
 class Edited(NamedTuple):
     """Edits of one attribute in one direction, for a figure: sets before, after and after random exchanges, `(n, L)`;
     and whether the judge sees what was wanted, after each, `(n,)`."""
@@ -208,7 +151,7 @@ class Edited(NamedTuple):
 
 def measure_editing(
     run: Run, network: FeatureNet, judge: Judge, probe: LinearProbe, heldout: pd.DataFrame, groups: NDArray,
-    faces: int = FACES, seed: int = 0,
+    faces: int = FACES, seed: int = 0, goal: float = GOAL,
 ) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Edited], dict[str, float]]:  # fmt: skip
     """Add each attribute to held-out faces that lack it, and remove it from faces that have it, and judge the pictures.
 
@@ -221,6 +164,7 @@ def measure_editing(
         heldout: attributes of the held-out images.
         groups: `(K,)`.
         faces, seed: how many are edited; of the random exchanges.
+        goal: as for `edit_sets`.
 
     Returns:
         A frame with a row per attribute and direction: `attribute`; `edit` (`ADD` or `REMOVE`); `faces`; `exchanges`,
@@ -243,7 +187,7 @@ def measure_editing(
         labels = heldout[name].to_numpy(dtype=np.float64, na_value=np.nan)
         rows = np.flatnonzero((labels == (not wanted)) & (shown[:, j] == (not wanted)))[:faces]
         if len(rows):
-            edit = edit_sets(codes[rows], groups, probe.weights[:, at], probe.bias[at], wanted, allowed)
+            edit = edit_sets(codes[rows], groups, probe.weights[:, at], probe.bias[at], wanted, allowed, goal)
             plans.append((name, kind, j, rows, edit, random_exchanges(codes[rows], edit, groups, allowed, seed)))
     if not plans:
         return pd.DataFrame(), {}, between
@@ -268,14 +212,22 @@ def measure_editing(
     return pd.DataFrame(table), edits, between
 
 
-def compare_faces(features: NDArray, shown: NDArray, seed: int = 0, pairs: int = 1000) -> dict[str, float]:
-    """Return the mean `distance` of features `(N, F)` between two different faces, and how many `others`, attributes
-    of `shown` `(N, A)`, differ."""
-    generator = np.random.default_rng(seed)
-    a = generator.integers(len(features), size=pairs)
-    b = (a + generator.integers(1, len(features), size=pairs)) % len(features)
-    distance = np.linalg.norm(features[a] - features[b], axis=1).mean()
-    return {"distance": float(distance), "others": float((shown[a] != shown[b]).sum(axis=1).mean())}
+def over_goals(
+    run: Run, network: FeatureNet, judge: Judge, probe: LinearProbe, heldout: pd.DataFrame, groups: NDArray,
+    goals: Sequence[float] = GOALS, faces: int = FACES // 3, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """Return a row per goal of the probe: means over the edits that can be judged, of `measure_editing`.
+
+    Columns: `goal`, `edits`, `exchanges`, `reached`, `success`, `control`, `identity`, `identity_control`. The other
+    arguments are those of `measure_editing`. No rows where nothing can be judged.
+    """
+    rows, columns = [], ["exchanges", "reached", "success", "control", "identity", "identity_control"]
+    for goal in goals:
+        table, *_ = measure_editing(run, network, judge, probe, heldout, groups, faces, seed, goal)
+        if len(table) and table["readable"].any():
+            readable = table[table["readable"]]
+            rows.append({"goal": goal, "edits": len(readable)} | readable[columns].mean().to_dict())
+    return pd.DataFrame(rows, columns=["goal", "edits", *columns])
 
 
 def chosen_edits(table: pd.DataFrame, count: int) -> dict[tuple[str, str], str]:
@@ -292,6 +244,19 @@ def chosen_edits(table: pd.DataFrame, count: int) -> dict[tuple[str, str], str]:
     spaced = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
     return {(row.attribute, row.edit): f"{_title(row)}\n{row.exchanges:.1f} codes\n{row.success:.0%} succeed"
             for row in rows.iloc[spaced].itertuples()}  # fmt: skip
+
+
+def goals_in_words(frame: pd.DataFrame) -> list[str]:
+    """Return what the rows of `over_goals` say, in a sentence; none without rows."""
+    if not len(frame):
+        return []
+    first, last = frame.iloc[0], frame.iloc[-1]
+    return [
+        f"**A surer probe.** From a goal of {first['goal']:.1%} to {last['goal']:.1%}, exchanges go from "
+        f"{first['exchanges']:.1f} to {last['exchanges']:.1f}, success from {first['success']:.0%} to "
+        f"{last['success']:.0%}, that of random exchanges from {first['control']:.0%} to {last['control']:.0%}, and "
+        f"the way the picture moves from {first['identity']:.0%} to {last['identity']:.0%} of that to another face."
+    ]
 
 
 def in_words(table: pd.DataFrame, between: dict[str, float]) -> list[str]:

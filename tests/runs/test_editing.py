@@ -13,14 +13,14 @@ from pivq.runs import editing as module
 from pivq.runs.editing import (
     ADD,
     REMOVE,
-    Judge,
     LinearProbe,
     beyond_control,
-    compare_faces,
     edit_sets,
     fit_probe,
+    goals_in_words,
     in_words,
     measure_editing,
+    over_goals,
     random_exchanges,
 )
 from pivq.runs.evaluation import decoded_features
@@ -96,23 +96,6 @@ def test_the_probe_finds_the_code_that_is_the_attribute():
     assert ((score > 0) == (codes == 4).any(axis=1)).all()
 
 
-def test_the_judge_reads_each_attribute_where_it_is_known():
-    generator = np.random.default_rng(4)
-    features = generator.normal(size=(600, 6))
-    labels = pd.DataFrame((features[:, :3] > 0).astype(int), columns=["a", "b", "c"]).astype("Int8")
-    labels.loc[::3, "b"] = pd.NA
-    labels["rare"] = [1] * 3 + [0] * 597
-    judge = Judge(features[:500], labels[:500])
-    assert judge.names == ["a", "b", "c"], "in the order of the columns, whatever is fitted together"
-    truth = features[500:, :3] > 0
-    assert (judge(features[500:]) == truth).mean() > 0.9
-    accuracy = judge.accuracy(features[500:], labels[500:])
-    known = labels["b"][500:].notna().to_numpy()
-    shown = judge(features[500:])[:, 1]
-    assert accuracy.loc["b", "with"] == shown[known & truth[:, 1]].mean()
-    assert accuracy.loc["b", "without"] == 1 - shown[known & ~truth[:, 1]].mean()
-
-
 def test_edits_of_a_run_are_judged_by_their_pictures(finished, monkeypatch):
     """The judge is one that reads the first colour, so that verdicts and distances can be computed again."""
     monkeypatch.setattr(module, "USES", 1)
@@ -150,9 +133,22 @@ def test_edits_of_a_run_are_judged_by_their_pictures(finished, monkeypatch):
         assert row.exchanges == (made.before != made.after).sum(axis=1).mean()
 
 
-def test_two_faces_by_hand():
-    found = compare_faces(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[True, False], [True, True]]))
-    assert found == {"distance": 5, "others": 1}
+def test_goals_are_compared_over_the_edits_that_can_be_judged(monkeypatch):
+    asked = []
+
+    def measure(*given):
+        asked.append(given[-3:])
+        readable = [row("hat", success, 0.1) | {"exchanges": 9 * given[-1]} for success in (0.2, 0.6)]
+        return pd.DataFrame([*readable, row("smile", 1.0, 1.0, readable=False)]), {}, {}
+
+    monkeypatch.setattr(module, "measure_editing", measure)
+    frame = over_goals(None, None, None, None, None, None, goals=(0.6, 0.9), faces=4, seed=1)
+    assert asked == [(4, 1, 0.6), (4, 1, 0.9)] and frame["edits"].tolist() == [2, 2]
+    assert frame["success"].tolist() == [pytest.approx(0.4)] * 2 and frame["control"].tolist() == [0.1] * 2
+    (told,) = goals_in_words(frame)
+    assert "exchanges go from 5.4 to 8.1, success from 40% to 40%" in told
+    monkeypatch.setattr(module, "measure_editing", lambda *given: (pd.DataFrame(), {}, {}))
+    assert not len(over_goals(None, None, None, None, None, None)) and not goals_in_words(frame[:0])
 
 
 def row(attribute: str, success: float, control: float, readable: bool = True) -> dict:
