@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ["00_meet_the_faces", "01_architecture", "02_matching_quantization", "03_train", "04_capacity",
              "05_interpolation", "06_sample_quality", "07_probing", "08_verdict", "09_when_codes_compete",
              "10_from_scratch", "11_better_samples", "12_prior_over_sets", "13_rivals",
-             "15_other_data", "16_better_recipe"]  # fmt: skip
+             "14_what_codes_mean", "15_other_data", "16_better_recipe"]  # fmt: skip
 INTERACTIVE = ["colab", "demo", "explore"]  # not in the sequence that run_all.sh runs
 PLAIN = "10_from_scratch"  # writes the method out, to compare it with the package
 # Who may import whom: rooms (folders) and single files; "paper" are the files at the top.

@@ -49,6 +49,9 @@ _MADE_BY = {
         "prior_anomalies", "prior",
     ],
     "13_rivals": ["rivals", "rivals_capabilities", "rivals_compared", "rivals_side_by_side"],
+    "14_what_codes_mean": [
+        "atlas", "code_bits", "code_atlas", "disentanglement", "editing", "edit_success", "edits", "what_codes_mean",
+    ],
     "15_other_data": ["other_data", "other_data_transfer", "other_data_compared", "other_data_pictures"],
     "16_better_recipe": ["recipes", "recipes_compared", "recipes_side_by_side"],
 }  # fmt: skip
