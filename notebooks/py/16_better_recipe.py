@@ -109,7 +109,8 @@ use_style()
 # %%
 latent, code = torch.tensor([1.0, 0.0], requires_grad=True), torch.tensor([0.0, 2.0])
 rotate(latent, code).backward(code)
-display(Markdown(f"Gradient at the latent: {latent.grad.tolist()}; at the code: {code.tolist()}."))
+across, along = latent.grad[1], latent.grad[0]
+display(Markdown(f"Gradient at the latent: {along:.2f} along it, {abs(across):.2f} across it."))
 
 # %% [markdown]
 # **Warm-up.** Up to step $T_q$ the model is an autoencoder without a quantizer (Section 3.7). Zhao et al. find that a longer warm-up leaves a codebook of higher *effective dimension*: the number of principal components that explain 99% of its variance. Here $T_q$ is halved, and raised by half.
