@@ -180,7 +180,7 @@ if rows:
 # %% [markdown]
 # ## The priors, at equal size
 #
-# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (`prior_parameters`; this is set for the profile `quick`), and exactly as many steps of training. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
+# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (`prior_parameters`; this is set for the profile `quick`), and exactly as many steps of training. TokenSet's prior is larger: most of its weights are in one layer, which has outputs for every code. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
 
 # %%
 columns = ["prior_parameters", "prior_steps", "prior_seconds", "bits", "prior_bits", "fd_own"]
