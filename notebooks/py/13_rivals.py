@@ -109,7 +109,7 @@ use_style()
 # | VQ-VAE | a code for each cell of the grid, the nearest | a transformer that draws the codes one by one; or one that shows codes hidden at random places (absorbing diffusion) | VQ-GAN (TT), VQ-GAN (UT) |
 # | TokenSet, reduced | a multiset of $L$ codes, order-free by shuffled training | fixed-sum diffusion over the counts of codes | – |
 #
-# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table.
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they count whatever else the machine did meanwhile.
 #
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
