@@ -134,7 +134,7 @@ figure = plot_images(torch.cat([*shown.values()]), columns=12, row_labels=labels
 display(styled(settings_table()))
 
 # %% [markdown]
-# The next cell reads the stored rows, one for each set, kind of tokens, quantizer and seed. If there are none yet, it says how they are made. The drawn faces come from the files of notebooks 03 to 11, so they have gaps, and were trained for more steps.
+# The next cell reads the stored rows, one for each set, kind of tokens, quantizer and seed. If there are none yet, it says how they are made. The drawn faces come from the files of the notebooks before ([03](03_train.ipynb) to [11](11_better_samples.ipynb)), so they have gaps, and were trained for more steps.
 
 # %%
 rows = stored_other_data(profile)

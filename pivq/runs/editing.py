@@ -200,12 +200,11 @@ def measure_editing(
         right = {}
         for column, suffix in (("success", ""), ("control", "_control")):
             made, start = features[start : start + len(rows)], start + len(rows)
-            seen = judge(made)
-            right[column] = seen[:, j] == (kind == ADD)
+            right[column] = (seen := judge(made))[:, j] == (kind == ADD)
             moved = np.linalg.norm(made - again[rows], axis=1).mean() / between["distance"]
             others = (seen != shown[rows])[:, clear & (np.arange(len(clear)) != j)].sum(axis=1).mean()
-            row |= {column: float(right[column].mean()), f"identity{suffix}": float(moved)}
-            row |= {f"others{suffix}": float(others)}
+            share = float(right[column].mean())
+            row |= {column: share, f"identity{suffix}": float(moved), f"others{suffix}": float(others)}
         row["ceiling"] = ceiling.loc[name, "with" if kind == ADD else "without"]
         table.append(row | {"readable": bool(clear[j])})
         edits[name, kind] = Edited(codes[rows], edit.codes, control, right["success"], right["control"])
