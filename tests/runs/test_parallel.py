@@ -31,6 +31,14 @@ def own_root(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "FEW_STEPS", 0)  # processes, although these trainings are short
 
 
+@pytest.fixture
+def interruptible():
+    """Take SIGINT as at a terminal: it is ignored in what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_runs_side_by_side_are_those_of_one_after_the_other(tiny_config, tmp_path, monkeypatch):
     jobs = [(tiny_config(**SMALL), "matching"), (tiny_config(**SMALL, train__perceptual_weight=0.5), "nearest")]
     monkeypatch.setattr(parallel, "cpu_count", lambda: 2)  # one thread each
@@ -217,6 +225,7 @@ def signal_later(number: int, when, processes) -> Thread:
     return thread
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_stopped_processes_are_saved_and_the_training_ends_alike(tiny_config, tmp_path, monkeypatch):
     """First SIGTERM to the process that trains, then SIGINT to this one, as Jupyter sends it; then to the end."""
     monkeypatch.setattr(parallel, "cpu_count", lambda: 1)
@@ -266,6 +275,7 @@ def test_runs_that_stop_together_are_told_in_one_line(tiny_config, monkeypatch):
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_ends_processes_that_do_not_stop(tmp_path, monkeypatch):
     started, begun, real = [], time.monotonic(), Popen
     monkeypatch.setattr(parallel.subprocess, "Popen", lambda _, **options: started.append(
