@@ -77,7 +77,7 @@ install_requirements() {
   echo "Installing into .venv: up to 6 GB, several minutes (log: $log) …"
   : >"$log"
   rm -f "$stamp"
-  pip_install --no-compile -r "$root/requirements.lock" # Python compiles what is used, a small part, when it is used
+  pip_install -r "$root/requirements.lock"
   pip_install --no-deps --no-build-isolation -e "$root"
   wanted_stamp >"$stamp"
   echo "Installed in $SECONDS s."
