@@ -12,12 +12,8 @@ import argparse
 import signal
 import sys
 
-import torch
-
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_json
-from pivq.figures.pictures import plot_images
-from pivq.figures.style import use_style
+from pivq.figures.artefacts import save_json
 from pivq.profiles import LAYOUTS
 from pivq.runs.other_data import (
     STEPS,
@@ -31,7 +27,7 @@ from pivq.runs.other_data import (
     run_set,
     stored_other_data,
 )
-from pivq.runs.other_measures import SHOWN, keep_pictures, kept_pictures
+from pivq.runs.other_measures import keep_pictures
 from pivq.runs.stopping import Stopped
 from pivq.storage.paths import figures_dir
 
@@ -69,13 +65,6 @@ def main() -> None:
     except Stopped as stop:
         print(f"{stop} The same command resumes.")
         sys.exit(128 + (stop.number or signal.SIGINT))
-    rows = kept_pictures([*TITLES], trained)
-    if rows:
-        use_style()
-        figure = plot_images(torch.cat(list(rows.values())), SHOWN, row_labels=list(rows))
-        length = f"{steps:,} steps" if steps else "its own length"
-        line = f"other pictures than faces · profile {trained} · {length} · seed {arguments.seeds[0]}"
-        save_figure(figure, "other_data_pictures", config, line)
     print(f"{len(stored)} rows in {figures_dir(config.profile) / 'other_data.json'}")
 
 

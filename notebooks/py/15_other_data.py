@@ -28,7 +28,7 @@
 # | | |
 # |---|---|
 # | needs | stored rows, which `benchmarks/complete_other_data.py` makes |
-# | makes | `other_data`, `other_data_transfer`, `other_data_compared` in `figures/<profile>/`; with the rows comes `other_data_pictures` |
+# | makes | `other_data`, `other_data_transfer`, `other_data_compared`, `other_data_pictures` in `figures/<profile>/` |
 
 # %% [markdown]
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
@@ -80,6 +80,7 @@ from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
 from pivq.runs.other_data import MINUTES_PER_SET, TITLES, settings_table, stored_other_data
+from pivq.runs.other_measures import SHOWN, kept_pictures
 from pivq.runs.other_sets import MAKERS, SIZE, made_set
 from pivq.runs.provenance import seed_everything, stamp
 from pivq.runs.rival_findings import means
@@ -201,11 +202,15 @@ if own:
 # %% [markdown]
 # ## Pictures
 #
-# For each set: held-out pictures, what learned and drawn tokens make of them, samples of Algorithm 1, and samples from near parents. They come with the rows, because they need the trained models.
+# For each set: held-out pictures, what learned and drawn tokens make of them, samples of Algorithm 1, and samples from near parents. They need the trained models, so they are drawn where the rows were made; elsewhere the stored figure is shown.
 
 # %%
 pictures = stored_file("other_data", profile).parent / "other_data_pictures.png"
-if pictures.exists():
+kept = kept_pictures([*TITLES], "smoke" if profile == "smoke" else "folder")
+if kept and own:
+    figure = plot_images(torch.cat([*kept.values()]), SHOWN, row_labels=[*kept])
+    save_figure(figure, "other_data_pictures", config, line)
+elif pictures.exists():
     display(Image(filename=str(pictures), alt=f"Pictures of {', '.join(TITLES)}"))
 else:
     display(Markdown("There are no pictures yet."))
