@@ -2,6 +2,7 @@
 features and distances to measure and to match."""
 
 import itertools
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +13,13 @@ import torch
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import nn
+from tqdm import tqdm
 
 from pivq.config import Config, load_config
 from pivq.data import lists
 from pivq.data.files import Files
 from pivq.pretrained.features import FeatureNet
-from pivq.runs import branching, callbacks, splits
+from pivq.runs import branching, callbacks, pieces, splits, stopping
 from pivq.runs.callbacks import read_log
 from pivq.storage.checkpoint import load_checkpoint
 
@@ -88,6 +90,28 @@ def stand_in(patch, root: Path, **perceptual) -> Perceptual:
     patch.setattr(splits, "load_split", make_split)
     patch.setattr(branching, "load_perceptual", lambda name: network)
     return network
+
+
+def stop_at(patch, step: int) -> tqdm:
+    """Return a bar that asks the next training of `pivq.runs.pieces` to stop after so many steps."""
+    requests, usual = [], stopping.stop_requests
+
+    @contextmanager
+    def noted():
+        with usual() as request:
+            requests.append(request)
+            yield request
+
+    class Bar(tqdm):
+        count = 0
+
+        def update(self, n=1):
+            Bar.count += 1
+            if Bar.count == step:
+                requests[-1].set()
+
+    patch.setattr(pieces, "stop_requests", noted)
+    return Bar(disable=True)
 
 
 class Colours(FeatureNet):

@@ -19,14 +19,13 @@ from pivq.runs.competition import BOTH
 from pivq.runs.other_measures import measure
 from pivq.runs.other_sets import MAKERS, SIZE, made_set
 from pivq.runs.planned import run_dir
-from pivq.runs.provenance import stamp
 from pivq.runs.rivalry import NEIGHBOURS
+from pivq.runs.rows import keep_row, kept_row, rows_stamp, stored_rows
 from pivq.runs.run import Run, find_run
 from pivq.runs.splits import load_split
 from pivq.runs.training import train
 from pivq.settings import suggestion
-from pivq.storage.paths import results_dir, stored_file
-from pivq.storage.writing import read_sealed, seal, write_json
+from pivq.storage.paths import results_dir
 
 FOLDER = "folder"  # the set that a reader gives
 TITLES = {"digits": "digits", "glyphs": "glyphs", FOLDER: "a folder of pictures"}
@@ -130,38 +129,27 @@ def run_set(
         seed, profile, steps: see `settings_for`.
         device: "auto", "cpu", "cuda", …
     """
-    paths = []
+    rows = []
     for tokens in TOKENS:
         config = settings_for(chosen, tokens, seed, profile, steps)
         for quantizer in BOTH:
             path = row_file(config, quantizer)
-            paths.append(path)
-            if path.exists():
-                continue
-            train_ahead("shared", config, device)
-            run = train(config, quantizer, device)
-            network = load_feature_network(config.evaluation.features, pick_device(device))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, seal({"set": chosen.name, "title": chosen.title} | measure(run, network)))
-    return [read_sealed(path) for path in paths]
+            row = kept_row(path, set=chosen.name, tokens=tokens, quantizer=quantizer, seed=seed)
+            if row is None:
+                train_ahead("shared", config, device)
+                run = train(config, quantizer, device)
+                network = load_feature_network(config.evaluation.features, pick_device(device))
+                row = keep_row(path, {"set": chosen.name, "title": chosen.title} | measure(run, network))
+            rows.append(row)
+    return rows
 
 
 # --- Rows that are stored ---------------------------------------------------------------------------------------------
 
 
 def stored_other_data(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows: the profile's own, or those that come with the project; none if there is no file.
-
-    Raises:
-        ValueError: the file is damaged; names it.
-    """
-    path = stored_file("other_data", profile)
-    if not path.exists():
-        return []
-    rows = read_sealed(path).get("rows")
-    if not isinstance(rows, list):
-        raise ValueError(f"{path} is damaged: it has no rows; benchmarks/complete_other_data.py makes them again")
-    return rows
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
+    return stored_rows("other_data", profile, "complete_other_data.py")
 
 
 def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -189,8 +177,7 @@ def keep_rows(rows: Sequence[dict[str, Any]], chosen: ImageSet, seed: int, profi
                       "L": config.model.num_codes, "steps": config.train.steps, "fingerprints": pixels}  # fmt: skip
             found = [row for row in rows if wanted.items() <= row.items()]
             if len(found) == 1 and not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_json(path, seal(found[0]))
+                keep_row(path, found[0])
                 kept += 1
     return kept
 
@@ -198,7 +185,7 @@ def keep_rows(rows: Sequence[dict[str, Any]], chosen: ImageSet, seed: int, profi
 def other_data_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
     """Return the stamp of the rows' file. What each row was computed on stands in the row."""
     protocol = f"FD and PRDC: as many samples as held-out images, against as many images, k = {NEIGHBOURS}"
-    return stamp(config, protocol=protocol, devices=sorted({row["device"] for row in rows}))
+    return rows_stamp(rows, config, protocol)
 
 
 def finished_runs(chosen: ImageSet, seed: int, profile: str = "folder", steps: int = STEPS) -> dict[str, Run]:

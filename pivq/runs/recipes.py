@@ -23,13 +23,11 @@ from pivq.rivals.recipe.quantizers import effective_dimension
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
 from pivq.runs.ablations import half_as_long
 from pivq.runs.evaluation import compare, image_features
-from pivq.runs.provenance import stamp
 from pivq.runs.recipe_training import recipe_dir, steps_left, train_recipe
+from pivq.runs.rows import keep_row, kept_row, rows_stamp, stored_rows
 from pivq.runs.splits import load_splits
 from pivq.sampling import sample_pairs
 from pivq.settings import suggestion
-from pivq.storage.paths import stored_file
-from pivq.storage.writing import read_sealed, seal, write_json
 from pivq.usage import code_usage
 
 SEEDS = (0, 1, 2)
@@ -110,19 +108,22 @@ def run_recipes(
 
     Raises:
         ValueError: see `variants`.
+
+    Warns:
+        UserWarning: a kept row is damaged, and measured again; see also `pivq.runs.recipe_training.train_recipe`.
     """
     plan = {}
     for seed in seeds:
         own = replace(config, seed=seed)
         plan |= {row_file(own, variant): (own, variant) for variant in variants(names)}
-    missing = {path: job for path, job in plan.items() if not path.exists()}
+    kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
+    missing = {path: job for path, job in plan.items() if kept[path] is None}
     left = sum(steps_left(settings_of(own, variant), variant.recipe) for own, variant in missing.values())
     with tqdm(total=left, desc="recipes", unit="step", dynamic_ncols=True, mininterval=1) as bar:
         for path, (own, variant) in missing.items():
             bar.set_postfix_str(f"{variant.name}, seed {own.seed}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, seal(make_row(own, variant, device, bar)))
-    return [read_sealed(path) for path in plan]
+            kept[path] = keep_row(path, make_row(own, variant, device, bar))
+    return list(kept.values())
 
 
 def make_row(config: Config, variant: Variant, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -183,18 +184,8 @@ def samples_of(config: Config, variant: Variant, count: int, device: str = "auto
 
 
 def stored_recipes(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows: the profile's own, or those that come with the project; none if there is no file.
-
-    Raises:
-        ValueError: the file is damaged; names it.
-    """
-    path = stored_file("recipes", profile)
-    if not path.exists():
-        return []
-    rows = read_sealed(path).get("rows")
-    if not isinstance(rows, list):
-        raise ValueError(f"{path} is damaged: it has no rows; benchmarks/complete_recipes.py makes them again")
-    return rows
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
+    return stored_rows("recipes", profile, "complete_recipes.py")
 
 
 def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
@@ -208,8 +199,7 @@ def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
         of = [one for one in VARIANTS if _is_of(row, one)]
         same = row["profile"] == config.profile and row["planned_steps"] == config.train.steps
         if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, seal(row))
+            keep_row(path, row)
             kept += 1
     return kept
 
@@ -235,4 +225,4 @@ def recipes_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, A
     """Return the stamp of the rows' file. What each row was computed on stands in the row."""
     count = max((row["samples"] for row in rows), default=0)
     protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
-    return stamp(config, protocol=protocol, devices=sorted({row["device"] for row in rows}))
+    return rows_stamp(rows, config, protocol)

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import signal
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +25,15 @@ from pivq.rivals.training import AutoencoderTrainer, PriorTrainer, prior_setting
 from pivq.rivals.vae import VAE, beta_vae_settings, vae_settings
 from pivq.rivals.vqvae import VQVAE, vqvae_settings
 from pivq.runs.branching import make_trainer
+from pivq.runs.pieces import finish, step_of
 from pivq.runs.provenance import code_digest
 from pivq.runs.run import arrays_digest, signature
 from pivq.runs.splits import load_splits
-from pivq.runs.stopping import Stopped, stop_requests
 from pivq.settings import suggestion
-from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
 from pivq.storage.writing import read_sealed, seal, write_json
 
-PROGRESS = "progress.json"  # beside the checkpoints of an autoencoder or a prior: its steps and seconds
-NEEDED = ("step", "seconds", "made_from", "model", "ema", "optimizer")  # of such a checkpoint
 TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed
 
 
@@ -75,10 +70,10 @@ def rival_dir(config: Config, kind: str) -> Path:
 
 
 def steps_left(config: Config, kind: str, prior: str = "") -> dict[Path, int]:
-    """Return how many steps are still to be trained of a rival and of its prior, by the file that counts them."""
+    """Return how many steps are still to be trained of a rival and of its prior, by the folder of its checkpoints."""
     whole = {"autoencoder": config.train.steps} | ({prior: prior_settings(config).train.steps} if prior else {})
     folder = rival_dir(config, kind)
-    return {folder / name / PROGRESS: steps - _step(folder / name / PROGRESS) for name, steps in whole.items()}
+    return {folder / name: steps - step_of(folder / name) for name, steps in whole.items()}
 
 
 def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto", bar: tqdm | None = None) -> Trained:
@@ -115,14 +110,14 @@ def train_rival(config: Config, kind: str, prior: str = "", device: str = "auto"
         made_from = {"images": signature(load_splits(config)["train"]), "code": code_digest()}
         made_from["rivals_code"] = rivals_digest()
         trainer = AutoencoderTrainer(own, build, images, load_perceptual(own.train.perceptual_network).to(on), on)
-        known = _finish(trainer, folder / "autoencoder", made_from, bar)
+        known = finish(trainer, folder / "autoencoder", made_from, bar, folder)
         rival = trainer.ema.eval()
         facts = {"steps": trainer.step, "seconds": known["seconds"], "parameters": count_weights(rival)}
         facts |= {name: known["made_from"][name] for name in ("code", "rivals_code")}
         if prior:
             made_from["autoencoder"] = _weights_digest(rival)
             prior_trainer = PriorTrainer(prior_settings(own), priors[prior], encode_levels(rival, images, on), on)
-            facts["prior_seconds"] = _finish(prior_trainer, folder / prior, made_from, bar)["seconds"]
+            facts["prior_seconds"] = finish(prior_trainer, folder / prior, made_from, bar, folder)["seconds"]
             facts |= {"prior_steps": prior_trainer.step, "prior_parameters": count_weights(prior_trainer.ema)}
             rival.prior = prior_trainer.ema.eval()
     return Trained(rival, facts)
@@ -153,107 +148,6 @@ def rivals_digest() -> str:
         if path.stem not in ("set_prior", "any_order"):  # the prior of PI-VQ's sets; no rival is trained with it
             digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:16]
-
-
-def _finish(
-    trainer: AutoencoderTrainer | PriorTrainer, folder: Path, made_from: dict[str, str], bar: tqdm | None
-) -> dict[str, Any]:
-    """Resume a training from its checkpoint, train it to its end, and save it.
-
-    Args:
-        trainer: new.
-        folder: of the checkpoints.
-        made_from: what the training depends on: its images, the code, and of a prior the autoencoder.
-        bar: see `train_rival`.
-
-    Returns:
-        `seconds` of all its steps, and what it was `made_from` at its first.
-    """
-    known = {"seconds": 0.0, "made_from": made_from} | _resume(trainer, folder, made_from)
-    before, started = known["seconds"], time.perf_counter()
-
-    def save() -> None:
-        known["seconds"] = before + time.perf_counter() - started
-        own = {"config": trainer.config.as_dict(), "of": _name(folder)}
-        save_checkpoint(folder / CHECKPOINT, trainer.state_dict() | own | known)
-        _note_progress(folder, trainer.step, known["seconds"])
-
-    with stop_requests() as request:
-
-        def after_step(_: Any, losses: dict[str, Tensor]) -> None:
-            if bar is not None:
-                bar.update()
-            if request.is_set() or trainer.step % trainer.config.evaluation.checkpoint_every == 0:
-                save()
-            if request.is_set():
-                where = f"step {trainer.step:,} of {folder.parent.name}, {folder.name}"
-                raise Stopped(f"Stopped at {where}, and saved.", request.number or signal.SIGINT)
-
-        if trainer.step < trainer.config.train.steps:
-            folder.mkdir(parents=True, exist_ok=True)
-            if isinstance(trainer, AutoencoderTrainer):
-                trainer.callbacks = [after_step]
-                trainer.fit()
-            else:
-                trainer.fit(callbacks=[after_step])
-            save()
-    return known
-
-
-def _resume(trainer: AutoencoderTrainer | PriorTrainer, folder: Path, made_from: dict[str, str]) -> dict[str, Any]:
-    """Load the newest checkpoint that can be used; return what it says of the training, nothing if there is none.
-
-    Raises:
-        ValueError: it is of other images, or does not fit the networks of this code.
-
-    Warns:
-        UserWarning: a checkpoint is damaged or of something else; or it was made by other code.
-    """
-    if not has_checkpoint(folder):
-        return {}
-
-    def wrong(state: Any) -> str:
-        lacking = [name for name in NEEDED if name not in state] if isinstance(state, dict) else NEEDED
-        if lacking or state.get("of") != _name(folder):
-            return f" is not a checkpoint of {_name(folder)}"
-        same = state["made_from"].get("autoencoder") == made_from.get("autoencoder")
-        return "" if same else " is of a prior over the codes of another autoencoder"
-
-    try:
-        state = newest_checkpoint(folder, wrong, mend=True)
-    except ValueError as error:
-        warnings.warn(f"{str(error).rpartition(';')[0]}; {_name(folder)} is trained again from step 0", stacklevel=4)
-        for name in (CHECKPOINT, PREVIOUS, PROGRESS):
-            (folder / name).unlink(missing_ok=True)
-        return {}
-    noted, again = state["made_from"], f"delete {folder.parent} to train this rival again"
-    if noted["images"] != made_from["images"]:
-        raise ValueError(f"{folder.parent} was trained on other images: {again}")
-    if noted != made_from:
-        warnings.warn(f"{folder} was trained by other code: {again}", stacklevel=4)
-    try:
-        trainer.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as error:  # torch lists all that differs, in many lines
-        raise ValueError(f"{folder / CHECKPOINT} does not fit this code's {folder.name}: {again}") from error
-    if _step(folder / PROGRESS) != trainer.step:
-        _note_progress(folder, trainer.step, state["seconds"])
-    return {"seconds": state["seconds"], "made_from": noted}
-
-
-def _name(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}"
-
-
-def _note_progress(folder: Path, step: int, seconds: float) -> None:
-    write_json(folder / PROGRESS, seal({"step": step, "seconds": seconds}))
-
-
-def _step(path: Path) -> int:
-    """Return the step that a training has come to; 0 where the note is damaged, which the training makes again."""
-    try:
-        return int(read_sealed(path)["step"]) if has_checkpoint(path.parent) else 0
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return 0
 
 
 def settings_for_minutes(config: Config, kind: str, minutes: float, device: str = "auto") -> Config:

@@ -1,6 +1,5 @@
 """The comparison with the rivals: who takes part, and rows that are trained, measured and kept one by one."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +17,16 @@ from pivq.rivals.ours import Ours
 from pivq.rivals.rival import Rival
 from pivq.rivals.set_prior import PriorSettings
 from pivq.rivals.training import prior_settings
-from pivq.runs.provenance import stamp
 from pivq.runs.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
 from pivq.runs.rivalry import NEIGHBOURS, measure
+from pivq.runs.rows import keep_row, kept_row, rows_stamp, stored_rows
 from pivq.runs.run import Run, find_run, run_dir
 from pivq.runs.samplers import ALGORITHM_1, Sampler, draw
 from pivq.runs.set_priors import has_prior, trained_prior
 from pivq.runs.splits import load_splits
 from pivq.runs.training import train
 from pivq.settings import suggestion
-from pivq.storage.paths import results_dir, stored_file
-from pivq.storage.writing import read_sealed, seal, write_json
+from pivq.storage.paths import results_dir
 
 OURS = "pi-vq"  # the kind of PI-VQ itself
 NEAR = 20  # images that the second parent is drawn from; source: notebook 11
@@ -114,7 +112,7 @@ def run_rivals(
             own = replace(config, seed=seed)
             own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
             plan[row_file(own, contender)] = own, contender
-    kept = {path: _kept_row(path, *job) for path, job in plan.items()}
+    kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
     missing = {path: job for path, job in plan.items() if kept[path] is None}
     left: dict[Path, int] = {}
     for own, contender in missing.values():
@@ -122,25 +120,9 @@ def run_rivals(
     with tqdm(total=sum(left.values()), desc="rivals", unit="step", dynamic_ncols=True, mininterval=1) as bar:
         for path, (own, contender) in missing.items():
             bar.set_postfix_str(f"{contender.name}, seed {own.seed}")
-            path.parent.mkdir(parents=True, exist_ok=True)
             row = make_row(own, contender, device, bar)
-            write_json(path, seal(row | {"minutes": minutes or None}))
-            kept[path] = read_sealed(path)
+            kept[path] = keep_row(path, row | {"minutes": minutes or None})
     return list(kept.values())
-
-
-def _kept_row(path: Path, config: Config, contender: Contender) -> dict[str, Any] | None:
-    """Return the row in a file; None if there is none, or if it is damaged or another one, which is said."""
-    try:
-        row = read_sealed(path)
-        if (row.get("name"), row.get("seed")) != (contender.name, config.seed):
-            raise ValueError(f"{path} has another row than its name says")
-        return row
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        warnings.warn(f"{error}; {contender.name}, seed {config.seed}, is measured again", stacklevel=3)
-        return None
 
 
 def make_row(config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -220,22 +202,8 @@ def is_trained(config: Config, contender: Contender) -> bool:
 
 
 def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows: the profile's own, or those that come with the project; none if there is no file.
-
-    Raises:
-        ValueError: the file is damaged; names it.
-    """
-    path = stored_file("rivals", profile)
-    if not path.exists():
-        return []
-    again = "delete it, and benchmarks/complete_rivals.py makes it again"
-    try:
-        rows = read_sealed(path).get("rows")
-    except ValueError as error:
-        raise ValueError(f"{error}; {again}") from error
-    if not isinstance(rows, list):
-        raise ValueError(f"{path} is damaged: it has no rows; {again}")
-    return rows
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
+    return stored_rows("rivals", profile, "complete_rivals.py")
 
 
 def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
@@ -248,8 +216,7 @@ def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
         of = [contender for contender in CONTENDERS if contender.name == row["name"]]
         same = row["profile"] == config.profile and row["steps"] == config.train.steps and row.get("minutes") is None
         if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, seal(row))
+            keep_row(path, row)
             kept += 1
     return kept
 
@@ -268,4 +235,4 @@ def rivals_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, An
     """Return the stamp of the rows' file. What each row was computed on stands in the row."""
     count = max((row["samples"] for row in rows), default=0)
     protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
-    return stamp(config, protocol=protocol, devices=sorted({row["device"] for row in rows}))
+    return rows_stamp(rows, config, protocol)

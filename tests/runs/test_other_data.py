@@ -143,7 +143,7 @@ def test_rows_are_in_the_order_of_sets_seeds_tokens_and_quantizers():
 
 
 def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "stored_file", lambda name, profile: tmp_path / f"{name}.json")
+    monkeypatch.setattr("pivq.runs.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
     assert stored_other_data() == []
     write_json(tmp_path / "other_data.json", seal({"rows": [{"title": "digits"}]}))
     assert stored_other_data() == [{"title": "digits"}]

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from stand_ins import Perceptual, stand_in
-from tqdm import tqdm
+from stand_ins import Perceptual, stand_in, stop_at
 
 from pivq.rivals.recipe.settings import CHANGES, Recipe, improved
 from pivq.runs import recipe_training as module
@@ -21,31 +20,6 @@ def config(tiny_config, monkeypatch, tmp_path):
     stand_in(monkeypatch, tmp_path)
     monkeypatch.setattr(module, "load_perceptual", lambda name: Perceptual())
     return tiny_config()
-
-
-def stop_at(monkeypatch, step: int) -> tqdm:
-    """Return a bar that asks its training to stop after so many steps."""
-    requests, usual = [], module.stop_requests
-
-    class Noted:
-        def __enter__(self):
-            self.context = usual()
-            requests.append(self.context.__enter__())
-            return requests[-1]
-
-        def __exit__(self, *error):
-            return self.context.__exit__(*error)
-
-    class Bar(tqdm):
-        count = 0
-
-        def update(self, n=1):
-            Bar.count += 1
-            if Bar.count == step:
-                requests[-1].set()
-
-    monkeypatch.setattr(module, "stop_requests", Noted)
-    return Bar(disable=True)
 
 
 def weights(trained) -> list[torch.Tensor]:

@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 import torch
-from stand_ins import Perceptual, stand_in
-from tqdm import tqdm
+from stand_ins import Perceptual, stand_in, stop_at
 
 from pivq.config import load_config
 from pivq.rivals.training import prior_settings
@@ -35,35 +34,6 @@ def config(tiny_config, monkeypatch, tmp_path):
     return tiny_config()
 
 
-def stop_at(monkeypatch, step: int) -> None:
-    """Ask the next training to stop after so many steps, autoencoder and prior together."""
-    requests, count = [], [0]
-    usual = module.stop_requests
-
-    def noted():
-        context = usual()
-        enter = context.__enter__
-
-        class Noted:
-            def __enter__(self):
-                requests.append(enter())
-                return requests[-1]
-
-            def __exit__(self, *error):
-                return context.__exit__(*error)
-
-        return Noted()
-
-    class Bar(tqdm):
-        def update(self, n=1):
-            count[0] += 1
-            if count[0] == step:
-                requests[-1].set()
-
-    monkeypatch.setattr(module, "stop_requests", noted)
-    monkeypatch.setattr(module, "tqdm", Bar)
-
-
 def weights(trained) -> list[torch.Tensor]:
     return [value for _, value in sorted(trained.rival.state_dict().items())]
 
@@ -74,14 +44,12 @@ def test_a_stopped_training_ends_like_a_straight_one(config, kind, prior, monkey
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "other"))
     total = sum(steps_left(config, kind, prior).values())
     assert total == 8 + (3 if prior else 0)
-    stop_at(monkeypatch, 5)
     with pytest.raises(Stopped, match="Stopped at step 5"):
-        train_rival(config, kind, prior, bar=module.tqdm(disable=True))
+        train_rival(config, kind, prior, bar=stop_at(monkeypatch, 5))
     assert sum(steps_left(config, kind, prior).values()) == total - 5
-    stop_at(monkeypatch, 3 + 2 if prior else 99)
     if prior:
         with pytest.raises(Stopped, match=f"step 2 of {rival_dir(config, kind).name}, {prior}"):
-            train_rival(config, kind, prior, bar=module.tqdm(disable=True))
+            train_rival(config, kind, prior, bar=stop_at(monkeypatch, 3 + 2))
     resumed = train_rival(config, kind, prior)
     assert not any(steps_left(config, kind, prior).values())
     assert all(torch.equal(a, b) for a, b in zip(weights(straight), weights(resumed), strict=True))
@@ -105,9 +73,8 @@ def stopped(config, monkeypatch):
     """Return an autoencoder's folder with checkpoints of steps 5 and 4, and what its training straight through gave."""
     straight = train_rival(config, "vq-vae", "absorbing")
     shutil.rmtree(rival_dir(config, "vq-vae"))
-    stop_at(monkeypatch, 5)
     with pytest.raises(Stopped):
-        train_rival(config, "vq-vae", bar=module.tqdm(disable=True))
+        train_rival(config, "vq-vae", bar=stop_at(monkeypatch, 5))
     folder = rival_dir(config, "vq-vae") / "autoencoder"
     steps = [load_checkpoint(folder / name)["step"] for name in ("checkpoint.pt", "checkpoint.previous.pt")]
     assert steps == [5, 4]

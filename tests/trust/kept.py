@@ -19,7 +19,7 @@ from pivq.data import ImageDataset, cache, load_dataset
 from pivq.figures.artefacts import save_json
 from pivq.model import PIVQ, model_digest
 from pivq.rivals.set_prior import PriorSettings
-from pivq.runs import rival_training, rivals
+from pivq.runs import pieces, rival_training, rivals
 from pivq.runs.evaluation import image_features
 from pivq.runs.parallel import train_ahead
 from pivq.runs.rival_training import train_rival
@@ -66,7 +66,7 @@ def make(root: Path) -> None:
         decoded(root / "interrupted")
     with inside(root / "interrupted", interrupt_at=7), pytest.raises(KeyboardInterrupt):
         train(tiny(), "matching", "cpu")
-    with interrupted(rival_training, "_note_progress", 2):
+    with interrupted(pieces, "_note_progress", 2):
         rival(root / "interrupted")
 
 
