@@ -172,7 +172,7 @@ else:
         )
     )
 origin = f"rows of profile {rows[0]['profile']}" if rows else "no rows"
-line = caption(config, note=f"{origin}, {seeds} seeds; k = 3")
+line = caption(config, note=f"{origin}, {seeds} seed{'s' * (seeds != 1)}; k = 3")
 
 # %% [markdown]
 # ## All measures
