@@ -166,7 +166,7 @@ CLAIMS = [
     Claim("collapse_remains", "Section 5", "Matching does not entirely prevent codebook collapse.",
           short="some codes fall out of use even with matching"),
     Claim("matching_cost", "Section 3.4", "Matching costs O(n³), nearest O(n²): a necessary trade-off.",
-          short="matching has to cost more than nearest, O(n³)"),
+          short="the time of matching grows by a higher power than nearest's, n³ against n²"),
     # Sections 3.5 and 4.4: interpolation
     Claim("one_pass_sampling", "Table 1, Section 3.5", "A sample takes one forward pass and no learned prior."),
     Claim("discrete", "Table 1", "An image is represented by L whole numbers."),

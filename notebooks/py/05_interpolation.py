@@ -90,6 +90,7 @@ from pivq.inference import decode_in_batches, encode_images, order_difference
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
 from pivq.runs.paths import (
+    measure_apart,
     measure_plausibility,
     measure_spread,
     measure_walks,
@@ -248,30 +249,38 @@ path = save_animation(frames, "fig1_path", config, seconds=1.4)
 display(HTML(embedded(path, "Four faces turn into four others and back, code by code")))
 
 # %% [markdown]
-# The table has the exact number of paths, and how far apart the two paths of a pair are: the mean distance over their steps, as a share of the distance between the ends. Two random paths differ in any model, so the untrained one stands beside it:
+# The first table has the exact number of paths of the two pairs, and how far apart the two that are shown run: the mean distance over their steps, as a share of the distance between the ends. Two pairs prove little, and two random paths differ in any model. So the second table has two random paths for each of many pairs, with the untrained model beside it:
 
 # %%
-for kind, model in untrained.items():
-    for pair, count in enumerate(counts[kind]):
-        ends = untrained_codes[kind][2 * pair : 2 * pair + 2]
-        count["untrained_apart"] = paths_apart(*(
-            decode_in_batches(model.decode, smooth_path(*ends, generator)) for _ in range(2)
-        ))
 rows = [
     [
         titles[kind],
         n,
         f"({count['exchanged']}!)² = {int(count['paths']):,}",
         count["apart"],
-        count["untrained_apart"],
     ]
     for kind, of in counts.items()
     for n, count in enumerate(of, 1)
 ]
-columns = ["model", "pair", "number of paths", "apart", "apart, untrained"]
-display(
-    styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}", "apart, untrained": "{:.0%}"})
-)
+columns = ["model", "pair", "number of paths", "apart"]
+display(styled(pd.DataFrame(rows, columns=columns), {"apart": "{:.0%}"}))
+apart = {
+    kind: {
+        "apart": measure_apart(model.decode, codes[kind], pairs[:50], generator),
+        "untrained_apart": measure_apart(
+            untrained[kind].decode, untrained_codes[kind], untrained_pairs, generator
+        ),
+    }
+    for kind, model in trained.items()
+}
+rows = [
+    [titles[kind], model, of["pairs"], of["low"], of["median"], of["high"]]
+    for kind, both in apart.items()
+    for model, of in zip(("trained", "untrained"), both.values(), strict=True)
+]
+columns = ["tokens", "model", "pairs", "10th percentile", "median", "90th percentile"]
+shares = dict.fromkeys(columns[3:], "{:.0%}")
+display(styled(pd.DataFrame(rows, columns=columns), shares, na_rep="–"))
 
 # %% [markdown]
 # ## How smooth?
@@ -574,6 +583,7 @@ for kind, measured in counted.items():
             else "holds as far as this can be counted."
         )
     )
+sums, common = {}, set()
 if len(counted) > 1:
     common = set.intersection(*(set(of.traits["attribute"]) for of in counted.values()))
     sums = {
@@ -678,8 +688,9 @@ for kind in runs:
     numbers[kind] = {
         "pairs": [
             {"a": heldout.ids[i], "b": heldout.ids[j], **of}
-            for (i, j), of in zip(pairs[:2].tolist(), counts[kind], strict=True)
+            for (i, j), of in zip(shown[:2].tolist(), counts[kind], strict=True)
         ],
+        **apart[kind],
         "smoothness": smoothness[kind],
         "composition": composition[kind],
         "plausibility": plausibility[kind],
@@ -690,6 +701,8 @@ traits = {
         "rows": as_records(measured.traits),
         "by_slots": as_records(measured.twice),
         "totals": as_records(totals[kind]),
+        "common": as_records(sums[kind]) if kind in sums else [],
+        "common_attributes": sorted(common),
         "unread": measured.unread,
         "beyond_controls": {
             error: beyond_controls(measured.traits, error) for error in ("gained", "lost")

@@ -123,6 +123,27 @@ def paths_apart(one: Tensor, other: Tensor) -> float:
     return float(between.mean() / whole) if len(between) and whole else 0.0
 
 
+def measure_apart(decode: Decode, codes: Tensor, pairs: Tensor, generator: torch.Generator) -> dict[str, float | None]:
+    """Measure how far apart two random paths of each pair run (`paths_apart`).
+
+    Args:
+        decode: such as `PIVQ.decode`.
+        codes: `(N, L)`.
+        pairs: rows `(P, 2)`. Pairs with a single path, of fewer than two codes to exchange, are left out.
+        generator: of the paths.
+
+    Returns:
+        `median`, and `low` to `high` from 10% to 90% of the pairs, None without any; `pairs`, their number.
+    """
+    apart = []
+    for i, j in pairs.tolist():
+        one, other = (smooth_path(codes[j], codes[i], generator) for _ in range(2))
+        if len(one) > 2:
+            apart.append(paths_apart(decode_in_batches(decode, one), decode_in_batches(decode, other)))
+    low, median, high = np.quantile(apart, (0.1, 0.5, 0.9)).tolist() if apart else (None, None, None)
+    return {"low": low, "median": median, "high": high, "pairs": len(apart)}
+
+
 def measure_plausibility(
     run: Run, network: FeatureNet, codes: Tensor, pairs: Tensor, generator: torch.Generator
 ) -> dict[str, float]:

@@ -9,6 +9,7 @@ from stand_ins import Colours
 from pivq.runs import paths
 from pivq.runs.paths import (
     exchange_one_code,
+    measure_apart,
     measure_plausibility,
     measure_spread,
     measure_walks,
@@ -63,6 +64,19 @@ def test_paths_apart_by_hand():
     assert paths_apart(grey(0.0, 0.2, 1.0), grey(0.0, 0.6, 1.0)) == pytest.approx(0.4)
     assert paths_apart(grey(0.2, 0.4, 0.6), grey(0.2, 0.4, 0.6)) == 0
     assert paths_apart(grey(0.0, 1.0), grey(0.0, 1.0)) == 0, "nothing between the ends"
+
+
+def test_paths_of_many_pairs_are_apart_by_hand():
+    """A set's picture is grey of one hundredth of its greatest code; only the middle set of a path is not given."""
+    decode = lambda codes: (codes.max(dim=1).values / 100).float()[:, None, None, None].expand(-1, 3, 2, 2)  # noqa: E731
+    codes = torch.tensor([[0, 10], [80, 90], [0, 1], [2, 1], [0, 10]])
+    pairs, drawn = torch.tensor([[0, 1]] * 200 + [[2, 3], [0, 4]]), torch.Generator().manual_seed(0)
+    found = measure_apart(decode, codes, pairs, drawn)
+    assert found["pairs"] == 200, "those with a single path, or none, are left out"
+    # Half way, a path has the greatest code 80 or 90, each half of the time: two differ by 0.1 of 0.8 half of the time.
+    assert found["low"] == 0 and found["high"] == pytest.approx(0.125)
+    assert found["median"] in (0, pytest.approx(0.0625), pytest.approx(0.125))
+    assert measure_apart(decode, codes, pairs[:0], drawn) == {"low": None, "median": None, "high": None, "pairs": 0}
 
 
 def test_plausibility_is_the_distance_to_the_nearest_real_image(monkeypatch):

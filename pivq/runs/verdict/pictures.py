@@ -75,12 +75,13 @@ def _multiple_paths(facts: Facts, claim: paper.Claim) -> Outcome:
 
 
 def _several(part: Facts) -> Outcome:
-    pairs, step = need(part, "pairs"), need(part, "smoothness", "step")
-    apart, untrained = [need(p, "apart") for p in pairs], [need(p, "untrained_apart") for p in pairs]
-    ours = f"two random paths of a pair run {min(apart):.0%} to {max(apart):.0%} of the ends' distance apart"
-    why = "Further apart than one step, and less erratic than without training. L1, mean over the steps; see Fig. 1."
-    control = f"one step {step:.0%}; untrained {min(untrained):.0%} to {max(untrained):.0%}"
-    return Outcome(ours, holds(min(apart) > step and max(apart) < min(untrained)), why, control)
+    own, untrained, step = need(part, "apart"), need(part, "untrained_apart"), need(part, "smoothness", "step")
+    low, high, least = need(own, "low"), need(own, "high"), need(untrained, "low")
+    ours = f"two random paths of a pair run {low:.0%} to {high:.0%} of the ends' distance apart"
+    why = f"10% to 90% of {own['pairs']} pairs: further apart than one step, and less erratic than without training. "
+    why += "L1, mean over the steps; see Fig. 1."
+    control = f"one step {step:.0%}; untrained {least:.0%} to {need(untrained, 'high'):.0%}"
+    return Outcome(ours, holds(low > step and high < least), why, control)
 
 
 @judges(MEASURED, "plausible_paths")
@@ -91,8 +92,16 @@ def _plausible_paths(facts: Facts, claim: paper.Claim) -> Outcome:
 def _plausible(part: Facts) -> Outcome:
     found = need(part, "plausibility")
     half, fade, ends = (need(found, name) for name in ("half_way", "cross_fade_half_way", "ends"))
-    why = f"Median feature distance to the nearest training image, {need(found, 'pairs')} paths."
-    return Outcome(f"half way {half:.1f}, ends {ends:.1f}", holds(half < fade), why, f"cross-fade half way: {fade:.1f}")
+    nearer, pairs = need(found, "nearer"), need(found, "pairs")
+    error = 1 / sqrt(pairs)  # two standard errors of a share of one half
+    ours = f"half way, {nearer:.0%} are nearer to a real face than their cross-fade (distances: {half:.1f}, ends "
+    ours += f"{ends:.1f})"
+    why = f"Distance to the nearest training image in features, median of {pairs} paths. Reproduced if more than half "
+    why += f"are nearer, two standard errors apart ({error:.0%})."
+    control = f"a coin: 50%; cross-fade half way: {fade:.1f}"
+    if abs(nearer - 0.5) <= error:
+        return Outcome(ours, UNDECIDED, why, control)
+    return Outcome(ours, holds(nearer > 0.5), why, control)
 
 
 @judges(MEASURED, "global_codes")
@@ -132,14 +141,18 @@ def _traits_kept(part: Facts) -> Outcome:
     control = f"errors on reconstructions: {found['false_alarms']:.1%} and {found['misses']:.1%}"
     if faded["worst"]:
         control += f"; cross-fades: {faded['gained']:.1%} and {faded['lost']:.1%}"
-    why = f"Worst: {worst}." if excess > PLAIN else "No attribute is beyond the control, error bars apart."
+    why = f"Worst: {worst}." if excess > PLAIN else f"No attribute is {PLAIN:.0%} beyond both controls, errors apart."
     if slots["worst"]:
         why += f" Recombined slot by slot: {slots['gained']:.0%} and {slots['lost']:.0%}."
     return Outcome(ours, holds(excess <= PLAIN), why, control)
 
 
 def _traits(rows: list[dict[str, Any]], sampler: str) -> dict[str, Any]:
-    """Add up the errors of all attributes; find the one furthest beyond its control, less two standard errors."""
+    """Add up the errors of all attributes; find the one furthest beyond both controls, less two standard errors.
+
+    The controls are reconstructions, and cross-fades, which have no trait but their parents'.
+    """
+    faded = {row["attribute"]: row for row in rows if row["sampler"] == "cross-fade"}
     rows = [row for row in rows if row["sampler"] == sampler]
     totals: dict[str, Any] = {}
     beyond = []
@@ -151,11 +164,12 @@ def _traits(rows: list[dict[str, Any]], sampler: str) -> dict[str, Any]:
         for column in (name, control):
             totals[column] = sum(row[column] * row[of] for row in known) / weight if weight else 0.0
         for row in known:
-            share = row[name]
+            share, fade = row[name], faded.get(row["attribute"], {}).get(name)
             error = 2 * sqrt(max(share * (1 - share), 1 / row[of]) / row[of])
             trait = row["attribute"].replace("_", " ")
-            text = f"{trait}: {share:.0%} of {row[of]:,} samples {said} ({row[control]:.1%})"
-            beyond.append((share - row[control] - error, text))
+            text = f"{trait}: {share:.0%} of {row[of]:,} samples {said} ({row[control]:.1%}"
+            text += ")" if fade is None else f"; cross-fades {fade:.1%})"
+            beyond.append((share - max(row[control], fade or 0.0) - error, text))
     return totals | {"worst": max(beyond, default=None)}
 
 

@@ -18,7 +18,7 @@ from pivq.pretrained.features import FeatureNet
 from pivq.probing import probe
 from pivq.runs import evaluation
 from pivq.runs.evaluation import draw_samples
-from pivq.runs.paths import measure_plausibility, measure_spread, measure_walks, paths_apart
+from pivq.runs.paths import measure_apart, measure_plausibility, measure_spread, measure_walks
 from pivq.runs.probes import compare_probes
 from pivq.runs.quality import measure_quality, measure_real
 from pivq.runs.recombination import measure_recombination
@@ -26,7 +26,7 @@ from pivq.runs.untrained import untrained_model
 from pivq.runs.verdict import judge
 from pivq.runs.verdict.cost import stored_growth
 from pivq.runs.verdict.judging import CONSTRUCTION, DIFFERS, MEASURED, RECOMPUTED, REPRODUCED
-from pivq.sampling import SMOOTH_STEP, smooth_path
+from pivq.sampling import SMOOTH_STEP
 from pivq.usage import best_overlap, code_usage, slot_usage
 
 SIZES = {"model__codebook_size": 64, "model__num_codes": 8, "model__dim": 32, "train__train_images": 480,
@@ -103,14 +103,12 @@ def measure_interpolation(run, control, splits, network):
     for name, made in (("own", run), ("untrained", control)):
         codes, decode = torch.from_numpy(made.codes("heldout")), made.model().decode
         walks[name] = measure_walks(decode, codes, pairs, generator).numbers
-        apart[name] = [paths_apart(*(decode(smooth_path(codes[i], codes[j], generator)) for _ in range(2)))
-                       for i, j in pairs[:2].tolist()]  # fmt: skip
+        apart[name] = measure_apart(decode, codes, pairs, generator)
     codes = torch.from_numpy(run.codes("heldout"))
     traits = measure_recombination(run, splits["train"], splits["heldout"], network, count=500).traits
     return {
         "order_difference": order_difference(run.model().decode, codes[:20], generator),
-        "pairs": [{"apart": one, "untrained_apart": other, "exchanged": 3, "paths": "36"}
-                  for one, other in zip(apart["own"], apart["untrained"], strict=True)],
+        "pairs": [{"exchanged": 3, "paths": "36"}], "apart": apart["own"], "untrained_apart": apart["untrained"],
         "smoothness": walks["own"] | {"untrained_largest_step": walks["untrained"]["largest_step"]},
         "plausibility": measure_plausibility(run, network, codes, pairs, generator),
         "spread": measure_spread(run.model().decode, codes, pairs, grid, generator),
