@@ -157,6 +157,8 @@ save_figure(figure, "prior_training", config, caption(config, note=LABEL));
 # ## How many bits do faces use?
 #
 # Eq. (4) counts every set of $L$ of the codes in use. The bars are bounds for real images, from several random orders of each: $-\log_2$ of the mean over orders of $L!$ times their probability is a bound too, in expectation, and a lower one (`pivq.rivals.any_order.tightened`). *Frequencies* draws codes as often as the training images have them, whatever is there already. What lies between it and the prior is what codes say about each other. Whiskers are two standard errors over images.
+#
+# How few bits could it be? For drawn faces that is known: they are drawn by a recipe, part by part, and a face of probability $p$ in it has $-\log_2 p$ bits (`pivq.runs.face_bits`). Codes are computed from the picture, so their sets cannot have more on average, and may have fewer if codes miss a part. This is the control: a small number here is first of all a fact about the data.
 
 # %%
 bits = measure_bits(run, {PAIRS: pairs.prior, PRIOR: prior})
@@ -174,7 +176,7 @@ display(styled(bits, precision=1, na_rep="–"))
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)
-draws = drawers(run, [trained.prior for trained in priors])
+draws = drawers(run, [trained.prior for trained in priors], {PAIRS: pairs.prior})
 means = over_seeds(measure_draws(run, network, draws, seeds))
 note = f"{LABEL}; {config.evaluation.samples:,} samples each, seeds of the drawing: {len(seeds)}"
 line = caption(config, note=f"{note}, of the prior: {trainings}; k = 3; {network.distance_name}")
@@ -244,7 +246,8 @@ display(styled(anomalies, precision=2))
 sentences = in_words(bits, means, filling, anomalies)
 frames = {"bits": bits, "samples": means, "filling": filling, "anomalies": anomalies}
 numbers = {name: as_records(frame) for name, frame in frames.items()}
-save_json(numbers | {"training": priors[0].log, "sentences": sentences}, "prior", config)
+facts = {"training": priors[0].log, "seconds": {PRIOR: priors[0].seconds, PAIRS: pairs.seconds}}
+save_json(numbers | facts | {"sentences": sentences}, "prior", config)
 display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 # %% [markdown]

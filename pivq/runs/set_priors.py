@@ -18,10 +18,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from pivq.capacity import matching_bits
+from pivq.data.faces import draw_split
 from pivq.pretrained.features import FeatureNet
 from pivq.rivals.any_order import Predictor, draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequencies, train_set_prior
 from pivq.runs.evaluation import decoded_features
+from pivq.runs.face_bits import face_bits
 from pivq.runs.run import Run, arrays_digest
 from pivq.runs.samplers import ALGORITHM_1, RECONSTRUCTIONS, Sampler, draw, five_metrics, novelty
 from pivq.storage.paths import results_dir
@@ -29,6 +31,7 @@ from pivq.storage.writing import kept_arrays
 from pivq.usage import code_usage, exchange_groups
 
 PRIOR, PAIRS, FREQUENCIES = "prior", "pairs alone", "frequencies"
+RECIPE = "the recipe of the faces"  # by which they are drawn
 NEAR = Sampler(20, by_group=True)  # the best of notebook 11
 FEW_PASSES = 4  # of the prior, for the cheap samples; source: assumption
 IMAGES, ORDERS = 500, 8  # whose bits are measured, and random orders of each; source: assumption
@@ -98,7 +101,8 @@ def measure_bits(
 
     Columns: `predictor`; `split`; `bits`, the one-order bound, the mean over images and orders; `error`, the standard
     error over images; `tightened`, the bound of all `orders` together; `images`. Training images that the prior was
-    trained on stand beside held-out ones: the difference is what it knows by heart.
+    trained on stand beside held-out ones: the difference is what it knows by heart. Of drawn faces, the last rows are
+    of the recipe that draws them, exactly: no code that is computed from a face has more bits on average.
     """
     size = run.config.model.codebook_size
     codes = {split: torch.from_numpy(run.codes(split)) for split in ("train", "heldout")}
@@ -112,13 +116,18 @@ def measure_bits(
             rows.append({"predictor": name, "split": split, "bits": float(each.mean()),
                          "error": float(each.std() / len(each) ** 0.5), "tightened": float(tightened(bits).mean()),
                          "images": len(each)})  # fmt: skip
+    for split in codes if run.config.dataset == "avatars" else ():
+        drawn = np.array([face_bits(face) for face in draw_split(split, min(images, len(codes[split])))])
+        rows.append({"predictor": RECIPE, "split": split, "bits": drawn.mean(), "tightened": drawn.mean(),
+                     "error": drawn.std(ddof=1) / len(drawn) ** 0.5, "images": len(drawn)})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def drawers(run: Run, priors: Sequence[Predictor]) -> dict[str, Draw]:
+def drawers(run: Run, priors: Sequence[Predictor], others: Mapping[str, Predictor] | None = None) -> dict[str, Draw]:
     """Return what draws sets: Algorithm 1, group by group between near parents, the priors with many and few passes.
 
-    Of several priors, seed i of the drawing uses prior i, from the first again where there are more seeds.
+    Of several priors, seed i of the drawing uses prior i, from the first again where there are more seeds. Each of
+    `others` draws with many passes.
     """
     codes, size = torch.from_numpy(run.codes("train")), run.config.model.codebook_size
     ways = [way for way in (ALGORITHM_1, NEAR) if way.partners < len(codes) - 1]
@@ -126,6 +135,10 @@ def drawers(run: Run, priors: Sequence[Predictor]) -> dict[str, Draw]:
     for passes in (codes.shape[1], FEW_PASSES):
         found[f"{PRIOR}, {passes} passes"] = lambda count, seed, passes=passes: draw_sets(
             priors[seed % len(priors)], count, codes.shape[1], size, seed, passes
+        )
+    for name, predict in (others or {}).items():
+        found[f"{name}, {codes.shape[1]} passes"] = lambda count, seed, predict=predict: draw_sets(
+            predict, count, codes.shape[1], size, seed
         )
     return found
 
@@ -239,17 +252,26 @@ def in_words(bits: pd.DataFrame, means: pd.DataFrame, filling: pd.DataFrame, ano
     sentences = [
         f"**Bits.** The prior describes a held-out image with at most {bound[PRIOR, 'heldout']:.1f} of "
         f"{bound['Eq. (4)', 'any']:.1f} bits, {FREQUENCIES} {bound[FREQUENCIES, 'heldout']:.1f}; with the prior, "
-        f"training images take {bound[PRIOR, 'train']:.1f}.",
+        f"training images take {bound[PRIOR, 'train']:.1f}. The weights of pairs alone need "
+        f"{bound[PAIRS, 'heldout']:.1f}.",
         f"**Samples.** The distance of its samples to reconstructions is {made['distance']:,.0f}, of "
         f"{ALGORITHM_1.name}'s {usual['distance']:,.0f}, of held-out images {control['distance']:,.0f}. Its recall, "
         f"{made['recall']:.2f}, is {'at least' if made['recall'] >= usual['recall'] else 'below'} that of "
         f"{ALGORITHM_1.name}, {usual['recall']:.2f}. A sample has {made['new']:.1f} new codes, a held-out image "
         f"{control['new']:.1f}; {made['copies']:.0%} and {control['copies']:.0%} have none.",
-        f"**In-filling.** Of the hidden half, {share[PRIOR]:.0%} of the codes come back; by {FREQUENCIES} "
-        f"{share[FREQUENCIES]:.0%}.",
+        f"**In-filling.** Of the hidden half, {share[PRIOR]:.0%} of the codes come back; by pairs alone "
+        f"{share[PAIRS]:.0%}, by {FREQUENCIES} {share[FREQUENCIES]:.0%}.",
         f"**Anomalies.** A set with one code exchanged for {ALTERNATIVE} is told from one without with an AUROC of "
-        f"{odd[ALTERNATIVE, PRIOR]:.2f}; by {FREQUENCIES} {odd[ALTERNATIVE, FREQUENCIES]:.2f}.",
+        f"{odd[ALTERNATIVE, PRIOR]:.2f}; by pairs alone {odd[ALTERNATIVE, PAIRS]:.2f}, by {FREQUENCIES} "
+        f"{odd[ALTERNATIVE, FREQUENCIES]:.2f}.",
     ]
+    if (RECIPE, "heldout") in bound:
+        sentences[0] += (
+            f" The choices by which these images are drawn have {bound[RECIPE, 'heldout']:.1f} bits, so a set cannot "
+            "need more: what the prior finds is how few choices there are."
+        )
+    if (pairs := next((name for name in rows.index if name.startswith(PAIRS)), None)) is not None:
+        sentences[1] += f" Samples of pairs alone lie {rows.loc[pairs, 'distance']:,.0f} from reconstructions."
     if NEAR.name in rows.index:
         below = "below" if made["distance"] < rows.loc[NEAR.name, "distance"] else "not below"
         sentences[1] += f" The distance is {below} that of {NEAR.name}, {rows.loc[NEAR.name, 'distance']:,.0f}."

@@ -9,13 +9,16 @@ import torch
 from stand_ins import Colours
 
 from pivq.capacity import matching_bits
+from pivq.data.faces import draw_split
 from pivq.metrics import frechet_distance
 from pivq.rivals.any_order import draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, frequencies, train_set_prior
 from pivq.runs import set_priors as module
 from pivq.runs.evaluation import decoded_features
+from pivq.runs.face_bits import face_bits
 from pivq.runs.samplers import ALGORITHM_1, RECONSTRUCTIONS
 from pivq.runs.set_priors import (
+    RECIPE,
     drawers,
     exchange_one,
     halves,
@@ -84,9 +87,16 @@ def test_bits_begin_with_equation_4_and_frequencies(run):
     assert frame["bits"][0] == matching_bits(used, train.shape[1])
     assert list(zip(frame["predictor"], frame["split"], strict=True))[1:] == [
         ("frequencies", "train"), ("frequencies", "heldout"), ("mine", "train"), ("mine", "heldout"),
+        (RECIPE, "train"), (RECIPE, "heldout"),
     ]  # fmt: skip
-    bits = set_bits(predict, heldout[:5], size, 3)
+    drawn = [face_bits(face) for face in draw_split("heldout", 5)]
     row = frame.iloc[-1]
+    assert row["bits"] == row["tightened"] == pytest.approx(sum(drawn) / 5) and row["images"] == 5
+    assert row["error"] == pytest.approx(np.std(drawn, ddof=1) / 5**0.5)
+    of_others = replace(run, config=replace(run.config, dataset="folder", data="pictures"))
+    assert RECIPE not in set(measure_bits(of_others, {}, images=5, orders=1)["predictor"]), "nobody knows theirs"
+    bits = set_bits(predict, heldout[:5], size, 3)
+    row = frame.iloc[-3]
     assert row["bits"] == pytest.approx(float(bits.mean())) and row["images"] == 5
     assert row["tightened"] == pytest.approx(float(tightened(bits).mean()))
     assert row["error"] == pytest.approx(float(bits.mean(dim=1).std()) / 5**0.5)
@@ -102,13 +112,14 @@ def test_draws_are_measured_beside_held_out_images(run, monkeypatch):
     priors = [lambda given: torch.zeros(len(given), size), lambda given: slope.expand(len(given), -1)]
     train, heldout = codes_of(run, "train"), codes_of(run, "heldout")
     length = train.shape[1]
-    frame = measure_draws(run, network, drawers(run, priors), seeds=(0, 1))
+    frame = measure_draws(run, network, drawers(run, priors, {"pairs alone": priors[1]}), seeds=(0, 1))
     many, few = f"prior, {length} passes", "prior, 2 passes"
     assert frame["sampler"][0] == RECONSTRUCTIONS and {many, few, ALGORITHM_1.name} <= set(frame["sampler"])
     reference = decoded_features(run, network, train[:20])
     expected = {
         (ALGORITHM_1.name, 1): sample_pairs(train, 20, seed=1).codes,
         (many, 1): draw_sets(priors[1], 20, length, size, 1),
+        (f"pairs alone, {length} passes", 0): draw_sets(priors[1], 20, length, size, 0),
         (few, 0): draw_sets(priors[0], 20, length, size, 0, passes=2),
         (RECONSTRUCTIONS, None): heldout[:20],
     }
@@ -172,16 +183,21 @@ def test_anomalies_are_scored_by_the_most_surprising_code(run):
 def test_sentences_have_the_numbers():
     bits = pd.DataFrame(
         [("Eq. (4)", "any", 168.0), ("frequencies", "train", 140.0), ("frequencies", "heldout", 141.0),
-         ("prior", "train", 30.0), ("prior", "heldout", 31.0)], columns=["predictor", "split", "tightened"],
+         ("prior", "train", 30.0), ("prior", "heldout", 31.0), ("pairs alone", "heldout", 33.0),
+         (RECIPE, "heldout", 26.0)], columns=["predictor", "split", "tightened"],
     )  # fmt: skip
     draws = pd.DataFrame(
         [(RECONSTRUCTIONS, 45, 0.92), (ALGORITHM_1.name, 800, 0.7), ("group by group, 20 near", 57, 0.8),
-         ("prior, 32 passes", 60, 0.75), ("prior, 4 passes", 90, 0.6)], columns=["sampler", "distance", "recall"],
+         ("prior, 32 passes", 60, 0.75), ("prior, 4 passes", 90, 0.6), ("pairs alone, 32 passes", 110, 0.5)],
+        columns=["sampler", "distance", "recall"],
     ).assign(precision=0.9, new=3.0, copies=0.25)  # fmt: skip
-    filling = pd.DataFrame({"predictor": ["frequencies", "prior"], "recovered": [0.1, 0.8]})
-    anomalies = pd.DataFrame({"exchanged": "an alternative", "predictor": ["frequencies", "prior"],
-                              "auroc": [0.6, 0.95], "found": [0.2, 0.9]})  # fmt: skip
+    filling = pd.DataFrame({"predictor": ["frequencies", "prior", "pairs alone"], "recovered": [0.1, 0.8, 0.7]})
+    anomalies = pd.DataFrame({"exchanged": "an alternative", "predictor": ["frequencies", "prior", "pairs alone"],
+                              "auroc": [0.6, 0.95, 0.9], "found": [0.2, 0.9, 0.8]})  # fmt: skip
     told = in_words(bits, draws, filling, anomalies)
     assert "31.0 of 168.0 bits" in told[0] and "frequencies 141.0" in told[0] and "images take 30.0" in told[0]
     assert "is 60" in told[1] and "57" in told[1] and "not below" in told[1] and "at least" in told[1]
-    assert "80%" in told[2] and "0.95" in told[3] and "0.60" in told[3]
+    assert "pairs alone need 33.0" in told[0] and "have 26.0 bits" in told[0] and "pairs alone lie 110" in told[1]
+    assert "80%" in told[2] and "70%" in told[2] and all(number in told[3] for number in ("0.95", "0.90", "0.60"))
+    told = in_words(bits[bits["predictor"] != RECIPE], draws[:-1], filling, anomalies)
+    assert "choices" not in told[0] and "pairs" not in told[1], "what was not measured is not said"
