@@ -100,6 +100,7 @@ from pivq.runs.editing import (
     chosen_edits,
     fit_probe,
     goals_in_words,
+    mean_edit,
     measure_editing,
     over_goals,
 )
@@ -331,7 +332,7 @@ if chosen:
 # %%
 numbers = {"atlas": as_records(shown), "chance": chance, "scores": as_records(scores)}
 numbers |= {"editing": as_records(table), "between": between, "sentences": told}
-numbers["goals"] = as_records(by_goal)
+numbers |= {"goals": as_records(by_goal), "edited": mean_edit(table)}
 numbers["bits"] = {kind: dict(zip(names, values, strict=True)) for kind, values in bits.items()}
 save_json(numbers, "what_codes_mean", config)
 display(Markdown("\n".join(f"- {sentence}" for part in told.values() for sentence in part)))

@@ -43,7 +43,7 @@ from pivq.usage import presence
 
 FITTED, VALIDATED = 3000, 1000  # training images for the predictors and for their strength; source: assumption
 SCORED = FITTED + VALIDATED
-STRENGTHS = (2.0, 6.0, 20.0)  # times the largest C of the empty predictor; source: assumption
+STRENGTHS = (2.0, 6.0, 20.0, 60.0, 200.0, 600.0)  # times the largest C of the empty predictor; source: assumption
 BINS = 20  # of numbers, for MIG; source: Locatello et al., ICML 2019
 LEAST = 10  # images of either class among those fitted to; source: assumption
 CODE, TOKEN, GROUP = "code", "token", "exchange group"  # kinds of units of a set
@@ -206,7 +206,10 @@ def importances(
 
 
 def _best(inputs: Features, labels: NDArray, others: Features, truth: NDArray) -> LogisticRegression | None:
-    """Return the fitted predictor with the least loss on other images, or None for the empty one."""
+    """Return the fitted predictor with the least loss on other images, or None for the empty one.
+
+    Strengths rise until the loss does: dense representations need more than sparse ones before they read as well.
+    """
     share = np.clip(labels.mean(), 1e-6, 1 - 1e-6)
     best, least = None, log_loss(truth, np.full(len(truth), share), labels=[0, 1])
     smallest = l1_min_c(inputs, labels, loss="log")
@@ -216,6 +219,8 @@ def _best(inputs: Features, labels: NDArray, others: Features, truth: NDArray) -
         loss = log_loss(truth, model.predict_proba(others)[:, 1], labels=[0, 1])
         if loss < least:
             best, least = model, loss
+        elif best is not None:
+            break
     return best
 
 

@@ -258,25 +258,37 @@ def goals_in_words(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def mean_edit(table: pd.DataFrame) -> dict[str, float]:
+    """Return the means of the table of `measure_editing` over the edits that can be judged; {} without any.
+
+    Columns that are numbers, `edits`, how many there are, and `beyond`, how many are beyond their control.
+    """
+    rows = table[table["readable"]] if len(table) else table
+    if not len(rows):
+        return {}
+    beyond = sum(beyond_control(row.success, row.control, row.faces) for row in rows.itertuples())
+    return rows.mean(numeric_only=True).drop("readable").to_dict() | {"edits": len(rows), "beyond": beyond}
+
+
 def in_words(table: pd.DataFrame, between: dict[str, float]) -> list[str]:
     """Return what the table of `measure_editing` says, in sentences; attributes that cannot be judged are named."""
     unread = table.loc[~table["readable"], "attribute"].unique() if len(table) else []
     rows = table[table["readable"]] if len(table) else table
     if not len(rows):
         return ["**Nothing could be judged**: the judge reads no attribute well enough on reconstructions."]
-    worked = rows[[beyond_control(row.success, row.control, row.faces) for row in rows.itertuples()]]
-    failed = rows.drop(index=worked.index)
+    failed = rows[[not beyond_control(row.success, row.control, row.faces) for row in rows.itertuples()]]
+    of = mean_edit(table)
     sentences = [
-        f"**Success.** Of {len(rows)} edits (an attribute, added or removed), {len(worked)} succeed more often than "
-        f"random exchanges at the same places, 95% intervals apart. On average {rows['success'].mean():.0%} of the "
-        f"pictures show what was wanted, {rows['control'].mean():.0%} after random exchanges; the judge reads "
-        f"{rows['ceiling'].mean():.0%} of real faces' reconstructions right.",
-        f"**Cost.** It takes {rows['exchanges'].mean():.1f} exchanges on average. The picture moves by "
-        f"{rows['identity'].mean():.0%} of the distance between two faces (random exchanges "
-        f"{rows['identity_control'].mean():.0%}), and {rows['others'].mean():.1f} other attributes are read "
-        f"differently (random exchanges {rows['others_control'].mean():.1f}, two faces {between['others']:.1f}).",
-        f"**Reading is not making.** The probe's goal is reached in {rows['reached'].mean():.0%} of the edits, and the "
-        f"picture shows it in {rows['success'].mean():.0%}.",
+        f"**Success.** Of {of['edits']} edits (an attribute, added or removed), {of['beyond']} succeed more often than "
+        f"random exchanges at the same places, 95% intervals apart. On average {of['success']:.0%} of the pictures "
+        f"show what was wanted, {of['control']:.0%} after random exchanges; the judge reads {of['ceiling']:.0%} of "
+        "real faces' reconstructions right.",
+        f"**Cost.** It takes {of['exchanges']:.1f} exchanges on average. The picture moves by {of['identity']:.0%} of "
+        f"the distance between two faces (random exchanges {of['identity_control']:.0%}), and {of['others']:.1f} other "
+        f"attributes are read differently (random exchanges {of['others_control']:.1f}, two faces "
+        f"{between['others']:.1f}).",
+        f"**Reading is not making.** The probe's goal is reached in {of['reached']:.0%} of the edits, and the picture "
+        f"shows it in {of['success']:.0%}.",
     ]
     if len(failed):
         sentences.append(f"**Not beyond the control:** {', '.join(_title(row) for row in failed.itertuples())}.")

@@ -17,6 +17,7 @@ from pivq.storage.writing import read_sealed
 
 FACES = "drawn faces"  # the title of the stored rows of notebooks 03 to 11
 HOLDS, DOES_NOT, BY_SEED, NOT_MEASURED = "holds", "does not hold", "by seed", "not measured"
+UNDECIDED = "not decided"
 OWN = 0.9  # share of a code's uses by its own token, and of different codes, from which on there is no competition
 COLLAPSED = 0.5  # share of different codes in an image, up to which nearest has collapsed
 FAR, BETTER = 3, 0.5  # ratios of Fréchet distances: samples to the control; near parents' share of the gap, at most
@@ -34,15 +35,17 @@ class Finding(NamedTuple):
         says: what was found on the drawn faces.
         rule: when it holds, in words.
         parts: by name, where the numbers are: the run, by tokens and quantizer, and the path in its row.
-        holds: the rule; takes the parts by name.
+        holds: the rule; takes the parts by name. None where the numbers do not decide.
         shown: the cell; a format of the parts.
+        of_training: it says something about training: the architecture, or an untrained model, does not meet the rule.
     """
 
     says: str
     rule: str
     parts: Mapping[str, tuple[str, ...]]
-    holds: Callable[..., bool]
+    holds: Callable[..., bool | None]
     shown: str
+    of_training: bool = True
 
 
 FINDINGS = [
@@ -53,17 +56,17 @@ FINDINGS = [
     ),
     Finding(
         "The order of the codes does not matter", "no pixel changes by 0.001 or more",
-        {"order": (LM, "order")}, lambda order: order < 1e-3, "{order:.0e}",
+        {"order": (LM, "order")}, lambda order: order < 1e-3, "{order:.0e}", of_training=False,
     ),
     Finding(
         "Learned tokens divide the codebook", f"{OWN:.0%} or more of a code's uses come from one token",
         {"share": (LM, "slots", "dominant_share"), "before": (LM, "untrained", "dominant_share")},
-        lambda share, before: share >= OWN, "{share:.0%}; untrained {before:.0%}",
+        lambda share, before: share >= OWN, "{share:.0%}; untrained {before:.0%}", of_training=False,
     ),
     Finding(
         "With learned tokens, nearest does not collapse", f"{OWN:.0%} or more of an image's codes differ",
         {"used": (LN, "mean_codes_per_image"), "most": (LN, "L")},
-        lambda used, most: used >= OWN * most, "{used:.1f} of {most:.0f}",
+        lambda used, most: used >= OWN * most, "{used:.1f} of {most:.0f}", of_training=False,
     ),
     Finding(
         "With learned tokens, both quantizers train one model", "they choose the same codes in every step",
@@ -107,6 +110,7 @@ FINDINGS = [
         {"one": (LM, "spread", "participation"), "cell": (LM, "spread", "cell"),
          "before": (LM, "untrained", "spread", "participation")},
         lambda one, cell, before: one >= GLOBAL * cell, "{one:.0%}; cell {cell:.0%}, untrained {before:.0%}",
+        of_training=False,
     ),
     Finding(
         "Paths are smooth", f"the largest step is below {SMOOTH_STEP:.0%} of the way on average, and below untrained",
@@ -114,9 +118,12 @@ FINDINGS = [
         lambda step, before: step < min(SMOOTH_STEP, before), "{step:.0%}; untrained {before:.0%}",
     ),
     Finding(
-        "Half way, a path is less real than a cross-fade", "nearer to a training image in fewer than half of the pairs",
-        {"nearer": (LM, "path", "nearer"), "half": (LM, "path", "half_way"), "fade": (LM, "path", "cross_fade")},
-        lambda nearer, half, fade: nearer < 0.5, "{nearer:.0%}; distance {half:.1f}, cross-fade {fade:.1f}",
+        "Half way, a path is less real than a cross-fade",
+        "nearer to a training image in fewer than half of the pairs, two standard errors apart",
+        {"nearer": (LM, "path", "nearer"), "pairs": (LM, "path", "pairs"), "half": (LM, "path", "half_way"),
+         "fade": (LM, "path", "cross_fade")},
+        lambda nearer, pairs, half, fade: None if abs(nearer - 0.5) <= 1 / math.sqrt(pairs) else nearer < 0.5,
+        "{nearer:.0%} of {pairs:.0f}; distance {half:.1f}, cross-fade {fade:.1f}",
     ),
     Finding(
         "Training makes codes that predict labels", "mean gain over the majority class above the untrained encoder's",
@@ -134,8 +141,8 @@ def judge(finding: Finding, runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> 
         runs: of each seed the rows, by tokens and quantizer ("learned, matching").
 
     Returns:
-        `HOLDS` or `DOES_NOT` where all seeds agree, else `BY_SEED`, then the numbers; `NOT_MEASURED` where no seed has
-        all of them.
+        `HOLDS` or `DOES_NOT` where all seeds agree, `UNDECIDED` where none decides, else `BY_SEED`, then the numbers;
+        `NOT_MEASURED` where no seed has all of them.
 
     Example:
         >>> rule = Finding("codes differ", "9 or more", {"used": ("a", "used")}, lambda used: used >= 9, "{used:.1f}")
@@ -149,7 +156,9 @@ def judge(finding: Finding, runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> 
     if not whole:
         return NOT_MEASURED
     held = [finding.holds(**parts) for parts in whole]
-    word = HOLDS if all(held) else f"{BY_SEED} ({sum(held)} of {len(held)})" if any(held) else DOES_NOT
+    word = HOLDS if all(held) else f"{BY_SEED} ({sum(map(bool, held))} of {len(held)})" if any(held) else DOES_NOT
+    if not any(held) and None in held:
+        word = UNDECIDED
     means = {name: float(np.mean([parts[name] for parts in whole])) for name in finding.parts}
     return f"{word}: {finding.shown.format(**means)}"
 
@@ -185,11 +194,15 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     sentences = []
     for title in [name for name in table.columns if name not in ("finding", "rule", FACES)]:
         cells = table[title]
-        held = int(cells.str.startswith(HOLDS).sum())
-        measured = int((cells != NOT_MEASURED).sum())
+        holds = cells.str.startswith(HOLDS)
+        held, measured = int(holds.sum()), int((cells != NOT_MEASURED).sum())
+        alone = sum(not one.of_training for one, meets in zip(FINDINGS, holds, strict=True) if meets)
         failed = table.loc[cells.str.startswith(DOES_NOT), "finding"].str[0].str.lower()
         failed += table.loc[failed.index, "finding"].str[1:]
-        sentence = f"**{title[0].upper()}{title[1:]}**: {held} of {measured} findings hold."
+        sentence = f"**{title[0].upper()}{title[1:]}**: {held} of {measured} findings hold"
+        sentence += f", {alone} of them without any training." if alone else "."
+        undecided = int(cells.str.startswith(UNDECIDED).sum())
+        sentence += f" {undecided} cannot be decided." if undecided else ""
         sentences.append(sentence + (f" Not: {'; '.join(failed)}." if len(failed) else ""))
     return sentences
 
@@ -318,7 +331,7 @@ def _add_paths_and_probes(row: dict[str, Any], found: Mapping[str, Any]) -> None
     real = paths["plausibility"]
     row["order"], row["spread"] = paths["order_difference"], paths["spread"]
     row["path"] = {"largest_step": paths["smoothness"]["largest_step"], "nearer": real["nearer"],
-                   "half_way": real["half_way"], "cross_fade": real["cross_fade_half_way"]}  # fmt: skip
+                   "pairs": real["pairs"], "half_way": real["half_way"], "cross_fade": real["cross_fade_half_way"]}  # fmt: skip
     row["untrained"] |= {"path": {"largest_step": paths["smoothness"]["untrained_largest_step"]},
                          "spread": {"participation": paths["spread"]["untrained"]}}  # fmt: skip
     gains = {prefix: float((probes[of] - probes["baseline"]).mean()) for prefix, of in

@@ -19,6 +19,7 @@ from pivq.runs.editing import (
     fit_probe,
     goals_in_words,
     in_words,
+    mean_edit,
     measure_editing,
     over_goals,
     random_exchanges,
@@ -160,6 +161,9 @@ def row(attribute: str, success: float, control: float, readable: bool = True) -
 def test_sentences_tell_what_succeeds_what_fails_and_what_cannot_be_judged():
     table = pd.DataFrame([row("hat", 0.9, 0.1), row("red_hair", 0.3, 0.2), row("smile", 1.0, 0.0, readable=False)])
     told = in_words(table, {"distance": 5.0, "others": 6.0})
+    of = mean_edit(table)
+    assert (of["edits"], of["beyond"], of["success"], of["identity"]) == (2, 1, pytest.approx(0.6), pytest.approx(0.4))
+    assert mean_edit(table[2:]) == mean_edit(table[:0]) == {}
     assert "Of 2 edits" in told[0] and ", 1 succeed" in told[0] and "60% of the" in told[0]
     assert told[3] == "**Not beyond the control:** add red hair." and told[4].endswith("reconstructions: smile.")
     assert in_words(table[2:], {"distance": 5.0, "others": 6.0})[0].startswith("**Nothing could be judged**")
