@@ -8,9 +8,9 @@ and the exit status is 1 if there are any. To keep an edit made in JupyterLab, b
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 
 Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
-the default run, from `figures/quick/`; of the map of notebooks, the links to files there. Of docs/findings.md it writes each number that a comment follows, such as
-`25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`, the keys that lead to the number, of a list
-what its element has (`a=1&b=2`), and how Python formats it.
+the default run, from `figures/quick/`; in the map of notebooks, the links to files there. Of docs/findings.md it writes
+each number that a comment follows, such as `25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`,
+the keys that lead to the number, of a list what its element has (`a=1&b=2`), and how Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
