@@ -423,7 +423,8 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     assert sync("--check") == 1  # a notebook without a source
     made.unlink()
     text = readme.read_text()
-    assert sync("--check") == 0 and "old" not in text and "git clone https://github.com/some/where\ncd where" in text
+    assert sync("--check") == 0 and "\nold\n" not in text and "old.png" not in text
+    assert "git clone https://github.com/some/where\ncd where" in text
     assert "<!-- glance -->\nBy construction: 5 of 6 hold; measured" in text and "\n\n- **Seen**: one.\n- **Not" in text
     short = ("**Of 3 claims that the default run measures and decides, 1 hold.** Not seen: two. "
              "Seen only with a variant of ours (drawn tokens): three. Not decided: four.")  # fmt: skip
