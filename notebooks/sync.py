@@ -8,9 +8,9 @@ and the exit status is 1 if there are any. To keep an edit made in JupyterLab, b
 `jupytext --to py:percent --output notebooks/py/NN_name.py notebooks/NN_name.ipynb`, and put REPOSITORY back.
 
 Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
-the default run, from `figures/quick/`. Of docs/findings.md it writes each number that a comment follows, such as
-`25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`, the keys that lead to the number, of a list
-what its element has (`a=1&b=2`), and how Python formats it.
+the default run, from `figures/quick/`; in the map of notebooks, the links to files there. Of docs/findings.md it writes
+each number that a comment follows, such as `25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`,
+the keys that lead to the number, of a list what its element has (`a=1&b=2`), and how Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
@@ -100,8 +100,67 @@ def blocks() -> dict[str, str]:
         "badges": "\n".join(badges),
         "clone": f"```bash\ngit clone {address}\ncd {address.rpartition('/')[2]}\n```",
         "glance": f"{verdict['counts'][0].upper()}{verdict['counts'][1:]}.\n\n{verdict['summary']}",
-        "results": "\n".join(line for line in table if line.startswith("|")),
+        "results": "\n".join(merged([line for line in table if line.startswith("|")])),
+        "short": in_short(verdict["counts"], verdict["summary"]),
     }
+
+
+def in_short(counts: str, summary: str) -> str:
+    """Return one paragraph that says how many measured claims hold, and names those that do not.
+
+    Args:
+        counts: of `verdict.json`: `…; measured with a control: 1 of 2 seen, …`
+        summary: of the same file: lines such as `- **Seen**: one; two.`
+    """
+    seen, decided = re.search(r"measured with a control: (\d+) of (\d+) seen", counts).groups()
+    lines = re.findall(r"^- \*\*(.+?)\*\*: (.+)\.$", summary, re.MULTILINE)
+    said = {judgement: names.split("; ") for judgement, names in lines}
+    unseen, undecided = (said.get(name, []) for name in ("Not seen", "Not decided by this run"))
+    variant = [name for name in unseen if name in said.get("Seen only with drawn tokens, our variant", [])]
+    text = f"**Of {decided} claims that the default run measures and decides, {seen} hold.**"
+    for words, names in {
+        "Not seen": [name for name in unseen if name not in variant],
+        "Seen only with a variant of ours (drawn tokens)": variant,
+        "Not decided": undecided,
+    }.items():
+        text += f" {words}: {'; '.join(names)}." if names else ""
+    return text
+
+
+def merged(table: list[str]) -> list[str]:
+    """Return the rows of a table, with those of one model under two quantizers as one.
+
+    Rows that follow each other become one if they differ in nothing but the quantizer and the bits. Their bits stand in
+    the order of the quantizers.
+    """
+    names = [cell.strip() for cell in table[0].split("|")]
+    free = {place for place, name in enumerate(names) if name == "quantizer" or name.startswith("bits")}
+    made = table[:1]
+    for line in table[1:]:
+        both = list(zip(*([cell.strip() for cell in row.split("|")] for row in (made[-1], line)), strict=True))
+        if all(one == other or place in free for place, (one, other) in enumerate(both)):
+            cells = [one if one == other else f"{one} / {other}" for one, other in both]
+            made[-1] = " | ".join(cells).strip()
+        else:
+            made.append(line)
+    return made
+
+
+def linked(rows: str) -> str:
+    """Return the rows of the map of notebooks with the name of each artefact linked to its file, if there is one."""
+
+    def link(found: re.Match) -> str:
+        for suffix in ("png", "webp", "md", "json"):
+            file = f"figures/quick/{found[1]}.{suffix}"
+            if (FOLDER.parent / file).is_file():
+                return f"[`{found[1]}`]({file})"
+        return f"`{found[1]}`"
+
+    lines = []
+    for line in rows.splitlines():
+        head, files, *rest = line.rsplit(" | ", 3) if line.startswith("| [`") else (line, "")
+        lines.append(" | ".join([head, re.sub(r"\[?`(\w+)`(?:\]\([^)]*\))?", link, files), *rest]) if rest else line)
+    return "\n".join(lines)
 
 
 def readme() -> str:
@@ -113,7 +172,7 @@ def readme() -> str:
         if not end:
             raise ValueError(f"README.md has no <!-- {name} --> and <!-- /{name} -->")
         text = f"{before}<!-- {name} -->\n{block}\n{end}{after}"
-    return text
+    return re.sub(r"(?<=<!-- map -->\n).*?(?=\n<!-- /map -->)", lambda rows: linked(rows[0]), text, flags=re.DOTALL)
 
 
 def number(place: str) -> str:

@@ -375,10 +375,20 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
 
     results, readme = tmp_path / "figures" / "quick", tmp_path / "README.md"
     results.mkdir(parents=True)
-    (results / "verdict.json").write_text('{"counts": "seen: 1 of 2", "summary": "- **Seen**: one."}')
-    (results / "results.md").write_text("Introduction\n\n| a |\n|---|\n| 1 |\n\n*caption*\n")
-    names = ("badges", "clone", "glance", "results")
-    readme.write_text("".join(f"Of {name}: <!-- {name} -->\nold\n<!-- /{name} --> end.\n" for name in names))
+    found = {"Seen": "one", "Not seen": "two; three", "Not decided by this run": "four",
+             "Seen only with drawn tokens, our variant": "three"}  # fmt: skip
+    summary = "\n".join(f"- **{name}**: {claims}." for name, claims in found.items())
+    counts = "by construction: 5 of 6 hold; measured with a control: 1 of 3 seen, 1 not decided by this run"
+    (results / "verdict.json").write_text(json.dumps({"counts": counts, "summary": summary}))
+    head = "| tokens | quantizer | FD | bits |\n|---|---|---|---:|\n"
+    two = "| b | matching | 1 | 3 |\n| b | nearest | 4 | 3 |\n"
+    table = f"{head}| a | matching | 1 | 2 |\n| a | nearest | 1 | 3 |\n{two}"
+    (results / "results.md").write_text(f"Introduction\n\n{table}\n*caption*\n")
+    (results / "faces.png").touch(), (results / "faces.md").touch(), (results / "table.md").touch()
+    names = ("badges", "clone", "glance", "short", "results")
+    old = "".join(f"Of {name}: <!-- {name} -->\nold\n<!-- /{name} --> end.\n" for name in names)
+    row = "| [`00_first`](notebooks/00_first.ipynb) | `seed` | {}, `gone` | 1 | 2 GB |\n"
+    readme.write_text(f"{old}<!-- map -->\n{row.format('`faces`, [`table`](old.png)')}<!-- /map -->\n")
     rows = [{"method": "a, b", "fd": 12.34, "seed": 0}, {"method": "a, b", "fd": 0.5678, "seed": 1}]
     (results / "found.json").write_text(json.dumps({"rows": rows}))
     (tmp_path / "docs").mkdir()
@@ -413,10 +423,16 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     assert sync("--check") == 1  # a notebook without a source
     made.unlink()
     text = readme.read_text()
-    assert sync("--check") == 0 and "old" not in text and "git clone https://github.com/some/where\ncd where" in text
-    assert "<!-- glance -->\nSeen: 1 of 2.\n\n- **Seen**: one.\n<!-- /glance --> end.\n" in text
-    assert "<!-- results -->\n| a |\n|---|\n| 1 |\n<!-- /results -->" in text
-    readme.write_text(text.replace("| 1 |", "| 2 |"))
+    assert sync("--check") == 0 and "\nold\n" not in text and "old.png" not in text
+    assert "git clone https://github.com/some/where\ncd where" in text
+    assert "<!-- glance -->\nBy construction: 5 of 6 hold; measured" in text and "\n\n- **Seen**: one.\n- **Not" in text
+    short = ("**Of 3 claims that the default run measures and decides, 1 hold.** Not seen: two. "
+             "Seen only with a variant of ours (drawn tokens): three. Not decided: four.")  # fmt: skip
+    assert f"<!-- short -->\n{short}\n<!-- /short -->" in text
+    assert f"<!-- results -->\n{head}| a | matching / nearest | 1 | 2 / 3 |\n{two}<!-- /results -->" in text
+    links = "[`faces`](figures/quick/faces.png), [`table`](figures/quick/table.md)"
+    assert f"<!-- map -->\n{row.format(links)}<!-- /map -->" in text
+    readme.write_text(text.replace("| 2 / 3 |", "| 2 / 4 |"))
     assert sync("--check") == 1, "a typed number"
 
 
@@ -489,9 +505,22 @@ def test_readme_shows_the_committed_results():
     """The tables of the README are those that the default run left: nobody typed a number."""
     readme = (CHECKOUT / "README.md").read_text()
     table = [line for line in (CHECKOUT / "figures/quick/results.md").read_text().splitlines() if line.startswith("|")]
-    assert len(table) == 7 and "\n".join(table) in readme
+    shown = re.search("<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.DOTALL)[1].splitlines()
+    cells = [[cell.strip().split(" / ") for cell in line.split("|")] for line in shown]
+    assert len(table) == 7 and shown[:2] == table[:2] and len(shown) in (6, 7)
+    for line in table[2:]:  # two rows of one model may be one, with both bits in a cell
+        values = [cell.strip() for cell in line.split("|")]
+        of = [row for row in cells[2:] if row[1] == [values[1]] and values[2] in row[2]]
+        assert len(of) == 1 and all(value in cell for value, cell in zip(values, of[0], strict=True)), line
     verdict = json.loads((CHECKOUT / "figures/quick/verdict.json").read_text())
     assert verdict["counts"][1:] in readme and verdict["summary"] in readme
+    short = re.search("<!-- short -->\n(.*)\n<!-- /short -->", readme)[1]
+    first = readme[: readme.index("## ")]
+    rows = [row for row in verdict["judgements"] if row["kind"] == "measured with a control"]
+    held, failed = (sum(row["judgement"] == judgement for row in rows) for judgement in ("reproduced", "differs"))
+    assert short in first and f"Of {held + failed} claims" in short and f", {held} hold." in short
+    not_seen = re.search(r"\*\*Not seen\*\*: (.*)\.", verdict["summary"])[1].split("; ")
+    assert len(not_seen) == failed and all(claim in short for claim in not_seen)
 
 
 def test_times_of_the_paper_s_sizes_are_those_that_were_measured():

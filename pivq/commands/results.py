@@ -91,7 +91,7 @@ def write_results(config: Config, notebooks: Path) -> Path:
         figures=figures, tables=tables,
         counts=verdict.get("counts", ""), summary=_summary(verdict), judgements=ORDER, kinds=list(KINDS),
         stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
-        total=sum(chapter.minutes or 0 for chapter in chapters),
+        total=sum(chapter.minutes or 0 for chapter in chapters), explorer=_explorer(config, path.parent),
     )  # fmt: skip
     write_text(path, html)
     link_pages(notebooks_dir(config.profile, config.seed), path, f"{config.profile}, seed {config.seed}")
@@ -279,6 +279,15 @@ def _stamp(config: Config, verdict: dict[str, Any]) -> dict[str, str]:
     named |= {name: str(facts[name]) for name in ("device", "threads", "code") if facts.get(name) is not None}
     named |= {"commit": commit() or "not known", "command": _command(config)}
     return named | {"versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items())}
+
+
+def _explorer(config: Config, start: Path) -> str:
+    """Return the address of the explorer from the page, "" if it was not built: `docs/explorer/make_page.py` does it.
+
+    That place is the first seed's, so the pages of other seeds do not link it.
+    """
+    page = results_page(config.profile).with_name("explorer.html")
+    return page.relative_to(start).as_posix() if config.seed == 0 and page.is_file() else ""
 
 
 def _relative_figures(config: Config, start: Path) -> str:

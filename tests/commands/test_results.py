@@ -127,6 +127,16 @@ def test_links_lead_to_what_is_there(notebooks, tmp_path):
     assert "../index.html" in (page.parent / "notebooks" / "00_faces.html").read_text()
 
 
+def test_the_explorer_is_linked_where_it_was_built(notebooks, tmp_path):
+    page = tmp_path / "results" / "smoke" / "explorer.html"
+    assert "explorer" not in written(notebooks).lower()
+    page.write_text("<title>Explorer</title>")
+    html = written(notebooks)
+    assert html.count('href="explorer.html"') == 1 and html.count('href="#explorer"') == 1
+    (tmp_path / "results" / "smoke" / "notebooks-seed3").mkdir()
+    assert "explorer.html" not in written(notebooks, load_config("smoke", seed=3)), "it has the first seed's model"
+
+
 def test_parts_of_another_run_are_named_and_not_shown(notebooks, tmp_path):
     other = load_config("smoke", seed=3)
     save_parts(other, "foreign"), save_verdict(other, row("a", DIFFERS))
