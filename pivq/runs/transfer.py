@@ -330,8 +330,8 @@ def _add_paths_and_probes(row: dict[str, Any], found: Mapping[str, Any]) -> None
     paths, probes = found["interpolation"], pd.DataFrame(found["probing"]["attributes"])
     real = paths["plausibility"]
     row["order"], row["spread"] = paths["order_difference"], paths["spread"]
-    row["path"] = {"largest_step": paths["smoothness"]["largest_step"], "nearer": real["nearer"],
-                   "pairs": real["pairs"], "half_way": real["half_way"], "cross_fade": real["cross_fade_half_way"]}  # fmt: skip
+    row["path"] = {"largest_step": paths["smoothness"]["largest_step"], "cross_fade": real["cross_fade_half_way"]}
+    row["path"] |= {name: real[name] for name in ("nearer", "pairs", "half_way")}
     row["untrained"] |= {"path": {"largest_step": paths["smoothness"]["untrained_largest_step"]},
                          "spread": {"participation": paths["spread"]["untrained"]}}  # fmt: skip
     gains = {prefix: float((probes[of] - probes["baseline"]).mean()) for prefix, of in
