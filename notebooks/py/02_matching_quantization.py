@@ -29,7 +29,7 @@
 # | | |
 # |---|---|
 # | needs | the faces ([notebook 00](00_meet_the_faces.ipynb)); one section also uses the trained models of [notebook 03](03_train.ipynb), if there are any |
-# | makes | `matching_example`, `fig3_matching`, `matching_totals` in `figures/<profile>/` |
+# | makes | `matching_example`, `fig3_matching`, `patches`, `matching_totals` in `figures/<profile>/` |
 
 # %% [markdown]
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
@@ -307,7 +307,9 @@ save_figure(figure, "fig3_matching", config, caption(config, note=f"{note}; code
 plot_images(faces[one : one + 1], columns=1)
 both = zip(nearest[one].tolist(), matched[one].tolist(), strict=True)
 titles = [f"nearest {a}, matching {b}" for a, b in both]
-plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=titles);
+figure = plot_images(patches[one].reshape(16, 3, side, side), columns=8, titles=titles)
+note = f"16 patches of the face {train.ids[one]}, in the order of the latents, with their codes"
+save_figure(figure, "patches", config, caption(config, note=note));
 
 # %% [markdown]
 # **What to look at.** Where latents crowd, because patches look alike, nearest sends several to one code. Matching sends one of them there and its neighbours to the codes around. Every code of the set now says something, and crowded regions show in the set as *several* codes. The price: longer lines, a larger quantization error. The next cell measures it.

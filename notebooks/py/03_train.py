@@ -274,7 +274,9 @@ marks = {
 marks |= {"discriminator starts": config.train.discriminator_from_step}
 if config.train.adversarial_from_step > config.train.discriminator_from_step + 1:
     marks |= {"generator sees it": config.train.adversarial_from_step}
-figure = plot_curves({label: run.log() for label, run in shown.items()}, marks)
+starts = {label: run.config.train.quantize_from_step for label, run in shown.items()}
+own = {label: step for label, step in starts.items() if step != marks["$T_q$"]}
+figure = plot_curves({label: run.log() for label, run in shown.items()}, marks, own=own)
 save_figure(figure, "training_curves", config, caption(config));
 
 # %% [markdown]
@@ -382,12 +384,6 @@ if trained_here:
     save_table(
         over_seeds(measured), "ablations", config, f"{line} · mean ± standard deviation over seeds"
     )
-    panels = measured.drop(columns=["change", "seed"]).rename(
-        columns=lambda name: name.partition(" (Eff")[0]
-    )
-    figure = plot_ablations(panels, highlight="as trained")
-    dots = "a dot is a seed, stroke and number their mean"
-    save_figure(figure, "ablations", config, f"{line} · {dots}")
     figure = plot_images(torch.cat(list(samples.values())), columns=8, row_labels=list(samples))
     save_figure(figure, "ablation_samples", config, line + " · a column has the same parents")
     facts = stamp(config, steps, "matching", protocol=note)
@@ -405,7 +401,16 @@ origin["made with"] = ", ".join([
 ])
 origin["protocol"] = ablations["protocol"]
 display(facts_table(origin))
-display(Markdown(to_markdown(over_seeds(pd.DataFrame(ablations["rows"])))))
+rows = pd.DataFrame(ablations["rows"])
+display(Markdown(to_markdown(over_seeds(rows))))
+panels = rows.drop(columns=["change", "seed"], errors="ignore")
+panels = panels.rename(columns=lambda name: name.partition(" (Eff")[0])
+figure = plot_ablations(panels, highlight="as trained")
+if stored.parent == figures_dir(profile, seed):  # else the rows are those of another profile
+    repeated = panels.iloc[:, 0].duplicated().any()
+    dots = "a dot is a seed, stroke and number their mean" if repeated else "one seed"
+    note = f"{ablations['protocol']} · {dots}"
+    save_figure(figure, "ablations", config, caption(config, ablations["steps"], note))
 
 # %% [markdown]
 # **What to look at.** Compare each row with *as trained*: differences within the spread over seeds mean nothing, and with one seed there is no spread to compare with. Of *L1 only* and *base code's weights*, compare the held-out L1 and the distance of the samples in the last column. Of *one initialisation*, compare the codes in use. The last two rows tell two explanations of the paper's "catastrophic failure" apart: *quantized from the start* lacks the delay **and** the codebook that is fitted to latents, *fitted at step W* lacks nearly all of the delay but has the fitted codebook. The perceptual loss and the Fréchet distance use the same network, which favours models trained with it: trust the pictures as much as the numbers.

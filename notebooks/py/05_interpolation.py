@@ -230,7 +230,7 @@ for i, j in shown[:2].tolist():
 figure = plot_paths(images, torch.stack(sources), headings)
 note = "matching; two random paths for each pair; held-out faces: the seed's first pair"
 if heldout.attributes is not None:
-    note += ", and its first one in which both wear headwear or glasses"
+    note += ", and its first one in which both wear headwear, if there is one"
 save_figure(figure, "fig1_interpolation", config, caption(config, config.train.steps, note));
 
 # %% [markdown]

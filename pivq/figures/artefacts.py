@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MADE_BY = {
     "00_meet_the_faces": ["faces", "attributes"],
     "01_architecture": ["fig2_architecture", "parameters"],
-    "02_matching_quantization": ["fig3_matching", "matching_example", "matching_totals"],
+    "02_matching_quantization": ["fig3_matching", "matching_example", "patches", "matching_totals"],
     "03_train": ["training", "training_curves", "at_tq", "reconstructions", "ablations", "ablation_samples"],
     "04_capacity": ["fig4_capacity", "table2_capacity", "codebook_use", "slots", "capacity"],
     "05_interpolation": [
@@ -82,7 +82,7 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
     for text in [text for text in figure.texts if text.get_gid() == "caption"]:
         text.remove()
     width, height = figure.get_size_inches()
-    lines = textwrap.fill(caption, width=max(40, int(width / 0.062)))  # 0.062 inch: average letter at 8 points
+    lines = _in_lines(caption, max(40, int(width / 0.062)))  # 0.062 inch: average letter at 8 points
     figure.text(0.01, -0.08 / height, lines, ha="left", va="top", fontsize=8, color=GREY, gid="caption",
                 parse_math=False)  # fmt: skip
     figure.set_label(name)
@@ -96,6 +96,15 @@ def save_figure(figure: Figure, name: str, config: Config, caption: str) -> tupl
         with atomic_write(path) as temporary:
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=facts_of[path.suffix])
     return paths
+
+
+def _in_lines(caption: str, longest: int) -> str:
+    """Return a caption in as few lines as it takes; if the last would be short, all are about equally long."""
+    lines = textwrap.wrap(caption, longest)
+    if len(lines) > 1 and len(lines[-1]) < longest / 4:
+        shorter = (textwrap.wrap(caption, width) for width in range(longest // 2, longest))
+        lines = next(wrapped for wrapped in (*shorter, lines) if len(wrapped) <= len(lines))
+    return "\n".join(lines)
 
 
 def save_animation(frames: "Tensor", name: str, config: Config, seconds: float) -> Path:

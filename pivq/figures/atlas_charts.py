@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pivq.data import to_uint8
 from pivq.figures.pictures import GAP, LETTER, LINE, Images, _cell_size, _Page, as_pixels
@@ -143,17 +144,23 @@ def plot_success(frame: pd.DataFrame) -> Figure:
     figure, panels = plt.subplots(
         1, len(kinds), figsize=(WIDTH, 1.1 + 0.24 * len(names)), sharey=True, sharex=True, squeeze=False
     )
+    marks = (("success", BLUE, "o", "edited"), ("control", VERMILLION, "x", "random exchanges"),
+             ("ceiling", INK, "|", "the judge on reconstructions"))  # fmt: skip
     for axes, kind in zip(panels[0], kinds, strict=True):
         rows = frame[frame["edit"] == kind]
         heights, pale = rows["attribute"].map(names.index), np.where(rows["readable"], 1.0, 0.25)
         axes.hlines(heights, rows["control"], rows["success"], color=PALE, linewidth=1.5, zorder=1)
-        marks = (("success", BLUE, "o", "edited"), ("control", VERMILLION, "x", "random exchanges"),
-                 ("ceiling", INK, "|", "the judge on reconstructions"))  # fmt: skip
-        for column, colour, marker, label in marks:
-            axes.scatter(rows[column], heights, color=colour, marker=marker, s=36, alpha=pale, label=label, zorder=3)
-        axes.set(title=kind, xlabel="pictures read as wanted", xlim=(-0.04, 1.04))
+        for column, colour, marker, _ in marks:
+            axes.scatter(rows[column], heights, color=colour, marker=marker, s=36, alpha=pale, zorder=3)
+        axes.set_title(kind, loc="left")
+        axes.set(xlabel="pictures read as wanted", xlim=(-0.04, 1.04))
         axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
     panels[0, 0].set_yticks(range(len(names)), [words(str(name)) for name in names])
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3)
+    kept = [(colour, marker, label, 1.0) for _, colour, marker, label in marks]
+    kept += [] if frame["readable"].all() else [(BLUE, "o", "pale: the judge reads it too badly", 0.25)]
+    handles = [  # not those of the first row, which may be pale
+        Line2D([], [], color=colour, marker=marker, label=label, alpha=alpha, linestyle="")
+        for colour, marker, label, alpha in kept
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.2)
     return figure

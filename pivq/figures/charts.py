@@ -3,6 +3,7 @@
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import ks_2samp
 
 from pivq.figures.style import (
     BLUE,
@@ -22,7 +24,7 @@ from pivq.figures.style import (
     ORANGE,
     PALE,
     PALETTE,
-    SKY,
+    WHOLE,
     WIDTH,
     colour_of,
     words,
@@ -43,6 +45,7 @@ ACROSS = 3  # panels in a row
 BETTER = {"L1": " ↓", "(dB)": " ↑", "perceptual": " ↓", "use": " ↑", "FD": " ↓", "FID": " ↓"}
 # What is drawn in Fig. 5 beside the paper's model.
 PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
+SAME = 0.01  # of the images: cumulative curves that are nowhere farther apart are drawn as one
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]
 
 
@@ -77,6 +80,7 @@ def plot_curves(
     logs: Mapping[str, pd.DataFrame],
     marks: Mapping[str, int | Sequence[int]] | None = None,
     columns: Sequence[str] | None = None,
+    own: Mapping[str, int] | None = None,
 ) -> Figure:
     """Draw training curves as small multiples: one panel per column, one line per run.
 
@@ -84,9 +88,10 @@ def plot_curves(
 
     Args:
         logs: by name; each has `step` and columns of losses, missing where a row has none.
-        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel, with
-            their names in the last.
+        marks: steps where something starts, by name (T_q, re-initialisations, …): vertical lines in every panel, named
+            in the legend.
         columns: which columns, in this order; by default all that `TITLES` has.
+        own: the T_q of logs that have another, by the log's name: vertical lines in their colours.
 
     Raises:
         ValueError: no log has such a column.
@@ -96,12 +101,12 @@ def plot_curves(
         raise ValueError(f"no log has any of the columns {list(TITLES)}")
     figure, panels = _panels(known)
     last_step = max(log["step"].max() for log in logs.values())
-    handles = {}
+    runs, starts = {}, {}
     for column in known:
         axes = panels[column]
         axes.set_xlim(0, last_step)
-        handles |= _draw_lines(axes, logs, column)
-        _draw_marks(axes, marks or {}, named=column == known[-1])
+        runs |= _draw_lines(axes, logs, column)
+        starts = _draw_marks(axes, marks or {}) | _draw_own(axes, own or {}, list(logs))
         if column == "adversarial":
             _draw_weights(axes, logs)
         axes.set_title(TITLES.get(column, column.replace("_", " ")), fontsize=10, loc="left")
@@ -112,7 +117,7 @@ def plot_curves(
             axes.set_xlabel("step")
         else:
             axes.tick_params(labelbottom=False)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3, fontsize=10)
+    figure.legend([*runs.values(), *starts.values()], [*runs, *starts], loc="outside upper left", ncols=3)
     return figure
 
 
@@ -149,24 +154,27 @@ def _draw_weights(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
         right.grid(False)
 
 
-def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]], named: bool) -> None:
-    """Draw vertical lines at steps; if `named`, with their names beside them, one below the other."""
-    known = [steps for steps in map(np.atleast_1d, marks.values()) if len(steps)]
-    left = bool(known) and known[0][0] > axes.get_xlim()[1] / 3  # of their lines there is more room
-    near = [line.get_ydata()[0 if left else -1] for line in axes.lines if len(line.get_ydata())]
-    below = bool(near) and np.mean(near) > np.mean(axes.get_ylim())  # away from the curves on that side
-    place = {"va": "bottom" if below else "top", "ha": "right" if left else "left", "fontsize": 8.5, "linespacing": 1.0}
-    place |= {"transform": axes.get_xaxis_transform(), "zorder": 1.5}  # below the curves
-    place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    y, gap = 0.03 if below else 0.97, 0.015 * axes.get_xlim()[1]
+def _draw_marks(axes: Axes, marks: Mapping[str, int | Sequence[int]]) -> dict[str, Line2D]:
+    """Draw vertical lines at steps, below the curves; return one of each name."""
+    lines = {}
     for (name, steps), (colour, style) in zip(marks.items(), itertools.cycle(MARK_STYLES)):
-        steps = np.atleast_1d(steps)
-        for step in steps:
-            axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
-        if named and len(steps):
-            text = textwrap.fill(name, 13)
-            axes.text(steps[0] - gap if left else steps[-1] + gap, y, text, color=colour, **place)
-            y += (0.04 + 0.075 * (1 + text.count("\n"))) * (1 if below else -1)
+        for step in np.atleast_1d(steps):
+            lines[name] = axes.axvline(step, color=colour, linestyle=style, linewidth=1.0, zorder=1)
+    return lines
+
+
+def _draw_own(axes: Axes, own: Mapping[str, int], order: Sequence[str]) -> dict[str, tuple[Line2D, ...]]:
+    """Draw the T_q of single logs, in the colours of `order`; logs with the same T_q share a line, dash by dash."""
+    lines = {}
+    for step in dict.fromkeys(own.values()):
+        names = [name for name in order if own.get(name) == step]
+        dashes = [(3 * i, (3, 3 * (len(names) - 1))) if names[1:] else "-" for i in range(len(names))]
+        label = commonprefix(names).rstrip(", ") if names[1:] else names[0]
+        lines[f"$T_q$, {label}"] = tuple(
+            axes.axvline(step, color=colour_of(name, order.index(name)), linestyle=dash, linewidth=1.2, zorder=1)
+            for name, dash in zip(names, dashes, strict=True)
+        )
+    return lines
 
 
 def plot_probing(frame: pd.DataFrame) -> Figure:
@@ -223,7 +231,7 @@ def plot_ablations(frame: pd.DataFrame, highlight: str | None = None) -> Figure:
         values = frame[measure].to_numpy(float)
         means = frame[measure].groupby(y).mean()
         axes.scatter(values, y, color=colours, s=34, zorder=3, alpha=0.7, linewidths=0)
-        axes.scatter(means, means.index, marker="|", s=150, color=INK, linewidth=1.8, zorder=4)
+        axes.scatter(means, means.index, marker="|", s=190, color=INK, linewidth=1.6, zorder=2)
         if pd.api.types.is_integer_dtype(frame[measure]):
             means = means.round().astype(int)
         low, high = np.nanmin(values), np.nanmax(values)
@@ -252,7 +260,7 @@ def plot_totals(optimal: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure
     excess = {name: np.asarray(totals) / np.asarray(optimal) - 1 for name, totals in others.items()}
     bins = np.linspace(0, max(values.max() for values in excess.values()) or 1.0, 50)
     for position, (name, values) in enumerate(excess.items()):
-        colour = [ORANGE, SKY, GREY][position % 3]
+        colour = [GREY, INK][position % 2]  # no colour that has a meaning elsewhere
         label = f"{name}: {values.mean():.1%} more on average"
         axes.hist(values, bins, histtype="step", edgecolor=colour, linewidth=2, label=label)
     axes.set(xlabel="total distance above the optimal matching's", ylabel="images", xlim=(0, bins[-1]))
@@ -290,6 +298,7 @@ def plot_smoothness(
     right.axhline(0, color=ORANGE, linewidth=1.6, zorder=1)
     for axes, label in ((left, "distance from image a"), (right, "detail: codes − cross-fade,\nshare of the ends'")):
         axes.set(xlabel="share of the way from a to b", ylabel=label, xlim=(0, 1))
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=WHOLE))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.set_ylim(0, None)
@@ -305,17 +314,24 @@ def plot_memorisation(
     """Draw how near images come to training images: by distance, and by the codes that they share with the nearest.
 
     Args:
-        distances: `(N,)` by group, in the order of the legend; drawn cumulatively.
+        distances: `(N,)` by group, in the order of the legend; drawn cumulatively, two equal curves once.
         xlabel: what the distances are.
         overlaps: `(M,)` by group, the most codes that an image shares with any training image.
         num_codes: L.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0))
+    drawn: dict[str, Line2D] = {}
     for position, (name, values) in enumerate(distances.items()):
         values = np.sort(np.asarray(values))
+        twins = [of for of in drawn if ks_2samp(values, drawn[of].get_xdata(), method="asymp").statistic <= SAME]
+        if twins:
+            line, other = drawn[twins[0]], name.removeprefix(f"{twins[0]}, ")
+            line.set_label(f"{line.get_label()}\n({other}: the same within {SAME:.0%})")
+            continue
         style = {"color": PALETTE[position % len(PALETTE)], "linestyle": ["-", "--", "-.", ":"][position % 4]}
         shares = np.arange(1, len(values) + 1) / len(values)
-        left.plot(values, shares, label=f"{name}: median {np.median(values):.3g}", linewidth=2.2, **style)
+        label = f"{name}: median {np.median(values):.1f}"
+        (drawn[name],) = left.plot(values, shares, label=label, linewidth=2.2, **style)
     left.set(xlabel=xlabel, ylabel="share of the images, cumulative", ylim=(0, 1.02), xlim=(0, None))
     width = 0.8 / len(overlaps)
     for position, (name, values) in enumerate(overlaps.items()):
@@ -328,6 +344,7 @@ def plot_memorisation(
     right.set_xlabel(f"codes, of {num_codes}, shared with the most\nsimilar training face")
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for axes in (left, right):
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=WHOLE))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.legend(**LEGEND_ABOVE)
     return figure

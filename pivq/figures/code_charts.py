@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, WIDTH, colour_of, words
+from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, WHOLE, WIDTH, colour_of, words
 
 OVER_COUNTED = "Eq. (2) counts sets more than once"  # the shaded region of Fig. 4
 
@@ -137,9 +137,14 @@ def plot_codebook_use(codes: Mapping[str, np.ndarray], codebook_sizes: Mapping[s
         left.plot(np.arange(1, len(used) + 1), used, label=label, **style)
     left.set(xlabel="codes, most used first", ylabel="uses per image", xlim=(0, None), yscale="log")
     left.yaxis.set_major_formatter("{x:g}")
+    if left.get_ylim()[1] > 1:
+        left.axhline(1, color=INK, linestyle=":", linewidth=1.2, zorder=1)
+        place = {"transform": left.get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 9}
+        left.text(1, 1.08, "1: with matching, in every image", **place)
     right.set(xlabel="distinct codes per image", ylabel="share of images", ylim=(0, None))
     right.set_xlim(0, 1.06 * max(np.shape(rows)[1] for rows in codes.values()))
     right.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    right.yaxis.set_major_locator(MaxNLocator(8, steps=WHOLE))
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left")
     return figure
@@ -220,4 +225,5 @@ def _draw_traits(axes: Axes, frame: pd.DataFrame, share: str, of: str, names: Se
     axes.set_yticks(range(len(names)), [words(name) for name in names])
     axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(-0.02, 1.0 if share == "lost" else None))
     axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=WHOLE))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

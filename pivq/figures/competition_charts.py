@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, PALETTE, VERMILLION, WIDTH
 
 SHADES = ("#F5B895", "#EE8F55", VERMILLION, "#A34700", "#6B2E00")  # of nearest, from short to long sets
+ROWS = 5  # of a legend in one column; two columns of long names would be wider than their panel
 
 
 def plot_codes_over_steps(frame: pd.DataFrame) -> Figure:
@@ -43,13 +44,18 @@ def plot_codes_over_steps(frame: pd.DataFrame) -> Figure:
         axes.set(xlabel="step", ylim=(0, 1.04), xlim=(0.8 * quantize_from_step, None))
         place = {"xytext": (3, 0), "textcoords": "offset points", "fontsize": 8.5}
         axes.annotate("$T_q$", (quantize_from_step, 0.02), **place)
-        axes.legend(
-            **LEGEND_ABOVE, ncols=2, title=title, title_fontsize=10, alignment="left", fontsize=8.5, columnspacing=1.2
-        )
+        entries = len(axes.get_legend_handles_labels()[0])
+        style = {"ncols": 1 + (entries > ROWS), "title": title, "title_fontsize": 10, "alignment": "left"}
+        axes.legend(**LEGEND_ABOVE, **style, fontsize=8.5, columnspacing=1.2)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     left.set_ylabel("different codes, share of L")
+    if at_length["steps"].max() >= 2 * at_length["steps"].min():  # else the short runs would be squeezed
+        left.set_xscale("log")
+        left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6, 8)))
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 

@@ -205,6 +205,8 @@ def draw_matching(
 ) -> Figure:
     """Draw in a plane which code each latent of one image gets, one panel per method (Fig. 3).
 
+    In later panels, lines to the same code as in the first are grey.
+
     Args:
         latents: `(L, 2)`.
         codebook: `(K, 2)`.
@@ -218,44 +220,49 @@ def draw_matching(
         raise ValueError(f"latents and codebook must be points in a plane, got {latents.shape} and {codebook.shape}")
     width, height = np.ptp(np.concatenate([latents, codebook]), axis=0)
     tall = np.clip(height / width, 0.5, 1.2) * WIDTH / len(assignments) if width else WIDTH / 2
-    figure = plt.figure(figsize=(WIDTH, tall + 0.8))
-    rows = figure.add_gridspec(2, len(assignments), height_ratios=(tall, 0.3))
-    axes = None
+    figure = plt.figure(figsize=(WIDTH, tall + 0.95))
+    rows = figure.add_gridspec(2, len(assignments), height_ratios=(tall, 0.45))
+    axes, first = None, np.asarray(next(iter(assignments.values())))
     for column, (title, codes) in enumerate(assignments.items()):
         axes, codes = figure.add_subplot(rows[0, column], sharex=axes, sharey=axes), np.asarray(codes)
         if codes.shape != (len(latents),):
             raise ValueError(f"{title}: expected {len(latents)} codes, one per latent, got shape {codes.shape}")
-        _draw_plane(axes, latents, codebook, codes)
+        _draw_plane(axes, latents, codebook, codes, codes == first if column else np.zeros(len(codes), bool))
         used = len(np.unique(codes))
-        axes.set_title(f"{title}\n{len(latents)} latents, {used} code{'s' * (used > 1)}", fontsize=10)
+        axes.set_title(f"{title}\n{len(latents)} latents, {used} code{'s' * (used > 1)}", fontsize=10, loc="left")
     square = {"marker": "s", "linestyle": "", "markersize": 8}
     handles = [
         Line2D([], [], marker="o", linestyle="", color=INK, markersize=5, label="latent"),
         Line2D([], [], **square, color="white", markeredgecolor=GREY, label="code, not used"),
         Line2D([], [], **square, color=BLUE, label="code of one latent"),
         Line2D([], [], **square, color=VERMILLION, label="code of several latents"),
+        Line2D([], [], color=GREY, linewidth=1.4, label="right: the same code as left"),
+        Line2D([], [], color=BLUE, linewidth=1.8, label="right: another code than left"),
     ]
     below = figure.add_subplot(rows[1, :])
     below.set_axis_off()
-    below.legend(handles=handles, loc="center", ncols=4, handletextpad=0.2)
+    below.legend(handles=handles, loc="center", ncols=3, handletextpad=0.4)
     return figure
 
 
-def _draw_plane(axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np.ndarray) -> None:
+def _draw_plane(
+    axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np.ndarray, unchanged: np.ndarray
+) -> None:
     times = np.bincount(codes, minlength=len(codebook))
-    for latent, code in zip(latents, codes, strict=True):
-        colour = VERMILLION if times[code] > 1 else BLUE
-        axes.plot(*zip(latent, codebook[code], strict=True), color=colour, linewidth=1.4, alpha=0.8, zorder=2)
+    for latent, code, same in zip(latents, codes, unchanged, strict=True):
+        colour = GREY if same else VERMILLION if times[code] > 1 else BLUE
+        style = {"color": colour, "linewidth": 1.2 if same else 1.8, "alpha": 0.9, "zorder": 2}
+        axes.plot(*zip(latent, codebook[code], strict=True), **style)
     for chosen, face, edge, size in (
         (times == 0, "white", GREY, 45),
         (times == 1, BLUE, "white", 75),
         (times > 1, VERMILLION, "white", 75),
     ):
         axes.scatter(*codebook[chosen].T, marker="s", s=size, facecolor=face, edgecolor=edge, linewidth=1.0, zorder=3)
-    for code in np.flatnonzero(times > 1):  # the number of latents, on the side away from them
-        away = codebook[code] - latents[codes == code].mean(axis=0)
-        away = 14 * away / np.linalg.norm(away) if away.any() else (0, 14)
+    points = np.concatenate([codebook, latents, (latents + codebook[codes]) / 2])
+    for code in np.flatnonzero(times > 1):  # the number of latents, where nothing else is near
         halo = [withStroke(linewidth=2.5, foreground="#FAFAFA")]
+        away = 13 * _free_side(codebook[code], points, 0.05 * np.ptp(points, axis=0).max())
         axes.annotate(f"×{times[code]}", codebook[code], away, textcoords="offset points", ha="center", va="center",
                       color=VERMILLION, fontsize=9, fontweight="bold", path_effects=halo, zorder=5)  # fmt: skip
     axes.scatter(*latents.T, s=20, color=INK, edgecolor="white", linewidth=0.6, zorder=4)
@@ -264,3 +271,11 @@ def _draw_plane(axes: Axes, latents: np.ndarray, codebook: np.ndarray, codes: np
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set_facecolor("#FAFAFA")
+
+
+def _free_side(place: np.ndarray, points: np.ndarray, reach: float) -> np.ndarray:
+    """Return the direction in which `points` are farthest from what stands `reach` away from `place`."""
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    sides = np.column_stack([np.cos(angles), np.sin(angles)])
+    gaps = np.linalg.norm((place + reach * sides)[:, None] - points, axis=2).min(axis=1)
+    return sides[gaps.argmax()]

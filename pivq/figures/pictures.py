@@ -20,6 +20,7 @@ Images = np.ndarray | torch.Tensor
 GAP = 0.05  # inches between images
 LINE = 0.15  # inches, height of a line of text
 LETTER = 0.066  # inches, average width of a letter
+NARROW = 14  # letters in a line of a row's label
 LARGEST_ERROR = 0.4  # of a pixel, mean of its colours; larger ones look alike
 ERROR_COLOURS = matplotlib.colormaps["Greys"]
 ERRORS = f"errors: mean of the three colours' differences, white 0, black {LARGEST_ERROR:.0%} of the range or more"
@@ -65,6 +66,12 @@ def _cell_size(available: float, columns: int, largest: float = 1.3) -> float:
     return min(largest, (available - GAP * (columns - 1)) / columns)
 
 
+def _narrow(label: str) -> str:
+    """Return the label of a row in lines of about `NARROW` letters, so that it leaves the width to the images."""
+    lines = [textwrap.fill(line, NARROW, break_long_words=False) for line in label.split("\n")]
+    return "\n".join(lines)
+
+
 def plot_images(
     images: Images,
     columns: int,
@@ -78,7 +85,7 @@ def plot_images(
         images: `(N, 3, H, W)`.
         columns: images in a row.
         titles: N short texts, one above each image; wrapped to its width.
-        row_labels: a text to the left of each row.
+        row_labels: a text to the left of each row; wrapped.
         column_labels: a text above each column.
 
     Raises:
@@ -93,7 +100,8 @@ def plot_images(
     ):
         if given is not None and len(given) != needed:
             raise ValueError(f"{name}: expected {needed}, got {len(given)}")
-    left = 0.1 + LETTER * max((len(line) for text in row_labels or [] for line in text.split("\n")), default=0)
+    beside = [_narrow(text) for text in row_labels or [""] * rows]
+    left = 0.1 + LETTER * max(len(line) for text in beside for line in text.split("\n"))
     size = _cell_size(WIDTH - left, columns)
     wrapped = [textwrap.fill(title, max(4, int(size / LETTER))) for title in titles or [""] * len(pixels)]
     top = LINE + 0.07 if column_labels else 0.0
@@ -106,7 +114,7 @@ def plot_images(
     for row in range(rows):
         y += heads[row]
         if row_labels:
-            page.text(left - 0.1, y + size / 2, row_labels[row], ha="right", va="center")
+            page.text(left - 0.1, y + size / 2, beside[row], ha="right", va="center")
         for column, index in enumerate(range(row * columns, min((row + 1) * columns, len(pixels)))):
             x = left + column * (size + GAP)
             page.image(pixels[index], x, y, size)
@@ -172,7 +180,7 @@ def plot_paths(paths: Sequence[Images], sources: Images, titles: Sequence[str] =
     page.text((right + big) / 2, LINE + 0.03, "share of the |R| codes exchanged; blue: the reconstructions", color=GREY)
     for column, share in enumerate(np.linspace(0, 1, frames)):
         colour = BLUE if share in (0, 1) else GREY
-        page.text(big + apart + column * (size + GAP) + size / 2, top, f"{share:.0%}", color=colour)
+        page.text(big + apart + column * (size + GAP) + size / 2, top, f"{100 * share:.3g}%", color=colour)
     for pair in range(pairs):
         y = top + pair * (block + head + 0.1) + head
         if titles:

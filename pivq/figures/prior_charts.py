@@ -1,5 +1,6 @@
 """The charts of notebook 12: how the prior over sets is trained, and how many bits a set takes."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -50,7 +51,8 @@ def plot_bits(frame: pd.DataFrame) -> Figure:
                   error_kw={"elinewidth": 1.2, "ecolor": INK})  # fmt: skip
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.text(row.tightened + 2 * row.error, place, f" {row.tightened:.1f}", va="center", color=INK, fontsize=9)
-    axes.set_yticks(range(1 + len(names)), [f"{capacity['predictor']}: any set", *names])
+    labels = [f"{capacity['predictor']}: any set", *names]
+    axes.set_yticks(range(1 + len(names)), [textwrap.fill(label, 18) for label in labels])
     axes.set(xlabel="bits an image (bound)", xlim=(0, 1.12 * capacity["bits"]))
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()

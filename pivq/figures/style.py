@@ -12,6 +12,7 @@ YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE, INK = "#8C8C8C", "#DDDDDD", "#222222"
 PALETTE = [BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW, GREY]
 
+WHOLE = [1, 2, 5, 10]  # steps of axes in whole per cent: 2.5% would be written as 2%
 LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}  # above the panel, where it covers no data
 
 # The colour that a thing has in every figure.

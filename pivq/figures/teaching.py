@@ -55,7 +55,7 @@ def draw_example(latents: np.ndarray, codebook: np.ndarray, assignments: Mapping
         _draw_assignment(axes, points, codes_at, codes, distances, plane)
         used = len(np.unique(codes))
         counted = f"{len(codes)} latents, {used} code{'s' * (used > 1)}, total {distances.sum():.1f}"
-        axes.set_title(f"{title}\n{counted}", fontsize=10)
+        axes.set_title(f"{title}\n{counted}", fontsize=10, loc="left")
     return figure
 
 

@@ -17,15 +17,18 @@ from pivq.runs.run import Run
 from pivq.sampling import SMOOTH_STEP, cross_fade, path_smoothness, smooth_path
 
 STOPS = 17  # images of a walk that are drawn, both ends included
-WORN = ("headwear", "glasses", "sunglasses", "Wearing_Hat", "Eyeglasses")  # of the drawn faces, and of CelebA
+HEADWEAR = ("headwear", "Wearing_Hat")  # of the drawn faces, and of CelebA; so below
+WORN = (*HEADWEAR, "glasses", "sunglasses", "Eyeglasses")
+OUTLINE = (*HEADWEAR, "bald", "long_hair", "curly_hair", "Bald", "Wavy_Hair", "Straight_Hair")
 Decode = Callable[[Tensor], Tensor]  # codes (B, L) to images (B, 3, H, W)
 
 
 def pairs_to_show(pairs: Tensor, codes: Tensor, attributes: pd.DataFrame | None, count: int) -> Tensor:
-    """Return the first `count` pairs, by a rule instead of a choice, but with one pair that has outlines to mix.
+    """Return the first `count` pairs, by a rule instead of a choice, but with outlines to mix.
 
-    The second pair is the first one after the first pair in which each face wears something of `WORN`, where that is
-    known of any. Pairs with a single path (fewer than two codes to exchange) come last.
+    The second pair is the first one after the first pair in which both faces wear headwear; without any, in which each
+    wears something of `WORN`. After it, pairs of one outline (alike in all that is known of `OUTLINE`) come after the
+    others, and pairs with a single path (fewer than two codes to exchange) last.
 
     Args:
         pairs: rows `(P, 2)` of images a and b, in the order of the seed.
@@ -40,13 +43,20 @@ def pairs_to_show(pairs: Tensor, codes: Tensor, attributes: pd.DataFrame | None,
         [[0, 1], [4, 5], [2, 3]]
     """
     rows = pairs.tolist()
-    rows.sort(key=lambda row: len(set(codes[row[0]].tolist()) - set(codes[row[1]].tolist())) < 2)
-    known = [] if attributes is None else [name for name in WORN if name in attributes]
-    if known and len(rows) > 1:
-        wears = (attributes[known] == 1).fillna(False).any(axis=1).to_numpy(bool)
-        second = next((row for row in rows[1:] if wears[row].all()), rows[1])
-        rows = [rows[0], second, *(row for row in rows[1:] if row is not second)]
-    return torch.tensor(rows[:count])
+    single = [len(set(codes[i].tolist()) - set(codes[j].tolist())) < 2 for i, j in rows]
+    order = sorted(range(len(rows)), key=lambda at: single[at])
+    if attributes is not None and len(rows) > 1:
+        has = (attributes == 1).fillna(False)
+        worn = [[name for name in names if name in has] for names in (HEADWEAR, WORN)]
+        wears = [has[names].any(axis=1).to_numpy(bool) for names in worn]
+        first, *others = order
+        both = [at for of in wears for at in others if of[rows[at]].all()]
+        shape = has[[name for name in OUTLINE if name in has]].to_numpy(bool)
+        second = both[0] if both else others[0]
+        others = [at for at in others if at != second]
+        others.sort(key=lambda at: (single[at], (shape[rows[at][0]] == shape[rows[at][1]]).all()))
+        order = [first, second, *others]
+    return torch.tensor([rows[at] for at in order[:count]])
 
 
 class Walks(NamedTuple):

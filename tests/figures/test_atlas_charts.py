@@ -67,7 +67,11 @@ def test_success_beside_control_and_ceiling():
                           "readable": [True, True, False]})  # fmt: skip
     figure = plot_success(frame)
     add, remove = figure.axes
-    assert add.get_title() == "add" and [text.get_text() for text in add.get_yticklabels()] == ["hair", "hat"]
+    assert add.get_title(loc="left") == "add" and [text.get_text() for text in add.get_yticklabels()] == ["hair", "hat"]
     points = add.collections[1].get_offsets()
     assert points.tolist() == [[0.9, 1], [0.2, 0]] and add.collections[1].get_alpha().tolist() == [1, 0.25]
     assert remove.collections[1].get_offsets().tolist() == [[0.8, 1]]
+    assert figure.legends[0].get_texts()[-1].get_text() == "pale: the judge reads it too badly"
+    assert [handle.get_alpha() for handle in figure.legends[0].legend_handles] == [1, 1, 1, 0.25]
+    readable = plot_success(frame[frame["readable"]]).legends[0].get_texts()
+    assert [text.get_text() for text in readable][-1] == "the judge on reconstructions"

@@ -38,7 +38,7 @@ def test_attributes_leave_out_the_missing():
     assert axes.collections[0].get_offsets()[:, 0].tolist() == [1.0, 1.0, 0.0]
 
 
-def test_curves_join_their_points_and_name_the_starts_in_the_last_panel():
+def test_curves_join_their_points_and_the_legend_names_the_starts():
     missing = np.nan
     log = pd.DataFrame({"step": [20, 40, 40, 60], "heldout_l1": [3.0, 2.0, missing, 1.0]})
     log["heldout_psnr"] = [missing, missing, 5.0, missing]
@@ -47,32 +47,26 @@ def test_curves_join_their_points_and_name_the_starts_in_the_last_panel():
     assert first.get_title(loc="left") == "held-out L1 ↓"
     assert first.lines[0].get_xydata().tolist() == [[20, 3], [40, 2], [60, 1]]
     assert to_hex(first.lines[0].get_color()) == COLOURS["matching"].lower()
-    assert sorted(line.get_xdata()[0] for line in second.lines[2:]) == [30, 40, 50, 55]
-    places = {text.get_text(): text.get_position()[0] for text in second.texts}
-    assert list(places) == ["T_q", "again", "end"] and not first.texts
-    assert places["T_q"] < 30 < places["again"] < 40 < 50 < places["end"] < 55, "left of their lines"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["matching", "nearest"]
+    for axes in (first, second):
+        assert sorted(line.get_xdata()[0] for line in axes.lines[2:]) == [30, 40, 50, 55]
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["matching", "nearest", "T_q", "again", "end"]
+    styles = [line.get_linestyle() for line in legend.get_lines()[2:]]
+    assert styles == ["-", ":", "--"] == [first.lines[at].get_linestyle() for at in (2, 3, 5)], "a key to the lines"
 
 
-@pytest.mark.parametrize("step", [2, 24])
-def test_names_of_starts_keep_apart_and_within_the_panel(step):
-    names = {"$T_q$": step, "codebook fitted again": [step, step + 1], "discriminator starts": step + 1}
-    logs = {"a": pd.DataFrame({"step": [0, 40], "heldout_l1": [2.0, 1.0], "adversarial": [1.0, 2.0]})}
-    axes = plot_curves(logs, names, ["heldout_l1", "heldout_l1", "adversarial"]).axes[-1]
-    axes.figure.draw_without_rendering()
-    boxes, panel = [text.get_window_extent() for text in axes.texts], axes.get_window_extent()
-    assert len(boxes) == 3 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    assert all(panel.x0 <= box.x0 and panel.y0 <= box.y0 and box.x1 <= panel.x1 and box.y1 <= panel.y1 for box in boxes)
-
-
-def test_names_of_starts_stand_where_the_curves_are_not():
-    log = pd.DataFrame({"step": [0, 9], "heldout_l1": [2.0, 1.0], "heldout_psnr": [1.0, 2.0]})
-    for step, falls_below in ((5, True), (1, False)):  # names stand left of a late step, right of an early one
-        falling, rising = (
-            plot_curves({"a": log}, {"T_q": step}, [name]).axes[0].texts[0] for name in ("heldout_l1", "heldout_psnr")
-        )
-        assert (falling.get_position()[0] < step) == (rising.get_position()[0] < step) == falls_below
-        assert (falling.get_position()[1] < 0.5) == (rising.get_position()[1] > 0.5) == falls_below
+def test_a_t_q_of_its_own_has_the_colours_of_its_curves():
+    log = pd.DataFrame({"step": [0, 40], "heldout_l1": [2.0, 1.0]})
+    names = ["one model", "drawn, matching", "drawn, nearest"]
+    axes = plot_curves(dict.fromkeys(names, log), {"T_q": 10}, own=dict.fromkeys(names[1:], 20)).axes[0]
+    common, *own = axes.lines[3:]
+    assert common.get_xdata()[0] == 10 and [line.get_xdata()[0] for line in own] == [20, 20]
+    colours = [to_hex(line.get_color()) for line in own]
+    assert colours == [to_hex(line.get_color()) for line in axes.lines[1:3]] and colours[0] != colours[1]
+    texts = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert texts == [*names, "T_q", "$T_q$, drawn"]
+    single = plot_curves({"drawn, nearest": log}, own={"drawn, nearest": 20})
+    assert [text.get_text() for text in single.legends[0].get_texts()][1:] == ["$T_q$, drawn, nearest"]
 
 
 def test_the_weight_of_the_adversarial_loss_has_its_own_scale():
@@ -167,9 +161,27 @@ def test_memorisation_shows_distances_and_shared_codes():
     overlaps = {"samples": np.array([3, 4, 4, 2]), "held-out": np.array([4, 4, 4, 4])}
     left, right = plot_memorisation({"samples": np.array([3.0, 1.0])}, "distance", overlaps, 4).axes
     assert left.lines[0].get_xydata().tolist() == [[1, 0.5], [3, 1]]
-    assert legend_texts(left) == ["samples: median 2"]
+    assert legend_texts(left) == ["samples: median 2.0"]
     assert legend_texts(right) == ["samples: mean 3.2", "held-out: mean 4.0"]
     heights = [bar.get_height() for bar in right.patches]
     assert heights == [0.25, 0.25, 0.5, 1.0]
     assert [round(bar.get_x() + bar.get_width() / 2, 6) for bar in right.patches] == [1.8, 2.8, 3.8, 4.2]
     assert right.get_xlim()[1] > 4.6 and "of 4" in right.get_xlabel()
+
+
+def test_memorisation_draws_two_equal_curves_once():
+    values = np.arange(1000.0)
+    nearly, other = np.concatenate([values[5:], values[-5:]]), np.concatenate([values[20:], values[-20:]])
+    groups = {"samples": values, "samples, parents left out": nearly, "others": other}
+    left, _ = plot_memorisation(groups, "distance", {"samples": np.array([3])}, 4).axes
+    same = "samples: median 499.5\n(parents left out: the same within 1%)"
+    assert legend_texts(left) == [same, "others: median 519.5"], "2% apart is another curve"
+    assert len(left.lines) == 2
+
+
+def test_shares_are_written_as_they_are():
+    overlaps = {"samples": np.repeat(np.arange(20, 30), [1, 4, 9, 16, 20, 19, 15, 10, 5, 1])}
+    _, right = plot_memorisation({"samples": np.array([3.0, 1.0])}, "distance", overlaps, 32).axes
+    right.figure.draw_without_rendering()
+    written = [text.get_text() for text in right.get_yticklabels()]
+    assert [float(text[:-1]) / 100 for text in written] == pytest.approx(right.get_yticks())

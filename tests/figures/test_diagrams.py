@@ -8,7 +8,7 @@ import pytest
 
 from pivq.config import load_config
 from pivq.figures.diagrams import draw_architecture, draw_matching
-from pivq.figures.style import BLUE, VERMILLION, use_style
+from pivq.figures.style import BLUE, GREY, VERMILLION, use_style
 
 PAPER = {"image_size": 256, "patch_size": 1, "width": 128, "channel_multipliers": (1, 1, 2, 2, 4), "dim": 256}
 PAPER |= {"feedforward": 1024, "transformer_layers": 4, "heads": 8, "codebook_size": 4096, "num_codes": 512}
@@ -92,8 +92,9 @@ def test_matching_draws_each_latent_to_its_code_and_counts_repeats():
     ]  # fmt: skip
     assert [line.get_color() for line in nearest.lines] == [VERMILLION, VERMILLION, BLUE]
     assert [text.get_text() for text in nearest.texts] == ["×2"] and not matching.texts
-    assert nearest.get_title() == "nearest\n3 latents, 2 codes"
-    assert matching.get_title() == "matching\n3 latents, 3 codes"
+    assert [line.get_color() for line in matching.lines] == [GREY, BLUE, GREY], "what moved stands out"
+    assert nearest.get_title(loc="left") == "nearest\n3 latents, 2 codes"
+    assert matching.get_title(loc="left") == "matching\n3 latents, 3 codes"
     assert nearest.get_xlim() == matching.get_xlim() and nearest.get_ylim() == matching.get_ylim()
 
 
@@ -102,3 +103,15 @@ def test_matching_refuses_points_outside_a_plane_and_codes_that_do_not_fit():
         draw_matching(np.zeros((3, 4)), np.zeros((5, 2)), {"nearest": [0, 0, 0]})
     with pytest.raises(ValueError, match="nearest: expected 3 codes, one per latent"):
         draw_matching(np.zeros((3, 2)), np.zeros((5, 2)), {"nearest": [0, 0]})
+
+
+def test_the_number_of_latents_stands_nearer_its_own_code_than_another():
+    latents = np.array([[0.0, 0.0], [0.2, 0.0], [5.0, 5.0]])
+    codebook = np.array([[0.1, 0.1], [0.1, 0.8], [5.0, 5.1], [-5.0, -5.0]])  # one above, where the old rule would write
+    axes = draw_matching(latents, codebook, {"nearest": [0, 0, 2]}).axes[0]
+    axes.figure.draw_without_rendering()
+    (label,) = axes.texts
+    box = label.get_window_extent()
+    middle = np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+    gaps = np.linalg.norm(axes.transData.transform(codebook) - middle, axis=1)
+    assert gaps.argmin() == 0

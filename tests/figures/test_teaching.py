@@ -23,7 +23,7 @@ def style():
 def test_example_shows_the_distances_and_totals_worked_by_hand():
     panels = {"nearest": [0, 0], "greedy": [0, 1], "matching": [1, 0]}
     figure = draw_example([0.0, 1.0], [0.9, -3.0], panels)
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["nearest\n2 latents, 1 code, total 1.0", "greedy\n2 latents, 2 codes, total 4.9",
                       "matching\n2 latents, 2 codes, total 3.1"]  # fmt: skip
     shown = [[t.get_text() for t in axes.texts[:2]] for axes in figure.axes]
@@ -44,7 +44,7 @@ def test_example_in_a_plane_draws_both_numbers(kind):
     figure = draw_example(latents, codebook, {"matching": [0, 1], "nearest": [0, 0], "a": [1, 0], "b": [2, 0]})
     assert figure.axes[0].lines[1].get_xydata().tolist() == [[1, 5], [4, 1]]
     assert [t.get_text() for t in figure.axes[0].texts[:2]] == ["3.0", "5.0"]
-    assert "total 8.0" in figure.axes[0].get_title()
+    assert "total 8.0" in figure.axes[0].get_title(loc="left")
     assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2  # four panels in two rows
 
 

@@ -128,13 +128,23 @@ def test_spread_of_a_code_with_a_place_and_of_one_without():
     assert measure_spread(local, CODES, torch.tensor([[0, 2]]), 2, generator())["participation"] is None
 
 
-def test_the_second_pair_shown_is_the_first_one_with_something_worn_on_both_sides():
+def test_the_second_pair_shown_has_headwear_or_else_something_worn_on_both_sides():
     codes, pairs = torch.arange(30).reshape(10, 3), torch.tensor([[9, 8], [0, 1], [2, 3], [4, 5], [6, 7]])
     worn = pd.DataFrame({"headwear": [1, 0, 1, None, 0, 1, 1, 1, 1, 1], "glasses": [1, 0, 0, 0, 1, 0, 1, 0, 0, 0],
                          "beard": [1] * 10})  # fmt: skip
-    assert pairs_to_show(pairs, codes, worn, 3).tolist() == [[9, 8], [4, 5], [0, 1]], "one has glasses, one a hat"
+    assert pairs_to_show(pairs, codes, worn, 3).tolist() == [[9, 8], [6, 7], [0, 1]], "both have headwear"
+    one_hat = worn.assign(headwear=worn["headwear"].where(worn.index != 7, 0))
+    assert pairs_to_show(pairs, codes, one_hat, 3).tolist() == [[9, 8], [4, 5], [0, 1]], "one has glasses, one a hat"
     for unknown in (None, worn[["beard"]], worn * 0):
         assert pairs_to_show(pairs, codes, unknown, 4).tolist() == pairs[:4].tolist()
     codes[8] = codes[9]
     codes[5, :2] = codes[4, :2]
-    assert pairs_to_show(pairs, codes, worn, 5).tolist() == [[0, 1], [6, 7], [2, 3], [9, 8], [4, 5]], "few codes: last"
+    assert pairs_to_show(pairs, codes, worn, 5).tolist() == [[0, 1], [6, 7], [2, 3], [4, 5], [9, 8]], "few codes: last"
+
+
+def test_pairs_of_one_outline_are_shown_after_the_others():
+    codes, pairs = torch.arange(30).reshape(10, 3), torch.arange(10).reshape(5, 2)
+    known = pd.DataFrame({"bald": [1, 1, 0, 0, 1, 1, 0, 1, 0, 0], "long_hair": [0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
+                          "beard": [0, 1] * 5})  # fmt: skip
+    assert pairs_to_show(pairs, codes, known, 5).tolist() == [[0, 1], [2, 3], [6, 7], [8, 9], [4, 5]], "both bald: last"
+    assert pairs_to_show(pairs, codes, known[["beard"]], 5).tolist() == pairs.tolist()
