@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -253,7 +252,8 @@ if train.attributes is not None:
     upper = correlation.where(np.triu(np.ones(correlation.shape, dtype=bool), k=1)).stack()
     strongest = upper.reindex(upper.abs().sort_values(ascending=False).index)[:8]
     table = strongest.rename("correlation").rename_axis(["attribute", "and"]).reset_index()
-    readable = table.assign(**{name: table[name].str.replace("_", " ") for name in table.columns[:2]})
+    pair = table[["attribute", "and"]].apply(lambda names: names.str.replace("_", " "))
+    readable = table.assign(**pair)
     display(styled(readable, {"correlation": "{:+.2f}"}))
 
 # %% [markdown]

@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -296,8 +295,8 @@ note = f"held-out faces drawn from the seed; code {code} goes with the attribute
 save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note))
 more = "more" if effect > chance else "no more"
 display(Markdown(
-    f"By this measure, code {code} changes the picture {more} than a random code does. It goes with "
-    f"“{escape(title)}”; that alone does not show that it makes it."
+    f"By this measure, code {code} changes the picture {more} than a random code does. It goes "
+    f"with “{escape(title)}”; that alone does not show that it makes it."
 ))
 
 # %% [markdown]
