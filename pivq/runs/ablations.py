@@ -157,7 +157,7 @@ def said(rows: list[dict]) -> list[str]:
         sentences.append(
             f"Fitted once, the codebook has {codes[once]:.0f} codes in use, fitted several times {codes[usual]:.0f}"
             + (clear if more else ": no clear difference.")
-            + f" {distance} of the samples: {once_fd:,.0f} fitted once, {usual_fd:,.0f} fitted several times{no_better}."
+            + f" {distance} of the samples: {once_fd:,.0f} fitted once, {usual_fd:,.0f} several times{no_better}."
         )
     for name in [name for name in ("L1 only", "base code's weights") if name in means.index]:
         before, after = means.loc[usual], means.loc[name]
