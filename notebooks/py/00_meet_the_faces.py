@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -74,7 +73,6 @@ from IPython.display import Markdown, display
 
 from pivq.config import load_config
 from pivq.data import from_uint8
-from pivq.data.labels import label_counts
 from pivq.figures.artefacts import save_figure, save_table
 from pivq.figures.charts import plot_attributes
 from pivq.figures.pictures import plot_images
@@ -97,7 +95,11 @@ use_style()
 # %%
 train = load_split(config, "train")
 heldout = load_split(config, "heldout")
-display(Markdown(f"{escape(str(train))}  \n{escape(str(heldout))}"))
+height, width = train.images.shape[2:]
+display(Markdown(
+    f"{len(train):,} training faces and {len(heldout):,} held-out faces of {height}×{width} pixels "
+    f"({escape(train.name)})."
+))
 
 # %% [markdown]
 # Here is a first look at the training set.
@@ -171,7 +173,8 @@ if train.attributes is not None:
 
 # %%
 if train.choices is not None:
-    display(train.choices[:6])
+    readable = train.choices[:6].map(lambda choice: choice.replace("_", " ").lower())
+    display(styled(readable.rename(columns=lambda name: name.replace("_", " "))))
 
 # %% [markdown]
 # The table lists all attributes, what a 1 means, and how frequent each is. An attribute that cannot be seen is *missing*, not false: the colour of hair under a hat, the eyes behind sunglasses.
@@ -193,14 +196,8 @@ if train.attributes is not None:
         config,
         caption(config, note="shares of the images; missing: cannot be seen"),
     )
-    display(styled(table, {name: "{:.1%}" for name in ("training", "held out", "missing")}))
-
-# %% [markdown]
-# The next table has counts, for both sets together: how many positives and negatives a classifier of an attribute can use, and how many images it leaves out because the label is missing.
-
-# %%
-if train.attributes is not None:
-    display(styled(label_counts(pd.concat([train.attributes, heldout.attributes])), thousands=","))
+    readable = table.assign(attribute=table["attribute"].str.replace("_", " "))
+    display(styled(readable, dict.fromkeys(["training", "held out", "missing"], "{:.1%}")))
 
 # %% [markdown]
 # The figure shows the same, with the most frequent first.
@@ -255,10 +252,12 @@ if train.attributes is not None:
     upper = correlation.where(np.triu(np.ones(correlation.shape, dtype=bool), k=1)).stack()
     strongest = upper.reindex(upper.abs().sort_values(ascending=False).index)[:8]
     table = strongest.rename("correlation").rename_axis(["attribute", "and"]).reset_index()
-    display(styled(table, {"correlation": "{:+.2f}"}))
+    pair = table[["attribute", "and"]].apply(lambda names: names.str.replace("_", " "))
+    readable = table.assign(**pair)
+    display(styled(readable, {"correlation": "{:+.2f}"}))
 
 # %% [markdown]
-# **What to look at.** Some correlations follow from the definitions: a bald head has no long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
+# **What to look at.** Some correlations follow from the definitions: nobody has light and dark skin, and headwear hides long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
 
 # %% [markdown]
 # ## Summary

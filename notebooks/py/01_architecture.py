@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -366,6 +365,24 @@ display(Markdown(check_attend(attend)))
 # <details><summary>Answer</summary>
 #
 # Reconstructions hardly change. With learned tokens, latent $l$ always comes from token $l$, and its codes already say so ([notebook 04](04_capacity.ipynb)), so places tell the decoder little that is new. What is lost is the set: a code of another face fits only in its own place, and Algorithm 1, which takes codes without asking where they stood, has no meaning any more. Tried with the default sizes for 500 steps on 1,500 drawn faces, one seed: held-out L1 0.085 with places and 0.083 without; with shuffled codes 0.146 and 0.083.
+#
+# To try it, add places to what the decoder gets, `decoder(vectors + places)`, before the training begins. They become weights of the decoder, so they are trained, averaged and copied with it:
+#
+# ```python
+# import copy
+#
+# from pivq.optimizers import Optimizers
+# from pivq.runs.branching import make_trainer
+#
+# short = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=500)
+# trainer = make_trainer(short, "matching", load_split(short, "train").images, "cpu")
+# decoder, size = trainer.model.decoder, (short.model.num_codes, short.model.dim)
+# decoder.places = torch.nn.Parameter(0.02 * torch.randn(size))
+# decoder.register_forward_pre_hook(lambda module, given: tuple(vectors + module.places for vectors in given))
+# trainer.ema = copy.deepcopy(trainer.model).requires_grad_(False).eval()
+# trainer.optimizers = Optimizers(trainer.model, short.train)
+# trainer.fit()
+# ```
 #
 # </details>
 

@@ -45,10 +45,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -92,7 +91,7 @@ from pivq.runs.competition import describe
 from pivq.runs.models import models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.run import find_run
-from pivq.runs.shipped import shipped_run
+from pivq.runs.shipped import shipped_run, which
 from pivq.runs.splits import load_split
 from pivq.runs.teaching.example import distance_table, number, work_out
 from pivq.runs.teaching.exercises import (
@@ -400,7 +399,7 @@ for label, job in models(config).items():
     if quantizer == "nearest":
         encoders = {"untrained": untrained_model(job.config, train.images, "nearest")}
         if run := find_run(*job) or (kind == "learned" and shipped_run(config)):
-            encoders["trained"], found[label] = run.model(), run.folder.name
+            encoders["trained"], found[label] = run.model(), run
         for state, model in encoders.items():
             told, length = describe(model, train.images[:200]), job.config.model.num_codes
             rows.append(
@@ -416,6 +415,7 @@ for label, job in models(config).items():
 columns = ["encoder", "different codes per image, nearest", "matching and nearest agree",
            "uses by the code's main token", "variance by token", "by image", "by both"]  # fmt: skip
 display(styled(pd.DataFrame(rows, columns=columns)))
+display(Markdown("  \n".join(which(run) for run in found.values()) or "No model is trained."))
 
 # %% [markdown]
 # **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree. See first whether that is so *before* training: then no training has divided the codebook. An untrained encoder's latents differ by their tokens where these have a large share of the variance; k-means then gives each token codes of its own, and nothing competes for them. That share follows from how tokens are initialised, which the paper does not say (`token_spread`, README). Tokens that are drawn anew for every image have no codes of their own.
@@ -530,5 +530,5 @@ display(Markdown(check_straight_through(straight_through)))
 # The stamp says what made this notebook's figures. They use the faces alone; only one section, which saves nothing, also uses models.
 
 # %%
-facts = stamp(config, runs=found)
+facts = stamp(config, runs={label: run.folder.name for label, run in found.items()})
 display(facts_table(facts))

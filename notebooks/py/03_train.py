@@ -44,15 +44,14 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. `force` trains all models again. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. (`run_all.sh --compile` also compiles the blocks of the model, on GPUs; elsewhere, `%env PIVQ_COMPILE=1` does it.) `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
+# These are the parameters. `force` deletes all models, once in the life of the kernel, and trains them again; set it back to `False` afterwards. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. (`run_all.sh --compile` also compiles the blocks of the model, on GPUs; elsewhere, `%env PIVQ_COMPILE=1` does it.) `rerun_ablations` trains the variations of the last section again instead of showing the stored results.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -159,7 +158,12 @@ codebooks = {"random codebook": fresh, "codebook fitted to latents": fitted}
 plot_latents_and_codes(latents, codebooks);
 
 # %% [markdown]
-# The table has what counts for the decoder: how far a latent is from its nearest code, beside the distance between the latents of *one token* in two faces, which is all that tells faces apart; how many codes are in use; the share of faces in which a token takes its most frequent code; and the entropy of the codes, summed over tokens: the bits that they can say about a face ([notebook 04](04_capacity.ipynb)).
+# The table has what counts for the decoder:
+#
+# - how far a latent is from its nearest code, beside the distance between the latents of *one token* in two faces, which is all that tells faces apart;
+# - how many codes are in use;
+# - the share of faces in which a token takes its most frequent code;
+# - the entropy of the codes, summed over tokens: the bits that they can say about a face ([notebook 04](04_capacity.ipynb)).
 
 # %%
 pairs = (latents[1:] - latents[:-1]).norm(dim=2)  # one token, two faces
@@ -203,11 +207,12 @@ display(
 
 # %%
 jobs = models(config)
-if force:
+if force and "discarded" not in globals():  # once: to run this cell again resumes the training
     print(f"force = True: the runs of {len(jobs)} models are deleted and trained again.")
+    print("Set force back to False: after a restart of the kernel, they would be deleted again.")
     for job in jobs.values():
         discard(job.config, [job.quantizer])
-    force = False  # this cell can be interrupted, and run again to resume
+    discarded = True
 for label, job in jobs.items():
     if job.quantizer == "matching" and (cost := expected_cost(job.config, device=device)):
         print(f"{label}, if trained alone: {cost}")
@@ -280,7 +285,7 @@ figure = plot_curves({label: run.log() for label, run in shown.items()}, marks, 
 save_figure(figure, "training_curves", config, caption(config));
 
 # %% [markdown]
-# **What to look at.** Up to $T_q$ there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of $L$ vectors. At $T_q$ each vector is replaced by one of $K$ codes: does the loss jump? After $T_q$, latents and codes move towards each other through the codebook and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight should fall when the discriminator's gradient grows. The codes in use are counted on a few held-out faces only, so there are fewer than in the whole set.
+# **What to look at.** Up to $T_q$ there is one curve: the model is an ordinary autoencoder whose bottleneck is a set of $L$ vectors. At $T_q$ each vector is replaced by one of $K$ codes: does the loss jump? After $T_q$, latents and codes move towards each other through the codebook and the commitment loss. So a later fit of the codebook should cost little at once and help afterwards. The adaptive weight should fall when the discriminator's gradient grows. Between fits, codes in use can only fall: a code that no latent takes gets no gradient and stays where it is. They are counted on a few held-out faces only, so there are fewer than in the whole set.
 
 # %% [markdown]
 # Does more training always help? The table has the best of these measurements after $T_q$, and the last. Where they differ, look for what else changes from there on, such as the codes in use.
@@ -323,7 +328,7 @@ display(styled(pd.DataFrame(rows, columns=columns), formats))
 # %% [markdown]
 # ## What happens at $T_q$, in pictures
 #
-# The figure shows reconstructions of the same held-out faces by the averaged model with learned tokens: just before $T_q$, one step after the first fit of the codebook, with a map of the errors, and at the end.
+# The figure shows reconstructions of the same held-out faces by the averaged model with learned tokens: just before $T_q$, one step after the first fit of the codebook, with a map of the errors, and at the last validation.
 
 # %%
 pictures = runs["learned, matching"].pictures()
@@ -345,6 +350,7 @@ save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 validations = runs["learned, matching"].log().dropna(subset="heldout_l1").set_index("step")
 measured = validations.reindex(chosen)[["heldout_l1", "heldout_psnr", "codes_in_use"]]
 measured.columns = ["held-out L1", "PSNR (dB)", "codes in use"]
+measured.index = measured.index.map("{:,}".format).rename("step")
 formats = {"held-out L1": "{:.4f}", "PSNR (dB)": "{:.2f}", "codes in use": "{:.0f}"}
 display(styled(measured, formats, index=True, na_rep="–"))
 
@@ -364,12 +370,20 @@ note = f"held-out images; {ERRORS}: what the codes lose"
 save_figure(figure, "reconstructions", config, caption(config, note=note));
 
 # %% [markdown]
-# **What to look at.** Outlines that are grey are misplaced by a pixel or blurred. Whole areas that are grey have another colour: does a headwear or a background come back in the colour that most faces have? Black spots are details that are gone: look at mouths, brows and the direction of the eyes, and compare expressions from face to face.
+# **What to look at.** Outlines that are grey are misplaced by a pixel or blurred. Whole areas that are grey have another colour: does headwear or a background come back in the colour that most faces have? Black spots are details that are gone: look at mouths, brows and the direction of the eyes, and compare expressions from face to face.
 
 # %% [markdown]
 # ## What each part is worth
 #
-# The matching model with learned tokens is trained again with one thing changed at a time: without the perceptual and adversarial losses, with the base code's weights for them, with a single fit of the codebook, with $T_q$ as early as the first fit allows, and quantized from the first step, which also means from a random codebook. All of them, *as trained* too, are half as long as the models above, with $T_q$ half as late. Together they still take much longer than the models themselves, so the default run shows stored results. `--rerun-ablations` trains them here, and with three seeds those rows that the verdict uses; if interrupted, the same command resumes. The first table says where the results come from. The second has means and standard deviations over seeds, and the number of seeds.
+# The matching model with learned tokens is trained again with one thing changed at a time:
+#
+# - *L1 only*: without the perceptual and adversarial losses;
+# - *base code's weights*: with the base code's weights for these losses;
+# - *one initialisation*: with a single fit of the codebook;
+# - *fitted at step W*: with $T_q$ as early as the first fit allows;
+# - *quantized from the start*: quantized from the first step, which also means from a random codebook.
+#
+# All of them, *as trained* too, are half as long as the models above, with $T_q$ half as late. Together they still take much longer than the models themselves, so the default run shows stored results. `--rerun-ablations` trains them here, and with three seeds those rows that the verdict uses; if interrupted, the same command resumes. The first table says where the results come from. The second has means and standard deviations over seeds, and the number of seeds.
 
 # %%
 stored = figures_dir(profile, seed) / "ablations.json"
@@ -487,9 +501,9 @@ half_life = log(0.5) / log(0.995)
 display(Markdown(check_half_life(half_life)))
 
 # %% [markdown]
-# ### Exercise 3.3: two equal curves
+# ### Exercise 3.3: two equal losses
 #
-# In the training curves, the codebook loss and the commitment loss are the same line. Are both needed? What would happen without either?
+# In the table *The loss of one batch*, the codebook loss and the commitment loss have the same value. Are both needed? What would happen without either?
 #
 # <details><summary>Answer</summary>
 #
@@ -504,7 +518,7 @@ display(Markdown(check_half_life(half_life)))
 #
 # <details><summary>Answer</summary>
 #
-# From `smoke` nothing: it trains for 40 steps, and the numbers of codes in use differ by less than between two seeds. In the stored rows of the default profile, one fit leaves clearly fewer codes in use . Before you call that better, compare the other columns too: more codes in use need not mean better samples. And look at the number of seeds: with one there is no error bar.
+# From `smoke` nothing: it trains for 40 steps, and the numbers of codes in use differ by less than between two seeds. In the stored rows of the default profile, one fit leaves clearly fewer codes in use. Before you call that better, compare the other columns too: more codes in use need not mean better samples. And look at the number of seeds: with one there is no error bar.
 #
 # </details>
 

@@ -45,10 +45,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -426,7 +425,7 @@ save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps,
 #
 # ## Which token uses which code
 #
-# Why do codes repeat, or not? Each latent comes from one token. The place of that token in the latent order is its *slot*. For the decoder the set has no order, but nothing prevents slots with tokens of their own from using codes of their own. In the figure, each column is a code and each row a slot. Drawn tokens are one fixed draw here, the one that the model uses after training.
+# Why do codes repeat, or not? Each latent comes from one token. For the decoder the set has no order, but nothing prevents a learned token from using codes of its own. In the figure, each column is a code and each row a token. Drawn tokens are one fixed draw here, the one that the model uses after training.
 
 # %%
 slots = {label: slot_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
@@ -442,7 +441,14 @@ save_figure(figure, "slots", config, caption(config, config.train.steps, note));
 effects = {label: effect_of_draw(run.model(device), some) for label, run in runs.items()}
 
 # %% [markdown]
-# The table has the share of latents for which matching and nearest choose the same code; which share of all uses falls to a code's main slot, with the tokens of the encoder and with tokens drawn anew for every image; and how many codes a slot takes. Then it compares capacities in bits: if each slot only chooses among the codes that it dominates; if each slot had $K/L$ codes; and of a free set, counted once. The entropy is $\sum_l H_l$ with $H_l = -\sum_k p_{lk} \log_2 p_{lk}$, where $p_{lk}$ is the share of images in which slot $l$ takes code $k$: the most that these data use. If it exceeds the bits of a free set, it counts an order that a set does not keep. The last two rows are the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
+# The *main token* of a code is the one that uses it most. The table has
+#
+# - the share of latents for which matching and nearest choose the same code;
+# - the share of all uses that falls to a code's main token, with the tokens of the encoder, and with tokens drawn anew for every image;
+# - how many codes a token takes;
+# - capacities in bits: if each token only chooses among the codes of which it is the main token; if each token had $K/L$ codes; and of a free set, counted once;
+# - the entropy $\sum_l H_l$ with $H_l = -\sum_k p_{lk} \log_2 p_{lk}$, where $p_{lk}$ is the share of images in which token $l$ takes code $k$: the most that these data use. If it exceeds the bits of a free set, it counts an order that a set does not keep;
+# - the effect of another draw of the tokens: codes that stay, and the mean absolute difference of the pictures.
 
 # %%
 even = {
@@ -452,13 +458,13 @@ table = pd.DataFrame(
     {
         label: {
             "both rules agree": f"{effects[label]['agreement']:.1%}",
-            "uses by the main slot": f"{of.dominant_share:.1%}",
+            "uses by the main token": f"{of.dominant_share:.1%}",
             "– tokens drawn anew": f"{effects[label]['dominant_share']:.1%}",
-            "codes per slot": f"{of.codes_per_slot:.1f}",
-            "bits of separate slots": f"{of.bits:.1f}",
+            "codes per token": f"{of.codes_per_slot:.1f}",
+            "bits of separate tokens": f"{of.bits:.1f}",
             "L log2(K / L)": f"{even[label]:.1f}",
             "bits of a free set, counted once": f"{bits[label]['bits_counted_once']:.1f}",
-            "entropy of the slots": f"{of.entropy_bits:.1f}",
+            "entropy of the tokens": f"{of.entropy_bits:.1f}",
             "another draw: same codes": f"{effects[label]['draw_codes']:.1%}",
             "another draw: difference of pictures": f"{effects[label]['draw_pixels']:.4f}",
         }
@@ -468,7 +474,7 @@ table = pd.DataFrame(
 display(styled(table, index=True))
 
 # %% [markdown]
-# **What to look at.** If nearly all uses of a code come from its main slot, each slot has codes of its own. Then latents do not compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields: its usable capacity is nearer the bits of separate slots than those of a free set. If slots share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is open: the paper does not say which token uses which code, and reports that nearest collapses. [Notebook 09](09_when_codes_compete.ipynb) shows what decides it here.
+# **What to look at.** If nearly all uses of a code come from its main token, each token has codes of its own. Then latents do not compete, and both rules agree. The set is a set for the decoder, but it is filled like a form with $L$ fields, or *slots*, one for each token: its usable capacity is nearer the bits of separate tokens than those of a free set. If tokens share codes, matching has something to decide. Which of the two holds at the paper's scale ($L = 512$, far longer training) is open: the paper does not say which token uses which code, and reports that nearest collapses. [Notebook 09](09_when_codes_compete.ipynb) shows what decides it here.
 #
 # ## The numbers, for the verdict
 #
@@ -590,7 +596,7 @@ display(Markdown(check_order_bites(bites)))
 #
 # <details><summary>Answer</summary>
 #
-# No: both give the same codes here, so they say the same about an image. Eq. (2) and Eq. (4) are *upper bounds* from counts of codes, and Eq. (2) over-counts most where $K_\text{img} \approx L$. Counted once, the two nearly agree; what is left are the multisets that repeat a code, which nearest could use and does not. And since each slot keeps codes of its own, even the set's bound is far above what is used: see *bits of separate slots*.
+# No: both give the same codes here, so they say the same about an image. Eq. (2) and Eq. (4) are *upper bounds* from counts of codes, and Eq. (2) over-counts most where $K_\text{img} \approx L$. Counted once, the two nearly agree; what is left are the multisets that repeat a code, which nearest could use and does not. And since each token keeps codes of its own, even the set's bound is far above what is used: see *bits of separate tokens*.
 #
 # </details>
 

@@ -46,10 +46,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -394,7 +393,7 @@ display(Markdown("  \n".join(lines)))
 # %% [markdown]
 # ## How far does one code reach?
 #
-# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads: with $\delta_p$ the change of pixel $p$ of $P$, its *participation ratio* is $(\sum_p \delta_p)^2 / (P \sum_p \delta_p^2)$, which is 100% if all pixels change alike and 1/64 if one of 64 cells does. For scale: two different faces, and one cell of the decoder's grid replaced.
+# "Codes capture global information": a code of a VQ-GAN has a place and changes the picture there; a code here has none. The next cell gives a face one code of another face, in the place of the code of the same latent, and measures over which share of the picture the change spreads. Let $\delta_p$ be the change of pixel $p$ of $P$. The *participation ratio* is $(\sum_p \delta_p)^2 / (P \sum_p \delta_p^2)$: 100% if all pixels change alike, and 1/64 if one of 64 cells does. For scale: two different faces, and one cell of the decoder's grid replaced.
 
 # %%
 chosen = pairs[:300]
@@ -406,8 +405,8 @@ for kind, model in untrained.items():
     spread[kind]["untrained"] = measure_spread(
         model.decode, untrained_codes[kind], untrained_pairs, config.model.grid_size, generator
     )["participation"]
-reach = {"participation": "one code exchanged (median)", "low": "– 10% of the pairs below",
-         "high": "– 90% of the pairs below", "faces": "two faces", "cell": "one cell of the grid",
+reach = {"participation": "one code exchanged (median)", "low": "– 10th percentile of the pairs",
+         "high": "– 90th percentile", "faces": "two faces", "cell": "one cell of the grid",
          "untrained": "one code exchanged, untrained model"}  # fmt: skip
 rows = [
     [text, *("–" if of[name] is None else f"{of[name]:.1%}" for of in spread.values())]
@@ -510,7 +509,7 @@ lines = (
         f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are "
         "read with a balanced error "
         f"of {READABLE:.0%} or less; read worse, or not known of every image: "
-        f"{escape(', '.join(measured.unread)) or 'none'}."
+        f"{escape(', '.join(measured.unread).replace('_', ' ')) or 'none'}."
         for kind, measured in recombined.items()
     ]
 )
@@ -538,7 +537,8 @@ if counted:
     )
     save_table(table, "traits", config, caption(config, config.train.steps, note))
     shares = dict.fromkeys([*table.columns[[3, 5, 7, 8]]], "{:.1%}")
-    display(styled(table, shares, na_rep="–"))
+    readable = table.assign(attribute=table["attribute"].str.replace("_", " "))
+    display(styled(readable, shares, na_rep="–"))
 
 # %% [markdown]
 # The next cell says in words which attribute samples of Algorithm 1 most often show although neither parent has it, and which one they most often lose, both beyond the larger of the two controls. Then it names all attributes that are clear of both controls: their 95% intervals do not overlap.
@@ -669,8 +669,8 @@ for kind, measured in counted.items():
     lines.append(
         "From the samples with the fewest such slots to those with the most, this share changes "
         f"by {100 * rise:+.1f} "
-        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: so much comes from "
-        "which pairs these are."
+        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: that part is "
+        "due to the pairs."
     )
 if lines:
     display(Markdown("  \n".join(lines)))

@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -115,10 +114,11 @@ measured_runs = {names[label]: made for label, made in runs.items() if label in 
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 network = load_feature_network(config.evaluation.features, pick_device(device))
 K, L = config.model.codebook_size, config.model.num_codes
+size = config.model.image_size
 display(
     Markdown(
-        f"{network.label}, {network.num_features:,} features. {escape(str(train))}, "
-        f"{escape(str(heldout))}. "
+        f"{network.label}, {network.num_features:,} features. {len(train):,} training and "
+        f"{len(heldout):,} held-out images of {size}×{size} pixels ({escape(config.dataset)}). "
         f"Models: {'; '.join(measured_runs)}."
     )
 )
@@ -170,7 +170,6 @@ for name, made in measured_runs.items():
 
 # %%
 scores, ks = ("precision", "recall", "density", "coverage"), config.evaluation.prdc_k
-size = config.model.image_size
 ours = pd.DataFrame(
     [
         {
@@ -324,7 +323,7 @@ display(styled(pd.DataFrame(rows, columns=["", "samples", "for comparison"])))
 # %% [markdown]
 # ## Three properties, measured (Table 1)
 #
-# Table 1 of the paper says yes or no. For our model each yes is shown by a measurement.
+# Table 1 of the paper says yes or no. For our model each yes is shown by a measurement. In its rows, VQ-GAN (TT) is the VQ-GAN of *Taming Transformers* (Esser et al. 2021), with an autoregressive prior, and VQ-GAN (UT) is that of *Unleashing Transformers*, the base code (see the references), with a prior that shows hidden codes in any order.
 #
 # **Discrete.** The image is in its codes alone: written to bytes and read back, they give the same image, bit for bit.
 
@@ -436,7 +435,7 @@ save_json(numbers | stamp(config, config.train.steps), "sample_quality", config)
 #
 # - FD compares two moments of features; precision and recall ask who lies among whom; density and coverage are their robust variants.
 # - A number means something beside held-out images, which are real, and beside reconstructions, which show what decoding costs.
-# - Samples take one pass of the decoder. Whether they are new is a question for reconstructions of held-out faces as yardstick, and for the codes.
+# - Samples take one pass of the decoder. To judge novelty, compare with reconstructions of held-out faces, and count shared codes.
 #
 # Next: [notebook 07](07_probing.ipynb) asks what the codes know.
 

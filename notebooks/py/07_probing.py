@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -79,7 +78,7 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import facts_table, styled, to_markdown
+from pivq.figures.tables import escape, facts_table, styled, to_markdown
 from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.probes import compare_probes, in_words
@@ -293,7 +292,12 @@ measured = f"Mean change of a pixel: {effect:.1%} of the range by code {code}, "
 measured += f"{chance:.1%} by a random code"
 figure.suptitle(measured, x=0.01, y=1.01, ha="left", va="bottom", fontsize=11)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
-save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note));
+save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note))
+more = "more" if effect > chance else "no more"
+display(Markdown(
+    f"By this measure, code {code} changes the picture {more} than a random code does. It goes "
+    f"with “{escape(title)}”; that alone does not show that it makes it."
+))
 
 # %% [markdown]
 # **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The fourth row shows what one code can do by itself, and the last row what any exchange does: only what the fourth row has *and the last one lacks* is made by this code. Look also for traits that come with it although nobody asked for them.

@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -123,7 +122,11 @@ frame = pd.DataFrame(
 #
 # $$z_{nl} - \bar z \;=\; \underbrace{(\bar z_{\cdot l} - \bar z)}_{\text{token}} + \underbrace{(\bar z_{n \cdot} - \bar z)}_{\text{image}} + \underbrace{(z_{nl} - \bar z_{\cdot l} - \bar z_{n \cdot} + \bar z)}_{\text{both together}}.$$
 #
-# The table has the share of each. It also has how many codes of an image differ, and how many uses of a code fall to its main token, where each image has a draw of its own; how many of an image's codes stay if other tokens are drawn; and how often both rules give a latent the same code.
+# The table has the share of each. It also has
+#
+# - how many codes of an image differ, and how many uses of a code fall to its main token, where each image has a draw of its own;
+# - how many of an image's codes stay if other tokens are drawn;
+# - how often both rules give a latent the same code.
 
 # %%
 titles = {"token": "variance: token", "image": "variance: image", "both": "variance: both"}
@@ -170,7 +173,7 @@ origin = {name: study[name] for name in ("profile", "dataset", "protocol")}
 origin |= {
     "runs": len(frame),
     "devices": ", ".join(study["devices"]),
-    "trained in this run": rerun_study,
+    "trained in this run": "yes" if rerun_study else "no",
 }
 line = f"study: profile {study['profile']}, {study['dataset']}"
 line += f", {len(frame)} runs on {origin['devices']}"
@@ -250,9 +253,11 @@ display(Markdown(said.get("whole", "")))
 # %% [markdown]
 # ## Summary
 #
-# - Latents compete only if their tokens have no names. With the paper's learned tokens ours have, from the first step on.
+# - Latents compete only if their tokens have no names. With learned tokens our latents have names from the first step, so they do not compete.
 # - With drawn tokens nearest collapses with training, as the paper reports, and matching prevents it, at a price in PSNR.
 # - Compare a collapse with chance and with the untrained encoder before you explain it.
+#
+# Next: [notebook 10](10_from_scratch.ipynb) writes the whole method in plain lines.
 
 # %% [markdown]
 # ## Exercises

@@ -17,17 +17,17 @@
 #
 # **What this is.** The whole method of [the paper](https://arxiv.org/abs/2604.01843) in about 150 plain lines, each piece beside its equation: both quantizers, the decoder that knows no order, one training step, Algorithm 1, and the capacities. Nothing here is fast or checked for bad input. Each piece is compared with the package on a trained model, and the notebook fails if they differ.
 #
+# **Afterwards you can**
+#
+# - say why nearest quantization repeats codes and matching cannot;
+# - write a transformer layer whose tokens have no places, and say why their order cannot matter;
+# - pass a gradient through a step that has none;
+# - make a third set of two, and count how many sets there are.
+#
 # | | |
 # |---|---|
 # | needs | the faces ([notebook 00](00_meet_the_faces.ipynb)), and a model: that of [notebook 03](03_train.ipynb), or the one that comes with the project |
 # | makes | nothing that is kept |
-#
-# You will see
-#
-# - why nearest quantization repeats codes and matching cannot,
-# - what is left of a transformer when tokens have no places,
-# - how a gradient passes through a step that has none,
-# - how two sets make a third, and how many sets there are.
 
 # %% [markdown]
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
@@ -43,10 +43,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -155,7 +154,7 @@ display(Markdown(
 # %%
 def matching(latents, codebook):
     distances = torch.cdist(latents, codebook)  # (B, L, K)
-    rows = [linear_sum_assignment(table)[1] for table in distances]  # of each image
+    rows = [linear_sum_assignment(table)[1].tolist() for table in distances]  # of each image
     return torch.tensor(rows)  # (B, L)
 
 
@@ -378,7 +377,16 @@ display(styled(pd.DataFrame(rows, columns=["", "bits"]), precision=1))
 #
 # An image becomes $L$ latents, a minimum-cost matching turns them into $L$ different codes, and a decoder that only ever sums over codes turns the set back into an image. Because no code has a place, any $L$ codes are a valid input, and recombining two images needs no model of the codes. [Notebook 02](02_matching_quantization.ipynb) shows what matching does to real vectors, [notebook 05](05_interpolation.ipynb) what recombination does to faces, [notebook 09](09_when_codes_compete.ipynb) when matching matters.
 #
-# **References.** The paper: [arXiv:2604.01843](https://arxiv.org/abs/2604.01843). Vector quantization with straight-through gradients: van den Oord et al., *Neural Discrete Representation Learning*, 2017, [arXiv:1711.00937](https://arxiv.org/abs/1711.00937). The adaptive weight and the hinge loss: Esser et al., *Taming Transformers for High-Resolution Image Synthesis*, 2021, [arXiv:2012.09841](https://arxiv.org/abs/2012.09841). Attention: Vaswani et al., *Attention Is All You Need*, 2017, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762). The assignment problem: Kuhn, *The Hungarian Method for the Assignment Problem*, 1955.
+# Next: [notebook 11](11_better_samples.ipynb) changes the sampler alone.
+
+# %% [markdown]
+# ## References
+#
+# - **The paper.** J. Stirling, N. Al-Moubayed, H. P. H. Shum: Investigating Permutation-Invariant Discrete Representation Learning for Spatially Aligned Images. [arXiv:2604.01843](https://arxiv.org/abs/2604.01843), 2026.
+# - **Vector quantization with straight-through gradients.** A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural Discrete Representation Learning. NeurIPS 2017. [arXiv:1711.00937](https://arxiv.org/abs/1711.00937).
+# - **The adaptive weight and the hinge loss.** P. Esser, R. Rombach, B. Ommer: Taming Transformers for High-Resolution Image Synthesis. CVPR 2021. [arXiv:2012.09841](https://arxiv.org/abs/2012.09841).
+# - **Attention.** A. Vaswani et al.: Attention Is All You Need. NeurIPS 2017. [arXiv:1706.03762](https://arxiv.org/abs/1706.03762).
+# - **The assignment problem.** H. W. Kuhn: The Hungarian Method for the Assignment Problem. Naval Research Logistics Quarterly 2, 1955.
 
 # %% [markdown]
 # ## Provenance

@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -85,7 +84,15 @@ from pivq.processes import pick_device
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import as_records
-from pivq.runs.samplers import draw, group_sizes, measure_samplers, over_seeds, said, samplers
+from pivq.runs.samplers import (
+    draw,
+    empty_balls_in_words,
+    group_sizes,
+    measure_samplers,
+    over_seeds,
+    said,
+    samplers,
+)
 from pivq.runs.splits import load_split
 from pivq.usage import exchange_groups
 
@@ -133,15 +140,17 @@ display(styled(table, dict.fromkeys(table.columns[1:], "{:.1%}")))
 # 1. **What is exchanged.** *Code by code* is Algorithm 1: of the codes that only one parent has, any half. *Group by group*: a coin per group says which parent its codes come from. What the coins choose is taken first, and if that is not half, chance takes the rest or leaves some out: a sample is a set of $L$ codes as ever.
 # 2. **Who is the other parent.** *Any* image, as in the paper, or one of the $P$ images that have most codes in common with the first.
 #
-# Each is measured against as many reconstructions of training images as there are samples: what decoding costs falls out. The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
+# Each is measured against as many reconstructions of training images as there are samples: what decoding costs cancels. Precision, recall, density and coverage are those of [notebook 06](06_sample_quality.ipynb). The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)
-measured = {
-    name: measure_samplers(run, network, train, heldout, seeds) for name, run in runs.items()
-}
+with empty_balls_in_words() as notes:
+    measured = {
+        name: measure_samplers(run, network, train, heldout, seeds) for name, run in runs.items()
+    }
 means = {name: over_seeds(frame) for name, frame in measured.items()}
-note = f"{config.evaluation.samples:,} samples each, seeds of the drawing: {len(seeds)}, one model"
+note = f"{config.evaluation.samples:,} samples each, {len(seeds)} sampling "
+note += f"seed{'s' * (len(seeds) != 1)}, one model"
 line = caption(config, note=f"{note}; k = 3; {network.distance_name}")
 table = pd.concat([frame.assign(model=name) for name, frame in means.items()])
 table = table[["model", *[name for name in table if name not in ("model", "partners")]]]
@@ -150,7 +159,8 @@ names |= {"lost": "traits lost", "deviation": f"deviation of {network.distance_n
 table = table.rename(columns=names)
 save_table(table, "samplers", config, line)
 save_json({name: as_records(frame) for name, frame in means.items()}, "samplers", config)
-display(styled(table))
+formats = dict.fromkeys(["copies", "traits gained", "traits lost"], "{:.1%}")
+display(styled(table, formats, precision=2, thousands=",", na_rep="–"), *map(Markdown, notes))
 
 # %% [markdown]
 # The next cell draws the distance over the novelty; each point is a seed.
@@ -183,6 +193,8 @@ for name, frame in means.items():
 
 # %% [markdown]
 # **How to read it.** A sampler that only copied training images would win every column but the last ones; so none is better unless it is about as new as the held-out images are. What is left open: pairs that are near cannot leave the neighbourhood of the data; a prior over sets, trained on the codes, could.
+#
+# Next: [notebook 12](12_prior_over_sets.ipynb) trains such a prior.
 
 # %% [markdown]
 # ## References

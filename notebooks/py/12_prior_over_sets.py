@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/12_prior_over_sets.ipynb)
 #
-# **Beyond the paper.** PI-VQ samples without a learned prior (Section 3.5), and the paper leaves one open. But a matched image is a set of exactly $L$ of $K$ codes, so a prior needs no order and no positions: given some codes, which others belong to them? A small transformer learns that from the training sets. It says how many bits faces really use, draws new sets, completes partial ones and finds codes that do not fit. The autoencoder stays as it is.
+# **Beyond the paper.** PI-VQ samples without a learned prior (Section 3.5), and the paper leaves one to future work. But a matched image is a set of exactly $L$ of $K$ codes, so a prior needs no order and no positions: given some codes, which others belong to them? A small transformer learns that from the training sets. It says how many bits faces really use, draws new sets, completes partial ones and finds codes that do not fit. The autoencoder stays as it is.
 #
 # **Afterwards you can**
 #
@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -89,7 +88,7 @@ from pivq.rivals.set_prior import PriorSettings
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import as_records
-from pivq.runs.samplers import over_seeds
+from pivq.runs.samplers import empty_balls_in_words, over_seeds
 from pivq.runs.set_priors import (
     IMAGES,
     ORDERS,
@@ -164,7 +163,8 @@ save_figure(figure, "prior_training", config, caption(config, note=LABEL));
 bits = measure_bits(run, {PAIRS: pairs.prior, PRIOR: prior})
 note = f"{LABEL}; {min(IMAGES, len(codes))} images of each split, {ORDERS} orders of each"
 save_figure(plot_bits(bits), "prior_bits", config, caption(config, note=note))
-display(styled(bits, precision=1, na_rep="–"))
+shown = bits.replace({"split": {"heldout": "held out"}})
+display(styled(shown, {"images": "{:.0f}"}, precision=1, na_rep="–"))
 
 # %% [markdown]
 # **How to read it.** The bound is one of the data *and* of the prior: a better prior lowers it, never below what the sets need. The difference between training and held-out images is overfitting.
@@ -177,13 +177,16 @@ display(styled(bits, precision=1, na_rep="–"))
 # %%
 seeds = range(1 if profile == "smoke" else 3)
 draws = drawers(run, [trained.prior for trained in priors], {PAIRS: pairs.prior})
-means = over_seeds(measure_draws(run, network, draws, seeds))
-note = f"{LABEL}; {config.evaluation.samples:,} samples each, seeds of the drawing: {len(seeds)}"
-line = caption(config, note=f"{note}, of the prior: {trainings}; k = 3; {network.distance_name}")
+with empty_balls_in_words() as notes:
+    means = over_seeds(measure_draws(run, network, draws, seeds))
+note = f"{LABEL}; {config.evaluation.samples:,} samples each"
+note += f", {len(seeds)} sampling seed{'s' * (len(seeds) != 1)}"
+note += f", {trainings} training{'s' * (trainings != 1)} of the prior"
+line = caption(config, note=f"{note}; k = 3; {network.distance_name}")
 names = {"distance": network.distance_name, "new": "new codes"}
 table = means.rename(columns=names | {"deviation": f"deviation of {network.distance_name}"})
 save_table(table, "prior_samples", config, line)
-display(styled(table, precision=2, na_rep="–"))
+display(styled(table, {"copies": "{:.1%}"}, precision=2, na_rep="–"), *map(Markdown, notes))
 
 # %% [markdown]
 # Each row of the next figure has samples of one kind.
@@ -232,12 +235,13 @@ save_figure(figure, "prior_extremes", config, caption(config, note=LABEL));
 # %% [markdown]
 # ## A code that does not fit
 #
-# One code of a held-out set is exchanged: for an alternative of its exchange group ([notebook 11](11_better_samples.ipynb)), as another face has it, or for any code of another face. The prior scores each code given all others, $-\log_2 p(c \mid \mathcal S \setminus \{c\})$, and a set by its most surprising code. The table says how well exchanged sets are told from real ones (AUROC; 0.5 is chance), and how often the most surprising code is the exchanged one.
+# One code of a held-out set is exchanged: for an alternative of its exchange group ([notebook 11](11_better_samples.ipynb)), as another face has it, or for any code of another face. The prior scores each code given all others, $-\log_2 p(c \mid \mathcal S \setminus \{c\})$, and a set by its most surprising code. The table says how well exchanged sets are told from real ones (AUROC, the area under the ROC curve: how often a random exchanged set has a higher score than a random real one; 0.5 is chance), and how often the most surprising code is the exchanged one.
 
 # %%
 anomalies = measure_anomalies(run, {PAIRS: pairs.prior, PRIOR: prior}, seed=seed)
 save_table(anomalies, "prior_anomalies", config, caption(config, note=LABEL))
-display(styled(anomalies, precision=2))
+shown = anomalies.rename(columns={"auroc": "AUROC"})
+display(styled(shown, {"found": "{:.1%}"}, precision=3))
 
 # %% [markdown]
 # ## Summary
@@ -251,7 +255,9 @@ save_json(numbers | facts | {"sentences": sentences}, "prior", config)
 display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 # %% [markdown]
-# **How to read it.** A low distance alone would also be had by copying training images; so read it with the novelty of held-out images beside it. The prior costs what Algorithm 1 does without: a training, and passes of a network for each sample.
+# **How to read it.** A low distance alone would also be had by copying training images; so read it with the novelty of held-out images beside it. Unlike Algorithm 1, the prior needs a training and, for each sample, passes of a network.
+#
+# Next: [notebook 13](13_rivals.ipynb) compares PI-VQ with other kinds of codes.
 
 # %% [markdown]
 # ## References

@@ -15,13 +15,13 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/13_rivals.ipynb)
 #
-# **Beyond the paper.** Table 1 of the paper says of fourteen methods whether they are discrete, sample in one pass and interpolate; it measures none of them. Here six of its kinds are trained on our faces, with PI-VQ's own convolutional parts, losses, optimizer and number of steps, and measured as PI-VQ is. With it goes TokenSet, the other published tokenizer that makes sets. Is one pass, discrete and interpolating worth what it costs?
+# **Beyond the paper.** Table 1 of the paper says of fourteen methods whether they are discrete, sample in one pass and interpolate; it measures none of them. Here six of its kinds are trained on our faces, with PI-VQ's own convolutional parts, losses, optimizer and number of steps, and measured as PI-VQ is. With it goes TokenSet, the other published tokenizer that makes sets. Are one-pass sampling, discrete codes and interpolation worth their price?
 #
 # **Afterwards you can**
 #
 # - say which entries of Table 1 hold when they are measured;
 # - compare generators by reconstruction and by sampling, which are two things;
-# - say in what PI-VQ loses.
+# - say where PI-VQ loses.
 #
 # Read with it: Table 1 and Section 2 of [the paper](https://arxiv.org/abs/2604.01843). `./run_all.sh --extras` runs this notebook after the others.
 #
@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -81,6 +80,7 @@ from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.rival_findings import (
     MEASURES,
     PIVQ_ROW,
+    PLAIN,
     capabilities,
     means,
     rivals_frame,
@@ -105,9 +105,11 @@ use_style()
 # | model | what an image is | how it is drawn | stands for |
 # |---|---|---|---|
 # | PI-VQ | a set of $L$ codes, by matching | Algorithm 1; or groups of codes between near parents ([notebook 11](11_better_samples.ipynb)); or a learned prior over sets that adds code by code ([notebook 12](12_prior_over_sets.ipynb)) | PI-VQ |
-# | VAE, β-VAE | 128 numbers, with a normal posterior | one draw from the prior | VAE, β-VAE |
+# | VAE, β-VAE | 128 numbers, with a *normal posterior*: the encoder gives a mean and a deviation of each, and training draws from that normal distribution | one draw from the prior | VAE, β-VAE |
 # | VQ-VAE | a code for each cell of the grid, the nearest | a transformer that draws the codes one by one; or one that shows codes hidden at random places (absorbing diffusion) | VQ-GAN (TT), VQ-GAN (UT) |
-# | TokenSet, reduced | a multiset of $L$ codes, order-free by shuffled training | fixed-sum diffusion over the counts of codes | – |
+# | TokenSet, reduced | a multiset of $L$ codes, order-free by shuffled training | *fixed-sum diffusion*: random counts of codes are changed step by step, and their sum stays $L$ | – |
+#
+# VQ-GAN (TT) and VQ-GAN (UT) are rows of Table 1: the VQ-GAN of *Taming Transformers*, with an autoregressive prior, and that of *Unleashing Transformers*, with absorbing diffusion (see the references).
 #
 # **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they count whatever else the machine did meanwhile.
 #
@@ -137,7 +139,7 @@ line = caption(config, note=f"{origin}, {seeds} seed{'s' * (seeds != 1)}; k = 3"
 # %% [markdown]
 # ## Table 1, measured beside reported
 #
-# *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A way between two faces is *smooth* if its largest step is small ([notebook 05](05_interpolation.ipynb)), which is all that [notebook 06](06_sample_quality.ipynb) asks of PI-VQ, and *realistic* if its middle is nearer to a real face than a double exposure is, in more than half of the pairs. A VQ-VAE's way exchanges the codes of cells, one by one: what PI-VQ does with sets.
+# *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A path between two faces is *smooth* if its largest step is small, which is all that [notebook 06](06_sample_quality.ipynb) asks of PI-VQ, and *realistic* if its middle is nearer to a real face than a double exposure is, in more than half of the pairs. A VQ-VAE's path exchanges the codes of cells, one by one: what PI-VQ does with sets. The steps here are those between 17 stops of a path, for all models alike. [Notebook 05](05_interpolation.ipynb) takes a step at every exchange of a code, which is shorter, so do not compare its largest steps with these.
 
 # %%
 if rows:
@@ -147,7 +149,7 @@ if rows:
     display(styled(table))
 
 # %% [markdown]
-# **What to look at.** Where *reported* and measured differ, is it the model or the test? A way of patches can be smooth and still be no face on the way.
+# **What to look at.** Where *reported* and measured differ, is it the model or the test? A path of patches can be smooth and still lead over pictures that are no faces.
 
 # %% [markdown]
 # ## All measures
@@ -164,7 +166,8 @@ if rows:
     table = table.rename(columns=words)
     if own:
         save_table(table, "rivals", config, line)
-    display(styled(table.set_index("name").T.reset_index(names="measure")))
+    table = table.rename(columns=PLAIN).set_index("name")
+    display(styled(table.T.reset_index(names="measure")))
 
 # %% [markdown]
 # The figure has the headline: each point is a seed, and the line is their mean.
@@ -180,14 +183,14 @@ if rows:
 # %% [markdown]
 # ## The priors, at equal size
 #
-# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (`prior_parameters`; this is set for the profile `quick`), and exactly as many steps of training. TokenSet's prior is larger: most of its weights are in one layer, which has outputs for every code. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
+# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (this is set for the profile `quick`), and as many steps of training. Its steps are not the same, though: it is trained with 128 sets in a batch, Muon beside AdamW, and the best of its validations is kept; the autoregressive and the absorbing prior have 32 images in a batch, AdamW alone, and the averaged weights after the last step. TokenSet's prior is larger: most of its weights are in one layer, which has outputs for every code. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
 
 # %%
 columns = ["prior_parameters", "prior_steps", "prior_seconds", "bits", "prior_bits", "fd_own"]
 columns += ["precision_own", "recall_own", "passes"]
 with_prior = frame[frame["prior_parameters"].notna()]
 if len(with_prior):
-    table = means(with_prior, columns).rename(columns=words)
+    table = means(with_prior, columns).rename(columns=words | PLAIN)
     display(styled(table.set_index("name").T.reset_index(names="measure")))
 
 # %% [markdown]
@@ -221,6 +224,16 @@ else:
 # ## What this does not say
 #
 # These are small models after minutes of training on drawn faces. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
+
+# %% [markdown]
+# ## Summary
+#
+# - A model can be better at reconstruction and worse at sampling. The distance to its own reconstructions leaves the decoder's errors out.
+# - A yes of Table 1 needs a measure, a threshold and a control: a path can be smooth and yet no more real in its middle than a cross-fade.
+# - A learned prior needs a training and passes of a network. What it gains, the prior over PI-VQ's own sets shows: same model, same decoder.
+# - *Where PI-VQ loses* counts a difference only where the seeds do not overlap.
+#
+# Next: [notebook 14](14_what_codes_mean.ipynb) asks what a single code means.
 
 # %% [markdown]
 # ## References

@@ -20,7 +20,7 @@
 # **Afterwards you can**
 #
 # - tell what a code says (counted on labels) from what it does (decoded);
-# - compute mutual information, disentanglement, completeness and MIG of sets, each beside its control;
+# - compute mutual information, disentanglement, completeness and the mutual information gap (MIG) of sets, each beside its control;
 # - edit a face by exchanging the fewest codes, and say why greedy finds the fewest;
 # - judge an edit by its picture, not by the probe that made it.
 #
@@ -45,10 +45,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -100,6 +99,7 @@ from pivq.runs.editing import (
     chosen_edits,
     fit_probe,
     goals_in_words,
+    in_plain_words,
     mean_edit,
     measure_editing,
     over_goals,
@@ -136,7 +136,7 @@ if not labels.given:
 # %% [markdown]
 # ## What can be exchanged
 #
-# A code cannot be taken out of a set or added to it: an image has exactly $L$ codes. It can be exchanged for an **alternative**. Which codes are alternatives? Two answers: the codes of one *learned token* ([notebook 04](04_capacity.ipynb)), or an *exchange group*, codes that never meet in an image, found from the sets alone ([notebook 11](11_better_samples.ipynb)). The table says how many of the groups have no code, one code or more in an image. Where tokens have divided the codebook, each image has exactly one code of each token; exchange groups can put codes of two tokens together that happen never to meet. The groups with more ones are taken below, and called groups. Only a code that is alone in its group is exchanged, so a set stays a set.
+# A code cannot be taken out of a set or added to it: an image has exactly $L$ codes. It can be exchanged for an **alternative**. Which codes are alternatives? Two answers: the codes of one *learned token* ([notebook 04](04_capacity.ipynb)), or an *exchange group*, codes that never meet in an image, found from the sets alone ([notebook 11](11_better_samples.ipynb)). The table says how many of the groups have no code, one code or more in an image. Where tokens have divided the codebook, each image has exactly one code of each token; exchange groups can put codes of two tokens together that happen never to meet. The partition with more exact ones is used below; its parts are called groups. Only a code that is alone in its group is exchanged, so a set stays a set.
 
 # %%
 found = alternatives(codes, size)
@@ -186,7 +186,7 @@ save_figure(figure, "code_bits", config, caption(config, note=note));
 #
 # $$\frac{\lVert \tfrac1n \sum_i \Delta_i \rVert}{\tfrac1n \sum_i \lVert \Delta_i \rVert} \in [0, 1],$$
 #
-# 1 if the code changes every face alike, and about $1/\sqrt n$ if it does something else in every face. The **control** puts a random other code of the group into the same faces. *Spread* is the share of the picture that changes, as in [notebook 05](05_interpolation.ipynb).
+# 1 if the code changes every face alike, and about $1/\sqrt n$ if it does something else in every face. The **control** puts a random other code of the group into each of the same faces; these differ from face to face, so its consistency can hardly be higher, and says only how different the codes of a group are. *Spread* is the share of the picture that changes, as in [notebook 05](05_interpolation.ipynb).
 #
 # The table has all codes; the codes that say most are shown. *Lift* is the share of the attribute among images with the code, over its share among all.
 
@@ -202,7 +202,8 @@ shown = most_telling(atlas, 15, chance)
 columns = ["code", "images", "token", "attribute", "bits", "part", "lift", "beyond_chance"]
 columns += ["change", "consistency", "random_consistency", "spread", "where"]
 percent = dict.fromkeys(["part", "change", "spread"], "{:.0%}")
-table = shown[columns].rename(columns=lambda name: name.replace("_", " "))
+table = shown[columns].assign(attribute=shown["attribute"].str.replace("_", " "))
+table = table.rename(columns=lambda name: name.replace("_", " "))
 display(styled(table, percent, precision=2, na_rep="–"))
 
 # %% [markdown]
@@ -229,12 +230,12 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["atlas"])))
 #
 # Papers on disentanglement score representations whose *units* are numbered, such as the dimensions of a VAE. A set has no numbered units. Two things can stand in: a **code**, there or not ($K$ units), or a **group** of alternatives, whose value is the code that the image has of it ($L$ units). The group is what can be compared with a dimension of a VAE or a cell of a VQ-VAE: all codes of a group share what a dimension says alone, so scores by code are low by construction.
 #
-# - **DCI.** A predictor of each attribute $a$ uses unit $u$ with an importance $R_{ua}$. A unit is *disentangled* if it serves one attribute, an attribute *complete* if it needs one unit:
+# - **DCI** (disentanglement, completeness, informativeness). A predictor of each attribute $a$ uses unit $u$ with an importance $R_{ua}$. A unit is *disentangled* if it serves one attribute, an attribute *complete* if it needs one unit:
 #
 # $$D_u = 1 - H_A\big(R_{u\cdot} / \textstyle\sum_a R_{ua}\big), \qquad C_a = 1 - H_U\big(R_{\cdot a} / \textstyle\sum_u R_{ua}\big),$$
 #
 # with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too. A predictor that uses few units makes $D$ high whatever it reads, so both are also computed with mutual information in the place of $R$ (*by bits*).
-# - **MIG.** The bits of the most informative unit less those of the second, over $H(y)$; the mean over attributes.
+# - **MIG** (mutual information gap). The bits of the most informative unit less those of the second, over $H(y)$; the mean over attributes.
 #
 # The **controls** are shuffled labels and the untrained encoder. Rivals are scored where they are trained on this machine.
 
@@ -259,11 +260,11 @@ if not kinds:
 scores = score_all(scored, labels.train.iloc[:SCORED], labels.heldout, seed)
 line = caption(config, note=f"{LABEL}; {min(SCORED, len(train)):,} training images")
 save_table(scores, "disentanglement", config, line)
-table = scores.rename(columns=lambda name: name.replace("_", " by "))
+table = scores.rename(columns={"mig": "MIG"}).rename(columns=lambda name: name.replace("_", " by "))
 display(styled(table, {"informativeness": "{:.1%}"}, precision=3, na_rep="–"))
 
 # %% [markdown]
-# The next cell says what the table bears.
+# The next cell says what the table supports.
 
 # %%
 told["disentanglement"] = disentanglement.in_words(scores)
@@ -274,7 +275,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["disentanglement
 #
 # The probe gives each code a weight, and an image the probability $\sigma\big(b + \sum_{k \in \mathcal S} w_k\big)$ of the attribute. Exchanging code $k$ for $k'$ of its group gains $w_{k'} - w_k$, whatever the other groups hold. So the most that $m$ exchanges can gain is the sum of the $m$ largest gains of different groups, and **greedy is optimal**: take the largest gains one after the other until the probe is 90% sure; no other choice needs fewer exchanges. (`tests/runs/test_editing.py` compares it with trying every set.) At most 8 codes are exchanged.
 #
-# The probe is content then, by construction. Whether the *picture* shows the attribute, a **judge** decides that knows nothing of codes: linear classifiers of image features, fitted to real training pictures. It is not perfect, and decoded pictures are blurred: how well it reads reconstructions of real faces is the ceiling of any edit.
+# The probe is content then, by construction. A **judge** that knows nothing of codes decides whether the *picture* shows the attribute: linear classifiers of image features, fitted to real training pictures. It is not perfect, and decoded pictures are blurred: how well it reads reconstructions of real faces is the ceiling of any edit.
 
 # %%
 network = load_feature_network(config.evaluation.features, on)
@@ -282,7 +283,9 @@ judge = Judge(image_features(train, network, config.profile), labels.train)
 real = image_features(heldout, network, config.profile)
 again = decoded_features(run, network, torch.from_numpy(unseen))
 ceiling = judge_table(judge, real, again, labels.heldout)
-display(styled(ceiling, dict.fromkeys(ceiling.columns[1:], "{:.0%}"), na_rep="–"))
+shares = dict.fromkeys(ceiling.columns[1:], "{:.0%}")
+ceiling = ceiling.assign(attribute=ceiling["attribute"].str.replace("_", " "))
+display(styled(ceiling, shares, na_rep="–"))
 
 # %% [markdown]
 # Each attribute is added to held-out faces that lack it and removed from faces that have it; only faces whose reconstruction the judge reads right are edited, so that nothing succeeds before it begins. The **control** exchanges codes at the same places for random others of the same groups. *Identity* is how far the picture moves in features, as a share of the mean distance between two different faces; *others* counts the other attributes that the judge reads differently.
@@ -298,8 +301,9 @@ line = caption(config, note=note)
 if len(table):
     save_table(table, "editing", config, line)
     save_figure(plot_success(table), "edit_success", config, line)
-    shares = ["reached", "success", "control", "ceiling", "identity", "identity_control"]
-    display(styled(table, dict.fromkeys(shares, "{:.0%}"), precision=1, na_rep="–"))
+    shares = ["reached", "success", "control", "ceiling", "identity", "identity, control"]
+    readable = in_plain_words(table)
+    display(styled(readable, dict.fromkeys(shares, "{:.0%}"), precision=1, na_rep="–"))
 
 # %% [markdown]
 # **What to look at.** An edit means something only where the circle is far from the cross: random exchanges in the same groups change a face, too. Where both succeed, it was enough to take the old code away, whichever came in. Where the circle is near the bar, the edit does all that the judge could see. Pale attributes are those that the judge does not read well from reconstructions; they do not count.
@@ -309,11 +313,12 @@ if len(table):
 # %%
 by_goal = over_goals(run, network, judge, probe, labels.heldout, groups, seed=seed)
 told["editing"] += goals_in_words(by_goal)
-shares = dict.fromkeys(["reached", "success", "control", "identity", "identity_control"], "{:.0%}")
-display(styled(by_goal, shares | {"goal": "{:.1%}", "exchanges": "{:.1f}"}, na_rep="–"))
+shares = ["reached", "success", "control", "identity", "identity, control"]
+formats = dict.fromkeys(shares, "{:.0%}") | {"goal": "{:.1%}", "exchanges": "{:.1f}"}
+display(styled(in_plain_words(by_goal), formats, na_rep="–"))
 
 # %% [markdown]
-# The next figure shows edits from the most to the least successful, evenly spaced, with the first faces of each. A blue frame: the judge sees what was wanted; a red one: it does not.
+# The next figure shows edits from the most to the least successful, evenly spaced, with the first faces of each. A blue frame: the judge sees what was wanted; an orange one: it does not.
 
 # %%
 chosen = chosen_edits(table, 8)
@@ -339,6 +344,8 @@ display(Markdown("\n".join(f"- {sentence}" for part in told.values() for sentenc
 
 # %% [markdown]
 # **How to read it.** That a probe reads an attribute says that the codes *contain* it. That exchanging its codes changes the picture says that they *make* it. The first can hold without the second: a probe uses whatever goes together in the data. And a score of disentanglement says neither: it is a property of the codes and of the attributes that somebody happened to label.
+#
+# Next: [notebook 15](15_other_data.ipynb) trains the same model on other pictures.
 
 # %% [markdown]
 # ## References

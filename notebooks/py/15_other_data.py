@@ -20,7 +20,7 @@
 # **Afterwards you can**
 #
 # - run the profile `folder` on a set of your own, with labels;
-# - say which findings hold on every set, and which hang on the data;
+# - say which findings hold on every set, and which depend on the data;
 # - judge by a rule and a control, and not by a picture.
 #
 # Read with it: Sections 3.4, 3.5 and 4.1 of [the paper](https://arxiv.org/abs/2604.01843). `./run_all.sh --extras` runs this notebook after the others.
@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -88,7 +87,9 @@ from pivq.runs.transfer import (
     FACES,
     HEADLINES,
     MEASURES,
+    SHARES,
     headline_frame,
+    in_percent,
     in_words,
     measures_frame,
     stored_faces,
@@ -143,19 +144,20 @@ own = bool(rows) and stored_file("other_data", profile).parent == figures_dir(pr
 everything = [*stored_faces(), *rows]
 if rows:
     sizes = [
-        {"set": row["title"], "pixels": row["size"], **row["images"], "steps": row["steps"]}
+        {"set": row["title"], "pixels": row["size"], "training images": row["images"]["train"]}
+        | {"held-out images": row["images"]["heldout"], "steps": row["steps"]}
         | {"profile": row["profile"], "probed": row["probing"]["of"], "device": row["device"]}
         for row in rows
     ]
-    display(styled(pd.DataFrame(sizes).drop_duplicates()))
+    display(styled(pd.DataFrame(sizes).drop_duplicates(), thousands=","))
 else:
     display(
         Markdown(
             "**There are no rows yet.** `python benchmarks/complete_other_data.py --folder DIR` "
             "trains and measures all sets, the pictures in DIR among them: about "
             f"{MINUTES_PER_SET} minutes of one CPU core for each set. It resumes when it is "
-            "interrupted; `--only digits` makes the rows of one set. Below stand the drawn faces "
-            "alone until then."
+            "interrupted; `--only digits` makes the rows of one set. Until then only the drawn "
+            "faces are shown."
         )
     )
 seeds = ", ".join(sorted({str(row["seed"]) for row in rows}))
@@ -170,6 +172,7 @@ line = f"{FACES}: profile quick, seed 0 · other sets: profile {trained}, seed {
 # - *Own token*: of the $n_{lk}$ uses of code $k$ by token $l$, the share $\sum_k \max_l n_{lk} / \sum_{lk} n_{lk}$ comes from each code's main token. It is 100% if tokens have divided the codebook, and then an image cannot repeat a code.
 # - *FD to own reconstructions*: the Fréchet distance, in EfficientNet features, between samples and the model's reconstructions of training images. The control is that of reconstructions of held-out images, as many: a sample can hardly be nearer ([notebook 06](06_sample_quality.ipynb)).
 # - *Near parents*: 20 images with most codes in common, exchanged group by group ([notebook 11](11_better_samples.ipynb)).
+# - *Largest step* of a path: of the drawn faces, the steps are the exchanges of a code ([notebook 05](05_interpolation.ipynb)); of the other sets, they lie between 17 stops of the path ([notebook 13](13_rivals.ipynb)), and are longer. Compare each with its own untrained model.
 # - *Untrained*: the same network with its first weights and a fitted codebook. What it has, training did not make.
 
 # %%
@@ -229,6 +232,8 @@ words = {name: text for name, (_, text) in MEASURES.items()}
 table = means(frame, [*MEASURES]).rename(columns=words)
 if own:
     save_table(table, "other_data", config, line)
+table = means(in_percent(frame), [*MEASURES])
+table = table.rename(columns=words | {name: f"{words[name]} (%)" for name in SHARES})
 display(styled(table.set_index("name").T.reset_index(names="measure")))
 
 # %% [markdown]
@@ -237,6 +242,15 @@ display(styled(table.set_index("name").T.reset_index(names="measure")))
 # The sets are small and the models are trained for minutes. Digits of 8 × 8 pixels cannot show detail. A rule has a threshold, and another threshold can turn a cell that is near it; the numbers stand beside each judgement for that reason. One seed says nothing about small differences.
 #
 # **Try it.** `python benchmarks/complete_other_data.py --folder DIR --title "my pictures"` adds a column for pictures of yours.
+
+# %% [markdown]
+# ## Summary
+#
+# - A finding transfers if its rule, which was fixed before, is met by other pictures, too.
+# - Where the untrained model meets the rule as well, the architecture does it, and not the training.
+# - Which findings hold on which set, the sentences of *What transfers* count. A set that is aligned in another way, or larger, can change that.
+#
+# Next: [notebook 16](16_better_recipe.ipynb) changes how the model is trained.
 
 # %% [markdown]
 # ## References

@@ -44,10 +44,9 @@ if importlib.util.find_spec("pivq") is None:
     if not (checkout / "pivq").is_dir():
         checkout = Path.cwd() / "companion"
         if not checkout.exists():
-            subprocess.run(
-                ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout],
-                check=True,
-            )
+            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
+            if subprocess.run(clone).returncode:
+                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
     sys.path.insert(0, str(checkout))
 
@@ -121,7 +120,7 @@ display(Markdown(f"Gradient at the latent: {along:.2f} along it, {abs(across):.2
 #
 # $$W^2 = \lVert m - n \rVert^2 + \operatorname{tr}\!\big(A + B - 2 (A^{1/2} B A^{1/2})^{1/2}\big).$$
 #
-# It moves the whole codebook to where the latents are. The next cell computes it for a codebook with the latents' moments and for the same one shifted by one standard deviation in each of four dimensions; the second must be $\sqrt 4 = 2$ more than nothing.
+# It moves the whole codebook to where the latents are. The next cell computes it for a codebook with the latents' moments and for the same one shifted by one standard deviation in each of four dimensions; the first must be 0, the second $\sqrt 4 = 2$.
 
 # %%
 normal = torch.randn(4000, 4)
@@ -198,7 +197,7 @@ if rows:
         save_figure(figure, "recipes_compared", config, line)
 
 # %% [markdown]
-# **What to look at.** Points of one variant that lie apart from those of the usual recipe. With three seeds, a mean that moves less than the points spread says nothing.
+# **What to look at.** Which variants have points that lie apart from those of the usual recipe? With three seeds, a mean that moves less than the points spread says nothing.
 #
 # ## What helps
 #
@@ -231,6 +230,15 @@ else:
 # ## What this does not say
 #
 # These are small models after minutes of training on drawn faces, and each change has one strength, taken from its authors or assumed, not tuned. One that does not help here may help at the paper's scale, where the codebook is larger and training longer.
+
+# %% [markdown]
+# ## Summary
+#
+# - Each change acts in one place: on the gradient that passes the quantizer, on the codebook, on the tokens, or on what the decoder sees in training.
+# - A change counts as a help only where all seeds agree, and beside the usual recipe trained longer.
+# - Samples and reconstructions are judged apart: a change can help one and cost the other.
+#
+# Next: [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) has the findings of all notebooks on one page.
 
 # %% [markdown]
 # ## References

@@ -23,7 +23,7 @@ def plot_training(logs: Mapping[str, Sequence[dict[str, float]]]) -> Figure:
         axes.plot(frame["step"], frame["validation"], color=colour, label=f"{name}: sets kept apart")
         axes.plot(frame["step"], frame["train"], color=colour, linestyle="--", linewidth=1.2,
                   label=f"{name}: trained on")  # fmt: skip
-    axes.set(xlabel="step", ylabel="bits a set (bound)", yscale="log")
+    axes.set(xlabel="step", ylabel="bits per set (bound)", yscale="log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     for which in ("major", "minor"):
         getattr(axes.yaxis, f"set_{which}_formatter")("{x:,.0f}")
@@ -53,7 +53,7 @@ def plot_bits(frame: pd.DataFrame) -> Figure:
             axes.text(row.tightened + 2 * row.error, place, f" {row.tightened:.1f}", va="center", color=INK, fontsize=9)
     labels = [f"{capacity['predictor']}: any set", *names]
     axes.set_yticks(range(1 + len(names)), [textwrap.fill(label, 18) for label in labels])
-    axes.set(xlabel="bits an image (bound)", xlim=(0, 1.12 * capacity["bits"]))
+    axes.set(xlabel="bits per image (bound)", xlim=(0, 1.12 * capacity["bits"]))
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
     axes.legend(**LEGEND_ABOVE, ncols=2)

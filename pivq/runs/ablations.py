@@ -151,10 +151,13 @@ def said(rows: list[dict]) -> list[str]:
     if (once := "one initialisation") in means.index:
         all_codes = table["codes in use"]
         more = all_codes.min()[usual] > all_codes.max()[once]
+        once_fd, usual_fd = means.loc[once, distance], means.loc[usual, distance]
+        no_better = ", so more codes in use did not make better samples" if more and once_fd < usual_fd else ""
         clear = ": more with every seed." if all_codes.count()[usual] > 1 else ": more, of one seed."
         sentences.append(
             f"Fitted once, the codebook has {codes[once]:.0f} codes in use, fitted several times {codes[usual]:.0f}"
             + (clear if more else ": no clear difference.")
+            + f" {distance} of the samples: {once_fd:,.0f} fitted once, {usual_fd:,.0f} several times{no_better}."
         )
     for name in [name for name in ("L1 only", "base code's weights") if name in means.index]:
         before, after = means.loc[usual], means.loc[name]

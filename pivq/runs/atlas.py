@@ -324,6 +324,8 @@ def in_words(atlas: pd.DataFrame, chance: float) -> list[str]:
             f"picture. The change is the same in all faces with a consistency of {measured['consistency'].median():.2f}"
             f" (1: always the same change); a random code of the group in its place has "
             f"{measured['random_consistency'].median():.2f}. For {alike} of {len(measured)} codes it is higher than "
-            "the control's."
+            "the control's. That can hardly fail: the control gives each face another random code, the code itself is "
+            "the same for all. It says that the codes of a group differ in what they do; whether a code does the same "
+            "in all faces, its own consistency says."
         )
     return sentences

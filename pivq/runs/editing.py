@@ -229,6 +229,22 @@ def over_goals(
     return pd.DataFrame(rows, columns=["goal", "edits", *columns])
 
 
+def in_plain_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `measure_editing` or `over_goals` as it is shown: no underscores, "yes" and "no".
+
+    Example:
+        >>> in_plain_words(pd.DataFrame({"attribute": ["red_hair"], "others_control": [1.5], "readable": [True]}))
+          attribute  others, control readable
+        0  red hair              1.5      yes
+    """
+    shown = table.rename(columns=lambda name: name.replace("_", ", "))
+    if "attribute" in shown:
+        shown["attribute"] = shown["attribute"].str.replace("_", " ")
+    if "readable" in shown:
+        shown["readable"] = shown["readable"].map({True: "yes", False: "no"})
+    return shown
+
+
 def chosen_edits(table: pd.DataFrame, count: int) -> dict[tuple[str, str], str]:
     """Return edits for a figure, evenly spaced from the most to the least successful, with their labels.
 

@@ -26,15 +26,18 @@ MEASURES: dict[str, tuple[tuple[str, ...], str, bool]] = {
     "density_own": (("own", "density"), "density against own reconstructions", True),
     "coverage_own": (("own", "coverage"), "coverage against own reconstructions", True),
     "fd_decoder": (("control_real", "distance"), "FD of reconstructions to real images", False),
-    "largest_step": (("path", "largest_step"), "largest step of a way", False),
-    "nearer": (("path", "nearer"), "middle of a way nearer to real images than a cross-fade", True),
+    "largest_step": (("path", "largest_step"), "largest step of a path", False),
+    "nearer": (("path", "nearer"), "middle of a path nearer to real images than a cross-fade", True),
     "probing": (("probing", "gain"), "gain of probes", True),
     "too_near": (("memorisation", "too_near"), "samples that are too near to a training image", False),
-    "passes": (("passes",), "passes a sample", False),
-    "seconds_per_sample": (("seconds_per_sample",), "seconds a sample", False),
+    "passes": (("passes",), "passes per sample", False),
+    "seconds_per_sample": (("seconds_per_sample",), "seconds per sample", False),
 }
 FACTS = ("discrete", "bits", "prior_bits", "order", "steps", "seconds", "parameters", "prior_steps", "prior_seconds",
          "prior_parameters")  # fmt: skip
+# Some of these in words, for tables that are shown.
+PLAIN = {"parameters": "weights", "seconds": "seconds of training", "prior_steps": "steps, prior",
+         "prior_seconds": "seconds of training, prior", "prior_parameters": "weights, prior"}  # fmt: skip
 
 
 def rivals_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -89,8 +92,8 @@ def capabilities(frame: pd.DataFrame) -> pd.DataFrame:
     """Return Table 1 measured beside reported: a line for each name, means over its seeds.
 
     *Discrete* and *passes* are counted. *Interpolation* is measured as two things: `smooth`, whether the largest step
-    of a way is below `SMOOTH_STEP` of the distance between its ends, on average over the ways; and `realistic`, whether
-    the middle is nearer to a real image than a cross-fade is, more often than not. "by seed": the seeds differ.
+    of a path is below `SMOOTH_STEP` of the distance between its ends, on average over the paths; and `realistic`,
+    whether the middle is nearer to a real image than a cross-fade is, more often than not. "by seed": the seeds differ.
     """
     reported = {row.method: row for row in paper.TABLE1}
     lines = []

@@ -29,7 +29,7 @@ from pivq.runs.rival_training import encode_levels
 from pivq.sampling import SMOOTH_STEP, path_smoothness
 
 NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
-STOPS = 17  # images of a way that are measured, both ends included, as in notebook 05
+STOPS = 17  # images of a path that are measured, both ends included; notebook 05 takes steps between all exchanges
 PAIRS = 100  # of held-out images, each with a way; source: assumption
 TIMED = 50  # samples whose drawing is timed; source: assumption
 CHECKED = 20  # images on which the properties of Table 1 are checked; source: assumption

@@ -20,7 +20,7 @@ from pivq.rivals.training import prior_settings
 from pivq.runs.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
 from pivq.runs.rivalry import NEIGHBOURS, measure
 from pivq.runs.rows import keep_row, kept_row, rows_stamp, stored_rows
-from pivq.runs.run import Run, find_run, run_dir
+from pivq.runs.run import Run, find_run, require_run, run_dir
 from pivq.runs.samplers import ALGORITHM_1, Sampler, draw
 from pivq.runs.set_priors import has_prior, trained_prior
 from pivq.runs.splits import load_splits
@@ -146,7 +146,8 @@ def open_contender(
     """Return a trained contender, which is trained first if it is not, and the facts of its training."""
     if contender.kind != OURS:
         return train_rival(config, contender.kind, contender.prior, device, bar)
-    run = train(config, "matching", device)
+    trained = find_run(config, "matching") is not None
+    run = require_run(config, "matching") if trained else train(config, "matching", device)
     summary = run.summary
     facts = {"steps": summary["steps"], "seconds": summary["training_seconds"], "parameters": summary["parameters"]}
     facts["code"] = summary.get("code")

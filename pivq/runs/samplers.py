@@ -7,7 +7,9 @@ is still a set of L codes and one pass of the decoder. Parents that are alike ma
 figure stands beside the number of codes that are new.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pivq.data import ImageDataset
+from pivq.metrics.neighbours import EmptyBallsWarning
 from pivq.metrics.traits import TraitClassifier, count_traits
 from pivq.pretrained.features import FeatureNet
 from pivq.runs.evaluation import compare, decoded_features
@@ -109,6 +112,33 @@ def measure_samplers(
             row |= novelty(drawn.codes, codes["train"], codebook_size)
             rows.append(row | count_errors(features, drawn.pairs.numpy()))
     return pd.DataFrame(rows)
+
+
+@contextmanager
+def empty_balls_in_words() -> Iterator[list[str]]:
+    """Say once, in a sentence, what `EmptyBallsWarning` says at each measurement within; other warnings stay.
+
+    Yields:
+        A list, empty at first; at the end it has the sentence, if there were such warnings.
+
+    Example:
+        >>> with empty_balls_in_words() as sentences:
+        ...     warnings.warn("1 of 9 balls are empty", EmptyBallsWarning)
+        >>> len(sentences), sentences[0][:22]
+        (1, 'Some images equal k or')
+    """
+    sentences: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EmptyBallsWarning)
+        yield sentences
+    for one in caught:
+        if not issubclass(one.category, EmptyBallsWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif not sentences:
+            sentences.append(
+                "Some images equal k or more others, as samples with the same codes do: nothing counts as inside their "
+                "balls, which lowers precision, recall, density and coverage."
+            )
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -216,7 +216,7 @@ MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
     "psnr_nearest": (("nearest_image", "psnr"), "PSNR of the nearest training image"),
     "psnr_mean": (("mean_image", "psnr"), "PSNR of the mean image"),
     "codes_in_use": (("codes_in_use",), "codes in use"),
-    "codes": (("mean_codes_per_image",), "different codes an image"),
+    "codes": (("mean_codes_per_image",), "different codes per image"),
     "dominant_share": (("slots", "dominant_share"), "uses by a code's main token"),
     "entropy": (("slots", "entropy_bits"), "entropy of the tokens' codes, bits"),
     "bits": (("bits_counted_once",), "bits, each set once"),
@@ -248,6 +248,19 @@ def measures_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     lines = [{"name": f"{row['title']}: {row['tokens']}, {row['quantizer']}", "seed": row["seed"]}
              | {name: value_at(row, path) for name, (path, _) in MEASURES.items()} for row in rows]  # fmt: skip
     return pd.DataFrame(lines, columns=["name", "seed", *MEASURES])
+
+
+SHARES = ("dominant_share", "largest_step", "nearer", "gain", "untrained_gain")  # of `MEASURES`, shown in per cent
+
+
+def in_percent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of `measures_frame` with its `SHARES` in per cent.
+
+    Example:
+        >>> in_percent(pd.DataFrame({"psnr": [25.0], "nearer": [0.25]})).to_dict("records")
+        [{'psnr': 25.0, 'nearer': 25.0}]
+    """
+    return frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
 
 
 # Headline of the chart: in words, and from the rows of a set and seed.

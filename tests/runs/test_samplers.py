@@ -1,5 +1,6 @@
 """Samplers beside Algorithm 1: which there are, what is counted, and what the sentences say."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from stand_ins import Colours, make_split
 
 from pivq.data import ImageDataset
-from pivq.metrics import frechet_distance
+from pivq.metrics import frechet_distance, prdc
 from pivq.runs import samplers as module
 from pivq.runs.evaluation import decoded_features
 from pivq.runs.samplers import (
@@ -17,6 +18,7 @@ from pivq.runs.samplers import (
     RECONSTRUCTIONS,
     Sampler,
     draw,
+    empty_balls_in_words,
     group_sizes,
     measure_samplers,
     over_seeds,
@@ -47,6 +49,17 @@ def test_samples_are_those_of_their_parts():
     near, groups = (torch.from_numpy(part) for part in (near_images(codes, 20, 7), exchange_groups(codes, 20)))
     expected = sample_pairs(codes, 30, seed=4, groups=groups, partners=near)
     assert torch.equal(draw(codes, 20, Sampler(7, by_group=True), 30, seed=4).codes, expected.codes)
+
+
+def test_empty_balls_are_said_once_and_other_warnings_stay():
+    with pytest.warns(UserWarning, match="another matter") as kept, empty_balls_in_words() as sentences:
+        for _ in range(2):
+            prdc(real=np.zeros((4, 2)), fake=np.eye(4, 2), k=1)
+        warnings.warn("another matter", stacklevel=1)
+    assert len(sentences) == len(kept) == 1 and "lowers precision" in sentences[0]
+    with empty_balls_in_words() as sentences:
+        prdc(real=np.eye(4), fake=np.eye(4), k=1)
+    assert sentences == []
 
 
 def test_group_sizes_by_hand():

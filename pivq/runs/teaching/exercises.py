@@ -71,8 +71,9 @@ def check_attend(answer: Callable) -> str:
 def check_nearest(answer: Callable) -> str:
     """Check Eq. (1): the codes `(L,)` of distances `(L, K)`."""
     for table in _tables(5):
-        made = run(answer, table, called="nearest(distances)")
-        same(made, table.argmin(dim=1), "nearest(distances)", "One code per latent: the column of its least distance.")
+        made = run(answer, table, called="nearest_codes(distances)")
+        hint = "One code per latent: the column of its least distance."
+        same(made, table.argmin(dim=1), "nearest_codes(distances)", hint)
     return "Nothing stops two latents from taking the same code."
 
 
@@ -92,13 +93,13 @@ def check_greedy(answer: Callable) -> str:
 def check_matching(answer: Callable) -> str:
     """Check Eq. (3): distinct codes with the least total distance; any optimum counts."""
     for table in _tables(20):
-        made = run(answer, table.clone(), called="matching(distances)")
+        made = run(answer, table.clone(), called="matching_codes(distances)")
         codes = torch.as_tensor(np.asarray(made)).flatten().tolist()
         rows, columns = linear_sum_assignment(table.numpy())
         if len(codes) != len(table):
-            raise Wrong(f"`matching(distances)` gives {len(codes)} codes for {len(table)} latents.")
+            raise Wrong(f"`matching_codes(distances)` gives {len(codes)} codes for {len(table)} latents.")
         if len(set(codes)) < len(codes):
-            raise Wrong(f"`matching(distances)` gives {codes}: a code is taken twice.")
+            raise Wrong(f"`matching_codes(distances)` gives {codes}: a code is taken twice.")
         total, least = float(table[range(len(codes)), codes].sum()), float(table.numpy()[rows, columns].sum())
         if total > least + 1e-5:
             raise Wrong(f"The codes {codes} have a total distance of {total:.3f}; {least:.3f} is possible.")
@@ -146,14 +147,14 @@ def check_straight_through(answer: Callable) -> str:
 
 @tells
 def check_hinge(discriminator: Callable, generator: Callable) -> str:
-    """Check the hinge losses of logits: the discriminator's × 0.5, and the generator's."""
+    """Check the hinge losses of scores: the discriminator's × 0.5, and the generator's."""
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
     made = run(discriminator, real, fake, called="discriminator_loss(real, fake)")
-    hint = "Real logits cost where they are below 1, fake ones where they are above −1; half of the sum of both means."
+    hint = "Real scores cost where they are below 1, fake ones where they are above −1; half of the sum of both means."
     same(made, discriminator_hinge(real, fake), "discriminator_loss(real, fake)", hint)
     made = run(generator, fake, called="generator_loss(fake)")
-    same(made, generator_hinge(fake), "generator_loss(fake)", "The generator wants high logits, without a margin.")
-    return "Logits beyond the margin cost nothing, so the discriminator does not run away."
+    same(made, generator_hinge(fake), "generator_loss(fake)", "The generator wants high scores, without a margin.")
+    return "Scores beyond the margin cost nothing, so the discriminator does not run away."
 
 
 @tells
