@@ -269,7 +269,7 @@ display(Markdown("\n".join(lines)))
 # %% [markdown]
 # ## Training curves
 #
-# The figure shows measurements on held-out faces with the averaged (EMA) model, and the adversarial loss of the training batches with its adaptive weight. The vertical lines belong to the training with learned tokens; with drawn ones $T_q$ may be another (see the table above).
+# The figure shows measurements on held-out faces with the averaged (EMA) model, and the adversarial loss of the training batches with its adaptive weight. The vertical lines belong to the training with learned tokens; where drawn ones have another $T_q$, it is a line in their colours.
 
 # %%
 marks = {

@@ -117,7 +117,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked. Those that are shown follow a rule (`pivq.runs.paths.pairs_to_show`): the seed's first pair, then the first one in which both faces wear headwear or glasses, where attributes are known, because outlines show best what a path does; then the next in the seed's order. Pairs with a single path, as of a hardly trained model, come last.
+# The next cell loads the models, and the held-out faces with their codes: no step of training has seen these images. *Learned* tokens are the paper's. *Drawn* tokens, our variant, are other random vectors for every image in training ([notebook 09](09_when_codes_compete.ipynb)). The pairs are drawn from the seed, not picked. Those that are shown follow a rule (`pivq.runs.paths.pairs_to_show`): the seed's first pair, then the first one in which both faces wear headwear (else headwear or glasses), where attributes are known, because outlines show best what a path does; then the others in the seed's order, those with the same outline of head later. Pairs with a single path, as of a hardly trained model, come last.
 
 # %%
 device = pick_device(device)
