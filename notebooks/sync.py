@@ -23,6 +23,7 @@ import json
 import re
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import jupytext
@@ -187,8 +188,10 @@ def number(place: str) -> str:
             if len(found) != 1:
                 raise ValueError(f"docs/findings.md: {len(found)} rows of {name}.json are {key}")
             (found,) = found
-        else:
+        elif key in found:
             found = found[key]
+        else:
+            raise ValueError(f"docs/findings.md: {name}.json has no {keys}")
     return format(found, form)
 
 
@@ -215,10 +218,12 @@ def main() -> int:
     differing = [path.stem for path in sorted(FOLDER.glob("*.ipynb")) if path.stem not in sources]
     for name in differing:
         print(f"{name}.ipynb has no source py/{name}.py", file=sys.stderr)
-    wanted = {FOLDER / f"{name}.ipynb": (to_notebook(source), f"py/{name}.py") for name, source in sources.items()}
-    wanted[FOLDER.parent / "README.md"] = readme(), "figures/quick/ and pyproject.toml"
-    wanted[FOLDER.parent / "docs" / "findings.md"] = findings(), "figures/quick/"
-    for target, (text, origin) in wanted.items():
+    wanted = {FOLDER / f"{name}.ipynb": (partial(to_notebook, source), f"py/{name}.py")
+              for name, source in sources.items()}  # fmt: skip
+    wanted[FOLDER.parent / "README.md"] = readme, "figures/quick/ and pyproject.toml"
+    wanted[FOLDER.parent / "docs" / "findings.md"] = findings, "figures/quick/"
+    for target, (make, origin) in wanted.items():
+        text = make()
         if target.is_file() and target.read_text(encoding="utf-8") == text:
             continue
         if check:

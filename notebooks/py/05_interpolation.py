@@ -524,8 +524,8 @@ if counted:
     note = f"matching; {count:,} samples of held-out parents; lines: 95% intervals"
     save_figure(figure, "traits", config, caption(config, config.train.steps, note))
     frames = [measured.traits.assign(tokens=kind) for kind, measured in counted.items()]
-    shown = ["sampler", "attribute", "gained", "neither", "lost", "both", "false_alarms", "misses"]
-    table = pd.concat(frames)[["tokens", *shown]].rename(
+    told = ["sampler", "attribute", "gained", "neither", "lost", "both", "false_alarms", "misses"]
+    table = pd.concat(frames)[["tokens", *told]].rename(
         columns={
             "gained": "has it, neither parent has",
             "neither": "pairs without",

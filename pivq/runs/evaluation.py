@@ -14,6 +14,7 @@ from pivq.metrics import frechet_distance
 from pivq.metrics.neighbours import prdc_for_all
 from pivq.model import model_digest
 from pivq.pretrained.features import FeatureNet, cached_features
+from pivq.runs.provenance import features_digest
 from pivq.runs.run import Run
 from pivq.runs.splits import load_split
 from pivq.sampling import SampledPairs, sample_pairs
@@ -45,13 +46,15 @@ def reference_features(run: Run, network: FeatureNet) -> NDArray:
 def image_features(images: ImageDataset, network: FeatureNet, profile: str) -> NDArray:
     """Return the features `(N, F)` of images, from the profile's cache if it has them."""
     folder = results_dir(profile) / "features"
-    return cached_features(network, images.images, folder, BATCH, identity=images.fingerprint)
+    identity = f"{images.fingerprint} {features_digest(decoded=False)}"
+    return cached_features(network, images.images, folder, BATCH, identity=identity)
 
 
 def decoded_features(run: Run, network: FeatureNet, codes: Tensor) -> NDArray:
     """Return the features `(N, F)` of the images that the run decodes, in batches, from codes `(N, L)`; cached, too."""
     model = run.model(network.device)
-    identity = f"{model_digest(model)} {hashlib.sha256(codes.contiguous().numpy()).hexdigest()}"
+    made_by = f"{model_digest(model)} {features_digest(decoded=True)}"
+    identity = f"{made_by} {hashlib.sha256(codes.contiguous().numpy()).hexdigest()}"
     folder = results_dir(run.config.profile) / "features"
     return cached_features(network, decode_levels(model, codes), folder, BATCH, identity=identity)
 

@@ -4,6 +4,7 @@ import hashlib
 import platform
 import random
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,8 +52,29 @@ def code_digest() -> str:
     """Return 16 hex digits that change with the source of the modules that decide numbers."""
     place = Path(pivq.__file__).parent
     files = [path for path in place.glob("*.py") if path.stem not in ("paper", "inference", "__main__")]
-    files += [path for room in ("solvers", "data", "metrics", "pretrained") for path in (place / room).glob("*.py")]
-    digest = hashlib.sha256()
+    return _digest(files + [path for room in ("solvers", "data", "metrics", "pretrained")
+                            for path in (place / room).glob("*.py")])  # fmt: skip
+
+
+@cache
+def features_digest(decoded: bool) -> str:
+    """Return 16 hex digits that change with the source of what makes features of images, and decodes these if so.
+
+    Kept features are found again by it: after an edit they are made anew.
+    """
+    place = Path(pivq.__file__).parent
+    decoders = [place / f"{name}.py" for name in ("inference", "layers", "model", "quantizers")]
+    return _digest([*(place / "pretrained").glob("*.py"), *(decoders if decoded else [])])
+
+
+@cache
+def prior_digest() -> str:
+    """Return 16 hex digits that change with the source of the prior over sets."""
+    return _digest(Path(pivq.__file__).parent / "rivals" / f"{name}.py" for name in ("any_order", "set_prior"))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    place, digest = Path(pivq.__file__).parent, hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(place).as_posix()} ".encode())
         digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())

@@ -16,6 +16,7 @@ from pivq.metrics.traits import LEAST, TraitClassifier, count_traits
 from pivq.model import PIVQ, model_digest
 from pivq.pretrained.features import FeatureNet, cached_features
 from pivq.runs.evaluation import decoded_features
+from pivq.runs.provenance import features_digest
 from pivq.runs.run import Run
 from pivq.sampling import SampledPairs, exchange_slots, sample_pairs
 from pivq.storage.paths import results_dir
@@ -202,7 +203,7 @@ def _faded_features(run: Run, network: FeatureNet, codes_a: Tensor, codes_b: Ten
     """Return the features of cross-fades half way between reconstructions, of codes `(M, L)` each; cached."""
     model = run.model(network.device)
     digest = hashlib.sha256(torch.stack([codes_a, codes_b]).numpy()).hexdigest()
-    identity = f"cross-fades {model_digest(model)} {digest}"
+    identity = f"cross-fades {model_digest(model)} {features_digest(decoded=True)} {digest}"
     folder = results_dir(run.config.profile) / "features"
     return cached_features(network, _faded(model, codes_a, codes_b), folder, BATCH, identity=identity)
 

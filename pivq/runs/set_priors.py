@@ -24,6 +24,7 @@ from pivq.rivals.any_order import Predictor, draw_sets, leave_one_out_bits, set_
 from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequencies, train_set_prior
 from pivq.runs.evaluation import decoded_features
 from pivq.runs.face_bits import face_bits
+from pivq.runs.provenance import prior_digest
 from pivq.runs.run import Run, arrays_digest
 from pivq.runs.samplers import ALGORITHM_1, RECONSTRUCTIONS, Sampler, draw, five_metrics, novelty
 from pivq.storage.paths import results_dir
@@ -43,8 +44,9 @@ Draw = Callable[[int, int], Tensor]  # from how many and a seed to sets `(M, L)`
 def trained_prior(run: Run, seed: int = 0, settings: PriorSettings | None = None, force: bool = False) -> TrainedPrior:
     """Return the prior over a run's training sets; it is trained the first time, and kept with the profile's results.
 
-    The file's name has a digest of the codes, the model, the settings and the seed, and the file itself has them with a
-    checksum of the weights: a prior of another model is never used. A damaged one is trained again, with a warning.
+    The file's name has a digest of the codes, the model, the settings, the seed and the code that trains it, and the
+    file itself has them with a checksum of the weights: a prior of another model is never used. A damaged one is
+    trained again, with a warning.
 
     Args:
         run: of a matching model.
@@ -85,7 +87,7 @@ def _key(run: Run, seed: int, settings: PriorSettings) -> str:
     """Return what a prior is made from, in one text."""
     codes = hashlib.sha256(np.ascontiguousarray(run.codes("train"))).hexdigest()
     known = {"codes": codes, "model": run.summary.get("model"), "codebook_size": run.config.model.codebook_size}
-    return json.dumps(known | {"seed": seed} | asdict(settings))
+    return json.dumps(known | {"seed": seed, "code": prior_digest()} | asdict(settings))
 
 
 def prior_file(run: Run, key: str) -> Path:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stand_ins import Colours
 
 from pivq.metrics import frechet_distance, prdc
 from pivq.runs import evaluation
-from pivq.runs.evaluation import compare, draw_samples, reference_features
+from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_features, reference_features
+from pivq.runs.splits import load_split
 
 
 @pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
@@ -41,6 +43,38 @@ def test_the_reference_is_a_setting(finished, monkeypatch):
     assert reference_features(run, None).tolist() == parts["train"].tolist()
     everything = replace(run.config, evaluation=replace(run.config.evaluation, reference="all"))
     assert reference_features(replace(run, config=everything), None).tolist() == [*3 * [[1, 1]], *2 * [[0, 0]]]
+
+
+class Counting(Colours):
+    """Counts how often it is asked."""
+
+    calls = 0
+
+    def _features(self, levels):
+        self.calls += 1
+        return super()._features(levels)
+
+
+def test_features_of_edited_code_are_extracted_anew(finished, tmp_path, monkeypatch):
+    """The weights and the codes are the same; a decoder that is edited makes other pictures of them."""
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    run, network = finished[0]["matching"], Counting()
+    codes, images = torch.from_numpy(run.codes("heldout")), load_split(run.config, "heldout")
+
+    def extracted() -> list[bool]:
+        """Return whether features of decoded, and of real images were extracted."""
+        found = []
+        for features in (lambda: decoded_features(run, network, codes),
+                         lambda: image_features(images, network, run.config.profile)):  # fmt: skip
+            before = network.calls
+            features()
+            found.append(network.calls > before)
+        return found
+
+    assert extracted() == [True, True] and extracted() == [False, False]
+    real = evaluation.features_digest
+    monkeypatch.setattr(evaluation, "features_digest", lambda decoded: "edited" if decoded else real(decoded))
+    assert extracted() == [True, False] and extracted() == [False, False]
 
 
 def test_samples_of_a_run_are_the_same_however_many_are_drawn(finished):

@@ -13,7 +13,16 @@ import torch
 
 import pivq
 from pivq.config import load_config
-from pivq.runs.provenance import caption, code_digest, commit, seed_everything, stamp, versions
+from pivq.runs.provenance import (
+    caption,
+    code_digest,
+    commit,
+    features_digest,
+    prior_digest,
+    seed_everything,
+    stamp,
+    versions,
+)
 
 
 def test_stamp_holds_what_is_needed_to_make_it_again():
@@ -77,6 +86,26 @@ def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypat
     with open(place / file, "a") as source:
         source.write("\n# edited\n")
     assert (code_digest.__wrapped__() != before) == decides
+
+
+@pytest.mark.parametrize("file, decodes, describes, draws", [
+    ("model.py", True, False, False), ("layers.py", True, False, False), ("inference.py", True, False, False),
+    ("pretrained/features.py", True, True, False), ("pretrained/efficientnet.py", True, True, False),
+    ("losses.py", False, False, False), ("rivals/set_prior.py", False, False, True),
+    ("rivals/any_order.py", False, False, True), ("runs/evaluation.py", False, False, False),
+])  # fmt: skip
+def test_what_is_kept_is_made_anew_after_an_edit_of_what_makes_it(
+    tmp_path, monkeypatch, file, decodes, describes, draws
+):
+    place = tmp_path / "pivq"
+    shutil.copytree(Path(pivq.__file__).parent, place, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(pivq, "__file__", str(place / "__init__.py"))
+    digests = [lambda: features_digest.__wrapped__(True), lambda: features_digest.__wrapped__(False),
+               prior_digest.__wrapped__]  # fmt: skip
+    before = [digest() for digest in digests]
+    with open(place / file, "a") as source:
+        source.write("\n# edited\n")
+    assert [digest() != old for digest, old in zip(digests, before, strict=True)] == [decodes, describes, draws]
 
 
 def git(folder, *words):
