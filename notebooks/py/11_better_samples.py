@@ -158,7 +158,8 @@ names = {"distance": network.distance_name, "new": "new codes", "gained": "trait
 names |= {"lost": "traits lost", "deviation": f"deviation of {network.distance_name}"}
 table = table.rename(columns=names)
 save_table(table, "samplers", config, line)
-save_json({name: as_records(frame) for name, frame in means.items()}, "samplers", config)
+numbers = {name: as_records(frame) for name, frame in means.items()}
+save_json(numbers | stamp(config, config.train.steps), "samplers", config)
 formats = dict.fromkeys(["copies", "traits gained", "traits lost"], "{:.1%}")
 display(styled(table, formats, precision=2, thousands=",", na_rep="–"), *map(Markdown, notes))
 

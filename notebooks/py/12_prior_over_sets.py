@@ -250,8 +250,9 @@ display(styled(shown, {"found": "{:.1%}"}, precision=3))
 sentences = in_words(bits, means, filling, anomalies)
 frames = {"bits": bits, "samples": means, "filling": filling, "anomalies": anomalies}
 numbers = {name: as_records(frame) for name, frame in frames.items()}
-facts = {"training": priors[0].log, "seconds": {PRIOR: priors[0].seconds, PAIRS: pairs.seconds}}
-save_json(numbers | facts | {"sentences": sentences}, "prior", config)
+numbers |= {"training": priors[0].log, "seconds": {PRIOR: priors[0].seconds, PAIRS: pairs.seconds}}
+numbers |= {"sentences": sentences}
+save_json(numbers | stamp(config, config.train.steps), "prior", config)
 display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 # %% [markdown]

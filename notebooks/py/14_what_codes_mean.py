@@ -339,7 +339,7 @@ numbers = {"atlas": as_records(shown), "chance": chance, "scores": as_records(sc
 numbers |= {"editing": as_records(table), "between": between, "sentences": told}
 numbers |= {"goals": as_records(by_goal), "edited": mean_edit(table)}
 numbers["bits"] = {kind: dict(zip(names, values, strict=True)) for kind, values in bits.items()}
-save_json(numbers, "what_codes_mean", config)
+save_json(numbers | stamp(config, config.train.steps), "what_codes_mean", config)
 display(Markdown("\n".join(f"- {sentence}" for part in told.values() for sentence in part)))
 
 # %% [markdown]

@@ -17,6 +17,8 @@ from pivq.storage.origin import computed_on
 from pivq.storage.paths import CHECKOUT
 
 UNKNOWN = "unknown"  # code that an earlier version did not note
+# Of `pivq.runs`, those that measure what notebooks 04 to 07 leave for the verdict.
+MEASURES = ("evaluation", "paths", "probes", "quality", "recombination", "untrained")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 
 
@@ -65,6 +67,13 @@ def features_digest(decoded: bool) -> str:
     place = Path(pivq.__file__).parent
     decoders = [place / f"{name}.py" for name in ("inference", "layers", "model", "quantizers")]
     return _digest([*(place / "pretrained").glob("*.py"), *(decoders if decoded else [])])
+
+
+@cache
+def measures_digest() -> str:
+    """Return 16 hex digits that change with the source of what measures models, as `code_digest` does with theirs."""
+    place = Path(pivq.__file__).parent
+    return _digest([place / "inference.py", *(place / "runs" / f"{name}.py" for name in MEASURES)])
 
 
 @cache
@@ -125,8 +134,8 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
 
     They are `profile`, `dataset`, `image_size` in pixels and `seed`; the `steps` trained (generator updates) and the
     `quantizer`, where given, with the `digest` that names its run's folder; the `device` and the `threads` of torch,
-    where it is loaded; the digest of the `code`; `layout` and `on_error`, where they are not the usual ones; `extra`
-    facts, in plain types; and `versions` by package.
+    where it is loaded; the digest of the `code`, and that of what `measures`; `layout` and `on_error`, where they are
+    not the usual ones; `extra` facts, in plain types; and `versions` by package.
 
     Example:
         >>> from pivq.config import load_config
@@ -143,6 +152,7 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
         "digest": config.digest(quantizer) if quantizer else None,
         **computed_on(),
         "code": code_digest(),
+        "measures": measures_digest(),
         "layout": config.layout or None,
         "on_error": config.on_error if config.on_error != "raise" else None,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pivq.config import Config
-from pivq.runs.provenance import code_digest
+from pivq.runs.provenance import code_digest, measures_digest
 from pivq.storage.origin import other_origin
 from pivq.storage.paths import figures_dir, stored_file
 from pivq.storage.writing import read_sealed
@@ -66,8 +66,9 @@ def made_by_other_code(facts: Facts) -> list[str]:
 
     Ablations are left out: they are stored with the project, and say in their own table what made them.
     """
-    code = {name: facts[name].get("code") for name in SOURCES if name in facts and name != "ablations"}
-    return [name for name, made_by in code.items() if made_by not in (None, code_digest())]
+    now = {"code": code_digest(), "measures": measures_digest()}
+    made = {name: facts[name] for name in SOURCES if name in facts and name != "ablations"}
+    return [name for name, by in made.items() if any(by.get(part) not in (None, one) for part, one in now.items())]
 
 
 def need(facts: Facts, *path: str) -> Any:

@@ -98,6 +98,8 @@ def test_numbers_of_other_code_are_stale(tmp_path, monkeypatch, stale):
         code = "0123456789abcdef" if name in [*stale, "ablations"] else code_digest()
         save_json({"rows": [], "code": code}, name, config)
     assert made_by_other_code(load_facts(config)) == stale
+    save_json({"rows": [], "code": code_digest(), "measures": "0123456789abcdef"}, "probing", config)
+    assert made_by_other_code(load_facts(config)) == sorted({*stale, "probing"}), "what measures was edited"
     save_json({"rows": []}, "capacity", config)  # of an earlier version
     assert made_by_other_code(load_facts(config, ["capacity"])) == []
 
