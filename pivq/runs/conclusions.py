@@ -216,8 +216,8 @@ def _samples(frame: pd.DataFrame) -> str:
         f"nearest {near}, matching {match}. "
     )
     if len(joined) < 3:
-        return text + "Fewer than three seeds decide nothing."
-    if better in (0, len(joined)):
+        text += "Fewer than three seeds decide nothing."
+    elif better in (0, len(joined)):
         text += f"{'Matching' if better else 'Nearest'} is better with each of the {len(joined)} seeds."
     else:
         first = "matching's" if gain[0] > 0 else "nearest's"
@@ -225,6 +225,9 @@ def _samples(frame: pd.DataFrame) -> str:
             f"Matching is better with {better} of {len(joined)} seeds: neither wins consistently. The first seed alone "
             f"would have shown {first} samples to be better."
         )
+    if (real := joined[["real nearest", "real matching"]]).notna().all(axis=None):
+        near, match = (_listed(real[name].tolist(), 0) for name in real)
+        text += f" FD to real images, which counts what decoding costs, too: nearest {near}, matching {match}."
     return text
 
 

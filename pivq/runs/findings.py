@@ -20,7 +20,8 @@ def study_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows of the study as a frame, one row each: `KEYS`, `quantizer`, `tokens`, `token_spread`, `device`,
     `torch`, `history`, the columns of `NUMBERS`, and those of the samples.
 
-    `distance`, `precision` and `recall` compare samples with the model's own reconstructions; `gained` and `lost` are
+    `distance`, `precision` and `recall` compare samples with the model's own reconstructions, `real` is their distance
+    to real images; `gained` and `lost` are
     the shares of traits from nowhere and of traits lost, `gained_reading` and `lost_reading` what misreading explains:
     of the attributes `common_attributes`, so that all rows count the same ones.
     """
@@ -31,9 +32,10 @@ def study_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         new |= {"history": {int(step): value for step, value in row["history"].items()}}
         new |= {name: row.get(key) for name, key in NUMBERS.items()}
         new |= {key.partition(" ")[0]: value for key, value in samples.items()}
+        new["real"] = row.get("against_real", {}).get("samples", {}).get("distance")
         found.append(new | _traits(row, counted))
     frame = pd.DataFrame(found)
-    numbers = [*NUMBERS, "distance", "gained", "gained_reading", "lost", "lost_reading"]
+    numbers = [*NUMBERS, "distance", "real", "gained", "gained_reading", "lost", "lost_reading"]
     return frame.astype(dict.fromkeys(numbers, float))
 
 
@@ -76,7 +78,8 @@ def study_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         })  # fmt: skip
         samples.append(head | {
             "FD": spread(rows["distance"], 0), "precision": spread(rows["precision"], 2),
-            "recall": spread(rows["recall"], 2), "traits from nowhere": spread(rows["gained"], 0, "%"),
+            "recall": spread(rows["recall"], 2), "FD to real images": spread(rows["real"], 0),
+            "traits from nowhere": spread(rows["gained"], 0, "%"),
             "misread": spread(rows["gained_reading"], 0, "%"), "traits lost": spread(rows["lost"], 0, "%"),
             "probes above the majority": spread(rows["probe"], 1, "%"),
             "same codes after another draw": spread(rows["same_codes"], 0, "%"),

@@ -100,6 +100,15 @@ def test_samples_are_judged_by_all_seeds(matching, text):
     assert text in said(*rows)["samples"]
 
 
+def test_distances_to_real_images_stand_beside_those_to_reconstructions():
+    rows = pair({"distance": 300.0}, {"distance": 200.0})
+    assert "real images" not in said(*rows)["samples"], "an earlier version did not measure them"
+    for row, value in zip(rows, (912.0, 989.0), strict=True):
+        row["against_real"] = {"samples": {"distance": value}}
+    told = said(*rows)["samples"]
+    assert told.endswith("FD to real images, which counts what decoding costs, too: nearest 912, matching 989.")
+
+
 def test_samples_of_both_kinds_of_tokens_are_told_with_their_psnr():
     assert "are nearer to" in said(study_row(distance=300.0), learned(distance=800.0))["decoders"]
     found = said(study_row(distance=900.0, psnr=20.0), learned(distance=800.0, psnr=24.0))["decoders"]
