@@ -112,7 +112,7 @@ def new_file(*endings: str) -> Callable[[str], Path]:
 
 
 def report_file(text: str) -> Path:
-    """Return a file to write a report of `pivq evaluate` to; of those that are there, only such a report is replaced."""
+    """Return a file to write a report of `pivq evaluate` to; of files that are there, only such a report."""
     path = new_file()(text)
     ending(".json")(text)
     if os.path.lexists(path):

@@ -183,7 +183,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--count and --seed are for samples of a run, but {arguments.fake} is a folder of images")
     size = run.config.model.image_size if run else arguments.image_size or jobs.picture_size(arguments.fake)
     if arguments.image_size not in (None, size):
-        raise ValueError(f"--image-size {arguments.image_size}: samples of {run.folder} have {size} pixels: leave it out")
+        found = f"samples of {run.folder} have {size} pixels"
+        raise ValueError(f"--image-size {arguments.image_size}: {found}: leave it out")
     network = load_feature_network(arguments.features, pick_device(arguments.device))
     real = jobs.load_folder(arguments.real, size, **_reading(arguments))
     if run:
@@ -207,7 +208,8 @@ def _check_neighbours(ks: Sequence[int], sizes: dict[object, int]) -> None:
     """Refuse sets that are too small for their images to have so many neighbours."""
     for name, size in sizes.items():
         if size <= max(ks):
-            raise ValueError(f"--k {max(ks)} needs at least {max(ks) + 1} images, {name} has {size}: take a smaller --k")
+            needed = f"--k {max(ks)} needs at least {max(ks) + 1} images"
+            raise ValueError(f"{needed}, {name} has {size}: take a smaller --k")
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:

@@ -557,7 +557,8 @@ def test_reconstructions_of_two_calls_are_not_mixed(run, pictures, tmp_path, cap
         state["ema"] = {name: value + 1 if value.is_floating_point() else value for name, value in state["ema"].items()}
         save_checkpoint(run.folder / "checkpoint.pt", state)
     assert status(*words) == 1
-    assert "holds reconstructions of another model or other images, says reconstructions.json" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds reconstructions of another model or other images, says reconstructions.json" in said
     assert pages == {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     (tmp_path / "mine").mkdir(), (tmp_path / "mine" / "a.txt").write_text("mine")
     assert status(*words[:4], tmp_path / "mine") == 1
@@ -597,9 +598,8 @@ def test_an_exported_model_is_no_run(colours, run, pictures, tmp_path, capsys, c
     words = {"sample": [tmp_path / "model", "--count", 3, "--out", tmp_path / "made"],
              "evaluate": [pictures[0], tmp_path / "model"]}  # fmt: skip
     assert status(command, *words[command]) == 1
-    assert capsys.readouterr().err == (
-        f"pivq {command}: error: {tmp_path / 'model'} is an exported model: this needs a run, which has its codes, too\n"
-    )
+    said = f"{tmp_path / 'model'} is an exported model: this needs a run, which has its codes, too"
+    assert capsys.readouterr().err == f"pivq {command}: error: {said}\n"
 
 
 def test_that_other_code_trained_a_run_is_told(run, tmp_path, capsys):
