@@ -312,7 +312,7 @@ def _add_evaluate(commands: Any) -> None:
         help="of a run: samples to draw (default: as in its profile)")  # fmt: skip
     add("--seed", type=at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
     add("--image-size", type=at_least(1), metavar="PIXELS",
-        help="size to resize both folders to (default: that of FAKE's first image; of a run, always its own)")  # fmt: skip
+        help="size to resize both folders to (default: that of FAKE's first image; a run has its own)")  # fmt: skip
     add("--json", type=report_file, metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_reading(add, "folder, all pictures", "folder")
 
