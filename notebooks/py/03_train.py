@@ -209,7 +209,7 @@ display(
 jobs = models(config)
 if force and "discarded" not in globals():  # once: to run this cell again resumes the training
     print(f"force = True: the runs of {len(jobs)} models are trained again.")
-    print("Set force back to False: after a restart of the kernel, they would be trained once more.")
+    print("Set force back to False: after a restart of the kernel, they would be trained again.")
     for job in jobs.values():
         set_aside(job.config, [job.quantizer])
     discarded = True

@@ -47,7 +47,7 @@ def _move(folder: Path) -> Path:
     folder.rename(target)
     for name in NAMES:
         (target / name).unlink(missing_ok=True)
-    print(f"{folder.name}: the finished run is kept in {target} until the new one is finished (to have it back, move it)")
+    print(f"{folder.name}: the finished run is kept until the new one is; to have it back, move it here from {target}")
     return target
 
 

@@ -25,7 +25,9 @@ def copy(finished, tiny_config, monkeypatch, tmp_path):
 def test_a_finished_run_is_there_until_the_new_one_is(finished, copy, tiny_config, monkeypatch, tmp_path, capsys):
     config = tiny_config()
     (aside,) = set_aside(config, ["matching", "nearest"])
-    assert f"{copy.name}: the finished run is kept in {aside} until" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        f"{copy.name}: the finished run is kept until the new one is; to have it back, move it here from {aside}\n"
+    )
     assert find_run(config, "matching") is None and not copy.exists() and open_run(aside).summary
     assert under_way(config.profile, 0) == [], "no listing has it"
     stand_in(monkeypatch, tmp_path, interrupt_at=6)
