@@ -3,6 +3,12 @@
 # Every interpreter is started with -P: no file of the current folder is taken for a module.
 # shellcheck shell=bash
 
+fail() {
+  printf '%s\n' "${0##*/}: error: $1" "${@:2}" >&2
+  exit 1
+}
+
+pwd -P >/dev/null 2>&1 || fail "the current folder is gone, it was deleted or moved: go to another one (cd ~) and run this again."
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null && pwd)"
 venv="$root/.venv"
 log="$venv/install.log"
@@ -10,11 +16,6 @@ stamp="$venv/installed" # written last, so that an interrupted installation is r
 # An empty part of PYTHONPATH would be the current folder.
 PYTHONPATH="$(tr -s : <<<"$root:${PYTHONPATH:-}")"
 export PYTHONPATH="${PYTHONPATH%:}"
-
-fail() {
-  printf '%s\n' "${0##*/}: error: $1" "${@:2}" >&2
-  exit 1
-}
 
 # Set $python to the first interpreter that is new enough; `python` is that of the active environment.
 find_python() {

@@ -101,7 +101,7 @@ from pivq.runs.models import models
 from pivq.runs.parallel import train_together
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.ready import check_ready
-from pivq.runs.run import discard
+from pivq.runs.replacing import set_aside
 from pivq.runs.shipped import LABEL, ship
 from pivq.runs.splits import load_split
 from pivq.runs.teaching.exercises import check_half_life, check_hinge
@@ -208,10 +208,10 @@ display(
 # %%
 jobs = models(config)
 if force and "discarded" not in globals():  # once: to run this cell again resumes the training
-    print(f"force = True: the runs of {len(jobs)} models are deleted and trained again.")
-    print("Set force back to False: after a restart of the kernel, they would be deleted again.")
+    print(f"force = True: the runs of {len(jobs)} models are trained again.")
+    print("Set force back to False: after a restart of the kernel, they would be trained again.")
     for job in jobs.values():
-        discard(job.config, [job.quantizer])
+        set_aside(job.config, [job.quantizer])
     discarded = True
 for label, job in jobs.items():
     if job.quantizer == "matching" and (cost := expected_cost(job.config, device=device)):

@@ -110,7 +110,7 @@ from pivq.runs.budget import steps_within
 from pivq.runs.cost import expected_cost
 from pivq.runs.models import models
 from pivq.runs.parallel import train_together
-from pivq.runs.run import discard
+from pivq.runs.replacing import set_aside
 from pivq.storage.paths import figures_dir, results_page
 
 config = load_config(profile, seed, str(mine / data), layout=layout, on_error=on_error)
@@ -144,9 +144,9 @@ print(cost or "The training has begun before: it is resumed, or loaded if it is 
 # %%
 jobs = models(config)
 if force:
-    print(f"force = True: the runs of {len(jobs)} models are deleted and trained again.")
+    print(f"force = True: the runs of {len(jobs)} models are trained again.")
     for job in jobs.values():
-        discard(job.config, [job.quantizer])
+        set_aside(job.config, [job.quantizer])
     force = False  # this cell can be interrupted, and run again to resume
 runs = train_together(list(jobs.values()), device, draw=plot_training)
 

@@ -4,6 +4,7 @@ Standard library only; they are functions for the `type` of `argparse`, or make 
 """
 
 import argparse
+import json
 import os
 import re
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from pathlib import Path
 from pivq.commands.run_all_arguments import EMPTY
 from pivq.config import suggestion
 from pivq.runs.budget import parse_budget
+
+MODELS = ("checkpoint.pt", "checkpoint.previous.pt", "model.safetensors")  # in the folder of a run, of an export
+MOST_BYTES = 1_000_000  # of a report of `pivq evaluate`, which has some hundred
 
 
 def known(what: str, names: list[str]) -> Callable[[str], str]:
@@ -47,11 +51,26 @@ def folder(text: str) -> Path:
 
 
 def images(text: str) -> Path:
-    """Return the full path of a folder or zip that is there."""
-    path = place(text).resolve()  # kept in a run's settings, which are used from other folders too
+    """Return the full path of a folder or zip that is there; a run or model is none, though it holds pictures."""
+    path = images_or_model(text)
+    if found := model_in(path):
+        raise argparse.ArgumentTypeError(f"a run or model, not images: {text!r:.200} holds {found}")
+    return path
+
+
+def images_or_model(text: str) -> Path:
+    """Return the full path of a folder or zip that is there, whatever it holds."""
+    # Full, since it is kept in a run's settings, which are used from other folders too. The method `resolve` raises
+    # RuntimeError for links in a circle.
+    path = Path(os.path.realpath(place(text)))
     if not os.path.exists(path):
         raise argparse.ArgumentTypeError(f"no such folder or zip: {text!r:.200}")
     return path
+
+
+def model_in(path: Path) -> str:
+    """Return the name of the file that makes a folder that of a run or an exported model, or ""."""
+    return next((name for name in MODELS if os.path.isfile(path / name)), "")
 
 
 def file(what: str, *endings: str) -> Callable[[str], Path]:
@@ -90,6 +109,34 @@ def new_file(*endings: str) -> Callable[[str], Path]:
         return path
 
     return check
+
+
+def report_file(text: str) -> Path:
+    """Return a file to write a report of `pivq evaluate` to; of files that are there, only such a report."""
+    path = new_file()(text)
+    ending(".json")(text)
+    if os.path.lexists(path):
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = json.loads(file.read(MOST_BYTES))
+        except (OSError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not {"metrics", "features"} <= found.keys():
+            raise argparse.ArgumentTypeError(f"there, and no report of `pivq evaluate`: {text!r:.200}: take another")
+    return path
+
+
+def same(path: Path, other: Path) -> bool:
+    """Tell whether two paths are one file or folder, or would be."""
+    return os.path.realpath(path) == os.path.realpath(other) or (
+        os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+    )
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Tell whether a path is a folder or lies in it, links followed."""
+    full = Path(os.path.realpath(path))
+    return any(same(part, folder) for part in (full, *full.parents))
 
 
 def new_folder(text: str) -> Path:

@@ -9,9 +9,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from pivq.commands.argument_types import model_in
 from pivq.commands.cli_arguments import parse
 from pivq.commands.run_all_arguments import print_anything
 from pivq.commands.settings_table import settings_text
+from pivq.commands.terminal import CLOSED, check_current_folder, drop, flush, message, shown
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse's own is 2, for wrong usage
 MANY = 64  # images that `pivq reconstruct` shows unless told otherwise
@@ -20,7 +22,7 @@ MANY = 64  # images that `pivq reconstruct` shows unless told otherwise
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit status: 0, 1 after an error (shown in one line), 130 after Ctrl-C.
 
-    After SIGTERM during a training, which is saved, the status is 143.
+    After SIGTERM during a training, which is saved, the status is 143; where nobody reads the output any more, 141.
 
     A warning is shown in one line too, without its place in the code.
 
@@ -31,11 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with status 2 for a bad argument; with 0 after `--help`.
     """
     print_anything()
+    try:
+        check_current_folder()
+    except FileNotFoundError as error:
+        print(f"pivq: error: {error}", file=sys.stderr)
+        return FAILED
     arguments = parse(argv)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"pivq {arguments.command}: {message}", file=sys.stderr)
-            return COMMANDS[arguments.command](arguments) or 0
+            warnings.showwarning = lambda said, *_: print(f"pivq {arguments.command}: {shown(said)}", file=sys.stderr)
+            status = COMMANDS[arguments.command](arguments) or 0
+            flush()
+            return status
+    except BrokenPipeError:  # of `| head`
+        drop(sys.stdout)
+        return CLOSED
     except KeyboardInterrupt as end:
         print(f"\n{str(end) or 'Interrupted.'} Run the same command again to resume.", file=sys.stderr)
         return 128 + end.number if hasattr(end, "number") else INTERRUPTED
@@ -48,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def one_line(error: BaseException) -> str:
     """Return an error's message in one line; of a long message, the first two lines and the last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip() for line in message(error).splitlines() if line.strip()] or [type(error).__name__]
     expected = isinstance(error, OSError | ValueError | RuntimeError | ImportError)
     kind = "" if expected else f"{type(error).__name__}: "  # a fault in the program: its type helps to report it
     text = " ".join(lines)
@@ -100,7 +112,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _data(arguments: argparse.Namespace) -> None:
     from pivq.data.report import describe
 
-    print(describe(arguments.images, arguments.layout, arguments.image_size))
+    print(shown(describe(arguments.images, arguments.layout, arguments.image_size)))
 
 
 def _encode(arguments: argparse.Namespace) -> None:
@@ -165,10 +177,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from pivq.runs.run import open_run
     from pivq.storage.writing import write_json
 
-    run = open_run(arguments.fake) if (arguments.fake / "config.json").is_file() else None
+    is_run = model_in(arguments.fake) or (arguments.fake / "config.json").is_file()
+    run = open_run(arguments.fake) if is_run else None
     if run is None and (arguments.count or arguments.seed is not None):
         raise ValueError(f"--count and --seed are for samples of a run, but {arguments.fake} is a folder of images")
-    size = arguments.image_size or (run.config.model.image_size if run else jobs.picture_size(arguments.fake))
+    size = run.config.model.image_size if run else arguments.image_size or jobs.picture_size(arguments.fake)
+    if arguments.image_size not in (None, size):
+        found = f"samples of {run.folder} have {size} pixels"
+        raise ValueError(f"--image-size {arguments.image_size}: {found}: leave it out")
     network = load_feature_network(arguments.features, pick_device(arguments.device))
     real = jobs.load_folder(arguments.real, size, **_reading(arguments))
     if run:
@@ -192,10 +208,8 @@ def _check_neighbours(ks: Sequence[int], sizes: dict[object, int]) -> None:
     """Refuse sets that are too small for their images to have so many neighbours."""
     for name, size in sizes.items():
         if size <= max(ks):
-            raise ValueError(
-                f"{name}: {size} images have no {max(ks)} neighbours each: at least {max(ks) + 1} are needed, or a "
-                "smaller --k"
-            )
+            needed = f"--k {max(ks)} needs at least {max(ks) + 1} images"
+            raise ValueError(f"{needed}, {name} has {size}: take a smaller --k")
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
@@ -224,7 +238,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from pivq.commands.doctor import examine, table
 
     rows = examine(arguments.config)
-    print(table(rows, arguments.config))
+    print(shown(table(rows, arguments.config)))
     return FAILED if any(row.state == "missing" for row in rows) else 0
 
 

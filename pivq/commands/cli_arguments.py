@@ -17,11 +17,15 @@ from pivq.commands.argument_types import (
     folder,
     grid_path,
     images,
+    images_or_model,
+    inside,
     known,
     named,
     new_file,
     new_folder,
     place,
+    report_file,
+    same,
     seconds,
 )
 from pivq.commands.download import TARGETS
@@ -68,6 +72,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if getattr(arguments, "grid", False) and (overview := grid_path(arguments.out)).is_dir():
         commands[arguments.command].error(f"the overview of --grid would be {overview}, but that is a folder")
+    if fault := _replaces_input(arguments):
+        commands[arguments.command].error(fault)
     if arguments.command == "train":
         try:
             overrides = parse_settings(arguments.profile, arguments.set)
@@ -94,6 +100,18 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         except ValueError as error:
             commands["doctor"].error(str(error))
     return arguments
+
+
+def _replaces_input(arguments: argparse.Namespace) -> str:
+    """Say which input the results would replace, or be taken for at the next call; "" if none."""
+    out = getattr(arguments, "out", None)
+    if arguments.command == "interpolate":
+        for path in (arguments.first, arguments.last):
+            if same(out, path):
+                return f"--out {out} is one of the two pictures: choose another file"
+    if arguments.command == "reconstruct" and arguments.images.is_dir() and inside(out, arguments.images):
+        return f"--out {out} is in the folder of images, which would have the results among them: choose another"
+    return ""
 
 
 def parse_settings(profile: str, entries: Sequence[str]) -> dict[str, Any]:
@@ -285,7 +303,7 @@ def _add_sample(commands: Any) -> None:
 def _add_evaluate(commands: Any) -> None:
     add = _add_command(commands, "evaluate", "Compare images with real ones: the five metrics of Table 3.")
     add("real", type=images, metavar="REAL", help="folder or zip of real images")
-    add("fake", type=images, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
+    add("fake", type=images_or_model, metavar="FAKE", help="folder or zip of images, or a run to draw samples from")
     add("--features", type=known("feature network", FEATURE_NETWORKS), default="efficientnet_lite0", metavar="NAME",
         help=f"{' or '.join(FEATURE_NETWORKS)} (default: efficientnet_lite0, which needs no download)")  # fmt: skip
     add("--k", type=at_least(1), nargs="+", default=[3, 5], metavar="K",
@@ -294,8 +312,8 @@ def _add_evaluate(commands: Any) -> None:
         help="of a run: samples to draw (default: as in its profile)")  # fmt: skip
     add("--seed", type=at_least(0), metavar="N", help="of a run: seed of the samples (default: the run's)")
     add("--image-size", type=at_least(1), metavar="PIXELS",
-        help="size to resize both sets to (default: that of the run, or of the first image of FAKE)")  # fmt: skip
-    add("--json", type=new_file(), metavar="FILE.json", help="also write the numbers and the protocol to this file")
+        help="size to resize both folders to (default: that of FAKE's first image; a run has its own)")  # fmt: skip
+    add("--json", type=report_file, metavar="FILE.json", help="also write the numbers and the protocol to this file")
     _add_reading(add, "folder, all pictures", "folder")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
 from pivq.storage.writing import LONGEST
 
+LONGEST_PATH, MOST_PARTS = 4096, 100  # bytes, and folders in each other, that an id may ask for
 # What no name on Windows can have, its devices, and what it would drop without a word.
 NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.I)
 
@@ -46,7 +48,8 @@ def read_codes(path: Path, sizes: ModelConfig) -> CodeSets:
     |---|---|
     | `.npz` | what `pivq encode` writes: `codes`, `ids`, `made_from`; the last two may be missing |
     | `.npy` | an array `(N, L)` of whole numbers |
-    | `.csv` | a line per image; after a first line that begins with `id`, the first column names the images |
+    | `.csv` | a line per image, its values between commas, semicolons, tabs or bars, as Excel writes them, too; after a
+      first line that begins with `id`, the first column names the images |
     | `.json` | a list of lists, or lists by name |
 
     Images without a name are numbered.
@@ -65,7 +68,7 @@ def read_codes(path: Path, sizes: ModelConfig) -> CodeSets:
         if "codes" not in arrays:
             raise ValueError(f"{path} has no array `codes`, but {', '.join(arrays) or 'none'}")
         rows, ids, made_from = arrays["codes"], arrays.get("ids"), arrays.get("made_from")
-        ids = None if ids is None else ids.tolist()
+        ids = None if ids is None else _texts(ids, path)
     else:
         readers = {".npy": _read_npy, ".csv": _read_csv, ".json": _read_json}
         try:
@@ -89,11 +92,26 @@ def _read_npy(path: Path) -> tuple[Any, None]:
 
 
 def _read_csv(path: Path) -> tuple[Any, list[str] | None]:
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    content = path.read_bytes()
+    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in content[:64]  # Excel's "Unicode text"
+    text = content.decode("utf-16") if wide else content.decode("utf-8-sig", errors="surrogateescape")
+    first, _, rest = text.lstrip("\r\n").partition("\n")
+    if excel := re.fullmatch(r'"?sep=(.)"?\s*', first):  # Excel's own line, which says what separates
+        separator, text = excel[1], rest
+    else:
+        separator = max(",;\t|", key=first.count)
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = [[cell.strip() for cell in line] for line in table if line]
     named = bool(lines) and lines[0][0].lower() == "id"
     rows = [[_number(cell) for cell in line[named:]] for line in lines[named:]]
     return rows, [line[0] for line in lines[1:]] if named else None
+
+
+def _texts(ids: np.ndarray, path: Path) -> list[Any]:
+    """Return the ids of an array, bytes as the text that they are; ValueError where they are no row of names."""
+    if ids.ndim != 1 or ids.dtype.kind not in "USiu":
+        raise ValueError(f"{path}: ids must be an array (N,) of texts, one per row, got {ids.shape} of {ids.dtype}")
+    return [name.decode(errors="surrogateescape") if isinstance(name, bytes) else name for name in ids.tolist()]
 
 
 def _number(cell: str) -> int | str:
@@ -102,7 +120,7 @@ def _number(cell: str) -> int | str:
 
 
 def _read_json(path: Path) -> tuple[Any, list[str] | None]:
-    found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     if isinstance(found, dict):
         return list(found.values()), list(found)
     return found, None
@@ -183,9 +201,11 @@ def _picture_names(ids: Sequence[Any]) -> list[str]:
 
 
 def _fits(name: str) -> bool:
-    """Tell whether each part of a path can name a file."""
+    """Tell whether a path, and each part of it, can name a file."""
     try:
         parts = name.replace("\\", "/").split("/")
+        if len(parts) > MOST_PARTS or len(os.fsencode(name)) > LONGEST_PATH:
+            return False
         if os.name == "nt" and any(map(NOT_ON_WINDOWS.search, parts)):
             return False
         return all(len(os.fsencode(part)) <= LONGEST for part in parts)

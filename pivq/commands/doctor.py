@@ -180,7 +180,19 @@ def _memory_bytes() -> tuple[float, float]:
     return total, free
 
 
+def _unusable(folder: Path) -> str:
+    """Say why nothing can be written to a folder, which may be missing; "" if it can."""
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.path.isdir(place):
+        return f"{_short(place)} is no folder"
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{_short(place)} cannot be written to"
+
+
 def _disk(config: Config) -> Row:
+    if fault := _unusable(paths.root()):
+        return Row("disk", MISSING, fault, "set PIVQ_ROOT to a folder that you can write to")
     place = paths.root()
     while not place.exists():
         place = place.parent
@@ -214,6 +226,8 @@ def _weights(config: Config) -> list[Row]:
 
 
 def _data(config: Config, broken: bool) -> list[Row]:
+    if fault := _unusable(paths.data_dir()):  # faces are drawn into it, photographs decoded into it
+        return [Row("data", MISSING, f"{config.dataset}: {fault}", "set PIVQ_DATA to a folder that you can write to")]
     if config.dataset == "avatars":
         return [Row("data", OK, f"faces that are drawn on first use, into {_short(paths.data_dir())}")]
     place = Path(config.data or paths.data_dir() / config.dataset)
@@ -243,6 +257,8 @@ def _look_into(config: Config, place: Path) -> list[Row]:
     found = f"{config.dataset}: {count}, {_short(place)}"
     few = len(names) < expected
     rows = [Row("data", NOTE if few else OK, found, f"the whole set has {expected:,}" if few else "")]
+    if len(names) < (least := _fewest(config, layout)):
+        rows = [Row("data", MISSING, found, f"a training needs about {least:,} pictures: add more")]
     lists = {"celeba": ("list_attr_celeba", "list_eval_partition"), "celebahq": ("CelebAMask-HQ-attribute-anno",)}
     for name in lists.get(layout, ()):
         kind = "split" if "partition" in name else "labels"
@@ -259,6 +275,14 @@ def _look_into(config: Config, place: Path) -> list[Row]:
             else Row("labels", NOTE, f"no json/00000.json … in {_short(place)}: no Fig. 5", "pivq download ffhq-labels")
         )
     return rows
+
+
+def _fewest(config: Config, layout: str) -> int:
+    """Return how many pictures both splits need at least; without an official split, a tenth is held out."""
+    from pivq.runs.splits import images_needed
+
+    train, heldout = (max(images_needed(config, split).values()) for split in ("train", "heldout"))
+    return max(10 * heldout, -(-10 * train // 9)) if layout == "folder" else train + heldout
 
 
 def _short(path: str | os.PathLike) -> str:

@@ -144,10 +144,16 @@ def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
     `images` are uint8 `(N, 3, H, W)` of the model's size. Return mean L1 on the [0, 1] scale and mean PSNR in dB.
 
     Raises:
-        FileExistsError: `out` is the folder of a run, which has pictures of such names.
+        FileExistsError: `out` is the folder of a run, which has pictures of such names; or it holds something else than
+            reconstructions of these images by this model, which `reconstructions.json` says.
     """
     if has_checkpoint(out):
         raise FileExistsError(f"{out} is the folder of a run: choose another --out")
+    digest = hashlib.sha256()
+    for start in range(0, len(images), CHUNK):
+        digest.update(images[start : start + CHUNK].contiguous().numpy())
+    facts = {"model": model_digest(model), "images": digest.hexdigest()[:16], "count": len(images)}
+    claim(out / "reconstructions.json", facts, "reconstructions", "another model or other images")
     from torchvision.utils import save_image  # here: it takes seconds, and most processes never need it
 
     bar = tqdm(total=-(-len(images) // PAGE), desc="reconstructing", unit="page", dynamic_ncols=True)

@@ -4,7 +4,6 @@ Nothing is written. The top of this module needs only the standard library, so t
 installed.
 """
 
-import os
 import re
 import shutil
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from pivq.commands import doctor
 from pivq.commands.run_all_arguments import Notebook, Request, requested_config
 from pivq.commands.schedule import TRAINS, expected_seconds, span, typical
+from pivq.commands.terminal import drop, flush, shown
 from pivq.config import Config
 from pivq.runs.planned import planned, unfinished
 from pivq.storage import paths
@@ -39,9 +39,12 @@ def preview(request: Request) -> int:
         text = f"{plan(chosen, config, parameters)}\n\n{doctor.table(rows, config)}"
         missing = any(row.state == doctor.MISSING for row in rows)
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # of `| head`; Python's own flush at the end must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(shown(text))
+        flush()
+    except OSError as error:
+        drop(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # that of `| head`; any other is a full disk
+            raise
     return int(missing)
 
 

@@ -27,6 +27,7 @@ from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import DEMO, Notebook, Request, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
+from pivq.commands.terminal import check_current_folder, message
 from pivq.config import Config
 from pivq.runs.budget import steps_within
 from pivq.runs.ready import check_ready
@@ -69,10 +70,11 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
         SystemExit: with status 2 for a bad argument; with 0 after `--help`.
     """
     print_anything()
-    request = parse(argv, notebooks)
-    if request.instead:
-        return preview(request)
     try:
+        check_current_folder()
+        request = parse(argv, notebooks)
+        if request.instead:
+            return preview(request)
         with _ended_by_signals():
             return run(request)
     except KeyboardInterrupt as end:
@@ -81,7 +83,7 @@ def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
             print("\nInterrupted. Finished work is kept. Run the same command again to resume.", file=sys.stderr)
         return 128 + end.args[0] if isinstance(end, Ended) else INTERRUPTED
     except (OSError, ValueError, InUse) as error:
-        print(f"\nrun_all.sh: error: {error}", file=sys.stderr)
+        print(f"\nrun_all.sh: error: {message(error)}", file=sys.stderr)
         return 1
 
 

@@ -273,7 +273,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
     if "data" in given:
         if not given["data"].strip():
             raise ValueError(f"{EMPTY}, given as data")
-        folder = Path(os.path.expanduser(given["data"])).resolve()  # the kernels have another working directory
+        # Full, since the kernels have another working directory; links in a circle lead nowhere, without an error.
+        folder = Path(os.path.realpath(os.path.expanduser(given["data"])))
         if not os.path.exists(folder):  # unlike the method, False for a name that no file can have
             raise ValueError(f"no such folder or zip: {given['data']!r:.200}, given as data")
         parameters["data"] = str(folder)

@@ -22,7 +22,7 @@ from pivq.runs.callbacks import read_log
 from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.provenance import code_digest
 from pivq.runs.splits import load_splits
-from pivq.storage.checkpoint import CHECKPOINT, has_checkpoint, load_checkpoint, newest_checkpoint
+from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
@@ -146,31 +146,41 @@ def require_run(config: Config, quantizer: str) -> Run:
             f"(./run_all.sh {config.options} --only 03)"
         )
     check_images(run.folder, load_splits(config))
+    _tell_other_code(run, f"./run_all.sh {config.options} --force trains it again")
+    return run
+
+
+def _tell_other_code(run: Run, advice: str) -> None:
+    """Warn if other code than this trained a run."""
     code = run.summary.get("code")
     if code not in (None, code_digest()):
-        warnings.warn(
-            f"{run.folder.name} was trained by other code ({code}, now {code_digest()}): ./run_all.sh {config.options} "
-            "--force trains it again",
-            stacklevel=2,
-        )
-    return run
+        found = f"{run.folder.name} was trained by other code ({code}, now {code_digest()})"
+        warnings.warn(f"{found}: {advice}", stacklevel=3)
 
 
 def open_run(folder: Path) -> Run:
     """Return the finished run in a folder.
 
     Raises:
-        FileNotFoundError: there is none; says what is missing.
+        FileNotFoundError: there is none; says what is missing or damaged.
         ValueError: its settings are not of this version.
+
+    Warns:
+        UserWarning: other code than this trained it.
     """
     if missing := missing_files(folder):
+        if (folder / WEIGHTS).exists():
+            raise FileNotFoundError(f"{folder} is an exported model: this needs a run, which has its codes, too")
+        damaged = [name.removesuffix(" (damaged)") for name in missing if name.endswith(")")]
+        parts = {"missing": [name for name in missing if not name.endswith(")")], "damaged": damaged}
+        said = "; ".join(f"{', '.join(names)} is {state}" for state, names in parts.items() if names)
         raise FileNotFoundError(
-            f"no finished run in {folder}: {', '.join(missing)} is missing; `pivq train` trains runs and resumes "
-            "interrupted ones"
+            f"no finished run in {folder}: {said}; `pivq train` trains runs and resumes interrupted ones"
         )
     run = Run(folder, *read_config(folder / "config.json"))
     if run.summary.get("digest") not in (None, run.config.digest(run.quantizer)):
         raise ValueError(f"{folder}: config.json is damaged, or not of the run that summary.json is of")
+    _tell_other_code(run, "what it makes may differ from what it made then")
     return run
 
 

@@ -17,6 +17,7 @@ from pivq.runs.callbacks import read_log, validate
 from pivq.runs.planned import run_dir
 from pivq.runs.provenance import UNKNOWN, code_digest, commit, stamp
 from pivq.runs.ready import check_ready
+from pivq.runs.replacing import drop_replaced
 from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import newest_checkpoint
@@ -43,6 +44,7 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
     pick_device(device)  # refused before anything is read
     if find_run(config, quantizer):
         run = require_run(config, quantizer)
+        drop_replaced(run.folder)
         print(f"{quantizer}: finished run loaded from {run.folder.name}")
         return run
     check_ready(config, metrics=False)
@@ -60,6 +62,7 @@ def train(config: Config, quantizer: str, device: str = "auto", tracker: str = "
         if main:
             write_config(config, quantizer)  # again: it may have been changed during the training
             _summarise(trainer, splits, run.folder)
+            drop_replaced(run.folder)
         trainer.accelerator.wait_for_everyone()
     return run
 

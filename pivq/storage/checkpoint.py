@@ -168,6 +168,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _advice(path: Path) -> str:
+    if path.name in (*EXPORTED, NEXT):
+        return f"of an exported model, name the folder: {path.parent}"
+    if not path.match("checkpoint*.pt"):  # a file of the user's own
+        return "name the folder of a run, or of an exported model"
     if path.name != PREVIOUS and path.with_name(PREVIOUS).is_file():
         return f"train this run again, which resumes from {PREVIOUS}"
     return "delete it to train this run again"
@@ -200,7 +204,7 @@ def save_export(folder: Path, stored: Stored) -> None:
     Raises:
         FileExistsError: `folder` is a file, or holds files but no exported model.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: a model is exported into a folder")
     if folder.exists() and any(folder.iterdir()) and not is_export(folder):

@@ -1,5 +1,6 @@
 """What an artefact belongs to: profile, data set, seed and the digests of both runs; and on what it was computed."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -91,7 +92,7 @@ def claim_figures(folder: Path, config: Any) -> None:
 
 
 def _images(config: Any) -> str:
-    return str(Path(config.data).resolve()) if config.dataset == "folder" else f"the data set {config.dataset}"
+    return os.path.realpath(config.data) if config.dataset == "folder" else f"the data set {config.dataset}"
 
 
 def _stamped_images(folder: Path, config: Any) -> str:

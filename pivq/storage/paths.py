@@ -13,14 +13,19 @@ def root() -> Path:
     without its checkout, the working directory.
     """
     if os.environ.get("PIVQ_ROOT"):
-        return Path(os.environ["PIVQ_ROOT"]).expanduser().resolve()
+        return _full(os.environ["PIVQ_ROOT"])
     return CHECKOUT if (CHECKOUT / "notebooks").is_dir() else Path.cwd()
 
 
 def data_dir() -> Path:
     """Return the folder of data sets and decoded images: `PIVQ_DATA` when it is set, else `data/` of the root."""
     named = os.environ.get("PIVQ_DATA")
-    return Path(named).expanduser().resolve() if named else root() / "data"
+    return _full(named) if named else root() / "data"
+
+
+def _full(named: str) -> Path:
+    """Return a full path, links followed; of links in a circle, for which `Path.resolve` fails, as far as they lead."""
+    return Path(os.path.realpath(Path(named).expanduser()))
 
 
 def results_dir(profile: str) -> Path:

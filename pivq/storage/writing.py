@@ -21,6 +21,7 @@ MOST_BYTES = 64_000_000  # of a JSON file
 LONGEST = 255  # bytes of a file's name, on all usual file systems
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # how a formula begins
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+NO_ROOM = (errno.EFBIG, errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # errors of writing that name no file
 OPEN_ELSEWHERE = 100  # tenths of a second that Windows is given to close a file
 _cleaned: set[Path] = set()  # folders that this process has looked through for leftovers
 
@@ -35,6 +36,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: `path` is a folder.
+        OSError: as the block, or the system, raises it; one of a full disk, quota or limit names `path`.
 
     Example:
         >>> import tempfile
@@ -55,6 +57,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         with open(temporary, "rb+") as file:  # Windows syncs no file that is open for reading only
             os.fsync(file.fileno())
         replace(temporary, path)
+    except OSError as error:
+        if error.filename is None and error.errno in NO_ROOM or error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -146,7 +152,7 @@ def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
     if most and size > most:
         raise ValueError(f"{path} is damaged: it has {size:,} bytes, more than the {most:,} that such a file can have")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # with the mark that editors of Windows put first
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged or not JSON{'' if size else ': it is empty'}") from error
     if not isinstance(values, dict):

@@ -12,11 +12,14 @@ from pivq.commands.argument_types import (
     folder,
     grid_path,
     images,
+    images_or_model,
+    inside,
     known,
     named,
     new_file,
     new_folder,
     place,
+    same,
     seconds,
 )
 
@@ -53,6 +56,23 @@ def here(tmp_path, monkeypatch):
 )
 def test_values(kind, text, value):
     assert kind(text) == value
+
+
+@pytest.mark.parametrize("kind", [images, images_or_model, folder, file("picture")])
+@pytest.mark.parametrize("name", ["loop", "loop/below", "one"])
+def test_links_in_a_circle_lead_nowhere(kind, name):
+    Path("loop").symlink_to("loop")
+    Path("one").symlink_to("other")
+    Path("other").symlink_to("one")
+    with pytest.raises(argparse.ArgumentTypeError, match=f"no such [a-z ]+: '{name}'"):
+        kind(name)
+
+
+def test_inside_and_same_follow_links(tmp_path):
+    Path("link").symlink_to("faces")
+    assert inside(Path("link/a/b"), Path("faces")) and inside(Path("faces"), Path("link"))
+    assert not inside(Path("faces2"), Path("faces")) and not inside(tmp_path, Path("faces"))
+    assert same(Path("face.png"), Path("faces/../face.png")) and not same(Path("a.png"), Path("b.png"))
 
 
 def test_images_are_known_by_their_full_path(tmp_path):

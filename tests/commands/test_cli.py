@@ -4,6 +4,9 @@ import csv
 import json
 import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from stand_ins import Colours, make_split, noise, stand_in, truncate
 from pivq import precision
 from pivq.commands import jobs
 from pivq.commands.cli import main, one_line
+from pivq.commands.terminal import CONTROLS
 from pivq.config import load_config
 from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
@@ -22,9 +26,11 @@ from pivq.model import PIVQ
 from pivq.precision import pick_precision
 from pivq.runs import splits
 from pivq.runs.cost import Cost
+from pivq.runs.provenance import code_digest
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
+from pivq.storage.paths import CHECKOUT
 from pivq.storage.writing import seal, write_json
 
 
@@ -110,6 +116,7 @@ def test_one_line():
     )
     assert one_line(KeyError("name")) == "KeyError: 'name'", "a fault of the program is named as such"
     assert one_line(ValueError()) == "ValueError"
+    assert one_line(OSError(27, "File too large", "a.png")) == "File too large: 'a.png'"
 
 
 # --- train ------------------------------------------------------------------------------------------------------------
@@ -389,7 +396,7 @@ def test_a_summary_whose_checksum_was_taken_away_is_not_used(run, tmp_path, caps
         write_json(run.folder / "summary.json", values | change)
         assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made") == 1
         err = capsys.readouterr().err
-        assert "summary.json (damaged) is missing; `pivq train`" in err and err.count("\n") == 1
+        assert "summary.json is damaged; `pivq train`" in err and err.count("\n") == 1
         with pytest.raises(ValueError, match="summary.json has no checksum: it was changed, or written by an earlier"):
             _ = run.summary
     assert not (tmp_path / "made").exists()
@@ -500,10 +507,10 @@ def test_evaluate_says_how_many_images_so_many_neighbours_need(colours, pictures
     write_pictures(tmp_path / "three", 3)
     assert status("evaluate", pictures[0], tmp_path / "three") == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said == (f"pivq evaluate: error: {tmp_path / 'three'}: 3 images have no 5 neighbours each: at least 6 are "
-                    "needed, or a smaller --k")  # fmt: skip
+    needed = f"--k 5 needs at least 6 images, {tmp_path / 'three'} has 3: take a smaller --k"
+    assert said == f"pivq evaluate: error: {needed}"
     assert status("evaluate", tmp_path / "three", pictures[0], "--k", 3) == 1
-    assert "at least 4 are needed" in capsys.readouterr().err
+    assert f"--k 3 needs at least 4 images, {tmp_path / 'three'} has 3" in capsys.readouterr().err
     assert status("evaluate", tmp_path / "three", pictures[0], "--k", 2) == 0
 
 
@@ -519,7 +526,9 @@ def test_reconstruct_shows_pairs_and_prints_the_means(run, pictures, tmp_path, c
     l1 = float((made - originals).abs().mean())
     decibels = float((-10 * (made - originals).square().mean(dim=(1, 2, 3)).log10()).mean())
     assert f"5 images: L1 {l1:.4f}, PSNR {decibels:.2f} dB" in capsys.readouterr().out
-    assert sorted(os.listdir(tmp_path / "made")) == ["reconstructions-000.png", "reconstructions-001.png"]
+    assert sorted(os.listdir(tmp_path / "made")) == [
+        "reconstructions-000.png", "reconstructions-001.png", "reconstructions.json",
+    ]  # fmt: skip
     page = read_picture(tmp_path / "made" / "reconstructions-001.png")
     assert page.shape == (3, 16 + 4, 2 * 34 + 2), "two pairs, two pixels around each"
     assert torch.equal(page[:, 2:18, 2:18], images[3]), "the original stands on the left"
@@ -532,6 +541,155 @@ def test_reconstruct_shows_all_images_where_there_are_few(run, pictures, tmp_pat
     assert "11 images: L1" in capsys.readouterr().out
     assert status("reconstruct", run.folder, folder, "--out", tmp_path / "made", "--count", 12) == 1
     assert "limit 12 is more than the 11 images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["count", "images", "model"])
+def test_reconstructions_of_two_calls_are_not_mixed(run, pictures, tmp_path, capsys, change):
+    words = ["reconstruct", run.folder, pictures[0], "--out", tmp_path / "made", "--count", 5]
+    assert status(*words) == 0 == status(*words), "the same call again is fine"
+    pages = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    if change == "count":
+        words[-1] = 6
+    elif change == "images":
+        write_pictures(pictures[0], 11, seed=5)
+    else:
+        state = torch.load(run.folder / "checkpoint.pt")
+        state["ema"] = {name: value + 1 if value.is_floating_point() else value for name, value in state["ema"].items()}
+        save_checkpoint(run.folder / "checkpoint.pt", state)
+    assert status(*words) == 1
+    said = capsys.readouterr().err
+    assert "holds reconstructions of another model or other images, says reconstructions.json" in said
+    assert pages == {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    (tmp_path / "mine").mkdir(), (tmp_path / "mine" / "a.txt").write_text("mine")
+    assert status(*words[:4], tmp_path / "mine") == 1
+    assert "is not empty and holds no reconstructions" in capsys.readouterr().err
+
+
+# --- Arguments in the wrong place -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", ["evaluate RUN IMAGES", "evaluate RUN RUN", "encode RUN RUN --out c.npz", "encode IMAGES RUN --out c.npz",
+              "data RUN", "data MODEL", "reconstruct RUN RUN --out made", "train --data RUN"],
+)  # fmt: skip
+def test_the_pictures_of_a_run_are_no_images(run, pictures, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save(run.folder / "reconstructions-000001.png")
+    run.model().save_pretrained(tmp_path / "model")
+    places = {"RUN": run.folder, "IMAGES": pictures[0], "MODEL": tmp_path / "model"}
+    assert status(*(places.get(word, word) for word in words.split())) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "a run or model, not images: " in said
+    assert said.endswith("holds model.safetensors" if "MODEL" in words else "holds checkpoint.pt")
+
+
+def test_a_run_is_measured_at_its_own_size(colours, run, pictures, capsys):
+    words = ["evaluate", pictures[0], run.folder, "--count", 9, "--k", 3, "--image-size"]
+    assert status(*words, 32) == 1
+    said = capsys.readouterr().err
+    assert f"--image-size 32: samples of {run.folder} have 16 pixels" in said and said.count("\n") == 1
+    assert status(*words, 16) == 0
+    assert status("evaluate", pictures[0], pictures[0], "--k", 3, "--image-size", 32) == 0, "folders have any size"
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_an_exported_model_is_no_run(colours, run, pictures, tmp_path, capsys, command):
+    run.model().save_pretrained(tmp_path / "model")
+    words = {"sample": [tmp_path / "model", "--count", 3, "--out", tmp_path / "made"],
+             "evaluate": [pictures[0], tmp_path / "model"]}  # fmt: skip
+    assert status(command, *words[command]) == 1
+    said = f"{tmp_path / 'model'} is an exported model: this needs a run, which has its codes, too"
+    assert capsys.readouterr().err == f"pivq {command}: error: {said}\n"
+
+
+def test_that_other_code_trained_a_run_is_told(run, tmp_path, capsys):
+    summary = {"steps": 8, "heldout_l1": 0.2, "heldout_psnr": 12.0, "codes_in_use": 9, "code": "0123456789abcdef"}
+    write_json(run.folder / "summary.json", seal(summary))
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made") == 0
+    said = capsys.readouterr().err
+    assert f"{run.folder.name} was trained by other code (0123456789abcdef, now {code_digest()})" in said
+    write_json(run.folder / "summary.json", seal(summary | {"code": code_digest()}))
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "made") == 0
+    assert "other code" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "a.png", "codes.npz", "model/model.safetensors", "model/README.md"])
+def test_a_file_of_the_users_own_is_not_to_be_deleted(run, pictures, tmp_path, capsys, name):
+    run.model().save_pretrained(tmp_path / "model")
+    if not (tmp_path / name).exists():
+        (tmp_path / name).write_bytes(b"something else")
+    assert status("encode", tmp_path / name, pictures[0], "--out", tmp_path / "made.npz") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "delete" not in said and "train" not in said
+    model = f"of an exported model, name the folder: {tmp_path / 'model'}"
+    assert said.strip().endswith(model if "/" in name else "; name the folder of a run, or of an exported model")
+
+
+# --- Inputs stay ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", ["0.png", "1.png", "../pictures/1.png", "link.png"])
+def test_no_animation_replaces_one_of_its_ends(run, pictures, monkeypatch, capsys, out):
+    monkeypatch.chdir(pictures[0])
+    Path("link.png").symlink_to("0.png")
+    before = {name: Path(name).read_bytes() for name in ("0.png", "1.png")}
+    assert status("interpolate", "0.png", "1.png", "--model", run.folder, "--out", out) == 2
+    assert f"--out {out} is one of the two pictures" in capsys.readouterr().err
+    assert before == {name: Path(name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("out", ["", "below/made", "../link"])
+def test_no_reconstructions_are_written_among_the_images(run, pictures, tmp_path, capsys, out):
+    (tmp_path / "link").symlink_to(pictures[0])
+    assert status("reconstruct", run.folder, pictures[0], "--out", pictures[0] / out) == 2
+    assert "is in the folder of images" in capsys.readouterr().err and len(os.listdir(pictures[0])) == 11
+
+
+@pytest.mark.parametrize("name", ["pictures/0.png", "config.json", "list.json", "note.json"])
+def test_a_report_replaces_only_a_report(colours, run, pictures, tmp_path, capsys, name):
+    path = run.folder / name if name == "config.json" else tmp_path / name
+    path.write_bytes(path.read_bytes() if path.exists() else b"[1, 2]" if name == "list.json" else b"mine")
+    before = path.read_bytes()
+    assert status("evaluate", pictures[0], pictures[0], "--k", 3, "--json", path) == 2
+    said = capsys.readouterr().err
+    assert ("must end in .json" if name.endswith(".png") else "there, and no report of `pivq evaluate`") in said
+    assert path.read_bytes() == before
+    report = tmp_path / "report.json"
+    for _ in range(2):
+        assert status("evaluate", pictures[0], pictures[0], "--k", 3, "--json", report) == 0
+
+
+# --- What is printed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;owned\x07.jpg", "b\x9b31m.jpg", "c\u202egpj.jpg"])
+def test_names_of_strangers_are_shown_and_not_interpreted(run, tmp_path, capsys, name):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / name).write_bytes(b"no picture")
+    write_pictures(tmp_path / "images", 3)
+    assert status("data", tmp_path / "images") == 0
+    words = ["encode", run.folder, tmp_path / "images", "--out", tmp_path / "codes.npz"]
+    assert status(*words) == 1 and status(*words, "--on-error", "skip") == 0
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert repr(name)[1:-1] in text and not CONTROLS.search(text.replace("\r", ""))
+
+
+def test_output_that_nobody_reads_ends_quietly(pictures):
+    command = f"{sys.executable} -P -m pivq data {shlex.quote(str(pictures[0]))} | true; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) in [(141, ""), (0, "")], "141, or all was written before `true` ended"
+
+
+@pytest.mark.parametrize("words", [["data", "."], ["doctor"], []])
+def test_a_current_folder_that_is_gone_is_told_in_one_line(tmp_path, monkeypatch, capsys, words):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("pivq: error: the current folder is gone") and said.count("\n") == 1
 
 
 # --- data -------------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_how_images_are_read_is_an_option_of_every_command_that_reads_some(tmp_p
     reading = ["--layout", "celeba", "--on-error", "skip"]
     config = parse(["train", "--profile", "folder", "--data", str(tmp_path), *reading]).config
     assert (config.layout, config.on_error) == ("celeba", "skip")
-    for line in ("encode run . --out c.npz", "evaluate . .", "reconstruct run . --out made"):
+    for line in ("encode run . --out c.npz", "evaluate . .", "reconstruct run . --out ../made"):
         plain, given = parse(shlex.split(line)), parse([*shlex.split(line), *reading])
         assert (plain.layout, plain.on_error) == ("folder", "raise")
         assert (given.layout, given.on_error) == ("celeba", "skip")

@@ -43,6 +43,37 @@ def write(folder: Path, ending: str, rows, ids=None) -> Path:
     return path
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("first", ["", "sep={}\n"])
+@pytest.mark.parametrize("named", [False, True])
+def test_tables_as_excel_writes_them(model, tmp_path, separator, encoding, first, named):
+    lines = [["id", "a", "b", "c", "d"], *([f"née{i}", *map(str, row)] for i, row in enumerate(ROWS))]
+    text = "\r\n".join(separator.join(line if named else line[1:]) for line in lines[not named :]) + "\r\n"
+    (tmp_path / "mine.csv").write_bytes((first.format(separator) + text).encode(encoding))
+    sets = read_codes(tmp_path / "mine.csv", model.config)
+    assert sets.codes.tolist() == ROWS
+    assert sets.names == [f"née{i}.png" if named else f"{i:06d}.png" for i in range(3)]
+
+
+def test_ids_of_bytes_are_text_and_other_arrays_are_no_ids(model, tmp_path):
+    sets = read_codes(write(tmp_path, ".npz", ROWS, np.array([b"a", "née".encode(), b"c.png"])), model.config)
+    assert sets.names == ["a.png", "née.png", "c.png"]
+    assert read_codes(write(tmp_path, ".npz", ROWS, [7, 8, 9]), model.config).names == ["7.png", "8.png", "9.png"]
+    for ids in ([["a"], ["b"], ["c"]], [0.5, 1.5, 2.5], [True, False, True], "abc"):
+        with pytest.raises(ValueError, match=r"mine.npz: ids must be an array \(N,\) of texts, one per row, got"):
+            read_codes(write(tmp_path, ".npz", ROWS, ids), model.config)
+
+
+@pytest.mark.parametrize("name", ["a/" * 2000 + "b", "a/" * 100 + "b", "/".join(["x" * 250] * 20)])
+def test_an_id_of_too_many_folders_is_refused_before_anything_is_written(stored, tmp_path, capsys, name):
+    path = write(tmp_path, ".csv", ROWS, ["a", name, "c"])
+    assert main(["decode", str(path), "--model", str(stored), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "row 2: the id 'a/a/" in said or "row 2: the id 'xxx" in said
+    assert "is too long" in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("ending", [".npz", ".npy", ".csv", ".json"])
 @pytest.mark.parametrize("named", [False, True])
 def test_every_kind_of_file_holds_the_same(model, tmp_path, ending, named):
@@ -124,7 +155,8 @@ def test_arrays_that_are_no_codes_are_refused(model, tmp_path, ending, array, sa
         ("a.csv", "", "it holds no codes"),
         ("a.csv", "id,a,b\n", "it holds no codes"),
         ("a.csv", "codes\n1,2,3,4\n", "row 1 has 1 codes"),
-        ("a.csv", "1;2;3;4\n", "row 1 has 1 codes"),
+        ("a.csv", "1;2;3\n", "row 1 has 3 codes"),
+        ("a.csv", "1 2 3 4\n", "row 1 has 1 codes"),
         ("a.csv", "1,2,3,1_0\n", "row 1 holds '1_0'"),
         ("a.csv", "1,2,3,٣\n", "row 1 holds '٣'"),
         ("a.npy", "not an array", "is damaged or no file of codes"),

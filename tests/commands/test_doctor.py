@@ -82,6 +82,7 @@ def test_weights_that_are_there_and_right(monkeypatch, tmp_path):
 
 def test_celeba_is_found_with_labels_and_split(monkeypatch, tmp_path, capsys):
     put_weights(monkeypatch, tmp_path)
+    monkeypatch.setattr(doctor, "_fewest", lambda *_: 1)
     folder = tmp_path / "faces"
     draw(folder / "img_align_celeba" / "000001.jpg")
     (folder / "list_attr_celeba.txt").write_text(CELEBA)
@@ -94,6 +95,7 @@ def test_celeba_is_found_with_labels_and_split(monkeypatch, tmp_path, capsys):
 
 
 def test_labels_are_looked_for_in_the_layout_that_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(doctor, "_fewest", lambda *_: 1)
     draw(tmp_path / "faces" / "one.png")
     folder = ["--profile", "folder", "--data", str(tmp_path / "faces")]
     assert main(["doctor", *folder]) == 0
@@ -117,6 +119,43 @@ def test_a_folder_without_pictures_and_a_file_that_is_no_zip(tmp_path):
         found = row("data", "folder", data=str(tmp_path / name))
         assert found.state == MISSING and said in found.found and "\n" not in found.found
     assert row("data", "folder", data=str(tmp_path / "absent")).state == MISSING
+
+
+@pytest.mark.parametrize("count, state", [(1, MISSING), (20, MISSING), (499, MISSING), (500, OK)])
+def test_a_folder_of_too_few_pictures_is_not_enough(tmp_path, count, state):
+    (tmp_path / "faces").mkdir()
+    for i in range(count):
+        (tmp_path / "faces" / f"{i}.jpg").write_text("no picture")
+    found = row("data", "folder", data=str(tmp_path / "faces"))
+    assert found.state == state
+    assert found.remedy == ("a training needs about 500 pictures: add more" if state == MISSING else "")
+
+
+def test_the_least_is_what_training_asks_for(monkeypatch, tmp_path):
+    config = load_config("folder", data=str(tmp_path))
+    splits = {"train": {"one batch": 900}, "heldout": {"pairs": 50, "metrics": 6}}
+    monkeypatch.setattr("pivq.runs.splits.images_needed", lambda _, split: splits[split])
+    assert doctor._fewest(config, "folder") == 1000, "nine tenths are trained on"
+    assert doctor._fewest(config, "celeba") == 950, "it has its own split"
+
+
+@pytest.mark.parametrize("variable, what", [("PIVQ_ROOT", {"disk", "data"}), ("PIVQ_DATA", {"data"})])
+@pytest.mark.parametrize("kind", ["file", "below a file", "device", "dangling"])
+def test_a_place_that_can_be_no_folder_is_missing(monkeypatch, tmp_path, variable, what, kind):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "file" / "nowhere")
+    places = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "a" / "b", "device": "/dev/null"}
+    monkeypatch.setenv(variable, str(places.get(kind, tmp_path / "dangling")))
+    for found in (found for name in ("disk", "data") for found in rows(name)):
+        assert found.state == (MISSING if found.what in what else OK), found
+        assert found.state == OK or "is no folder" in found.found and f"set {variable}" in found.remedy or (
+            found.what == "data" and variable == "PIVQ_ROOT"
+        )
+
+
+def test_a_folder_that_cannot_be_written_to_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    assert "cannot be written to" in row("disk").found and row("disk").state == row("data").state == MISSING
 
 
 def test_the_folder_profile_asks_for_one(capsys):

@@ -71,7 +71,7 @@ def test_reconstruction_errors_are_means_over_images_of_unequal_pages(finished, 
     made = model.decode(model.encode(originals))
     assert l1 == pytest.approx(float((made - originals).abs().mean()), rel=1e-6)
     assert decibels == pytest.approx(float(psnr(made, originals).mean()), rel=1e-6)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"reconstructions-00{i}.png" for i in range(4)]
+    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == [f"reconstructions-00{i}.png" for i in range(4)]
 
 
 # --- What is damaged on the way ---------------------------------------------------------------------------------------

@@ -396,3 +396,30 @@ def test_edited_notebooks_are_named_and_run(run, write_notebook, tmp_path):
     status, said = run()
     assert status == 0
     assert "Edited since they were made from notebooks/py/, and run as they are: 02_second.\n" in said
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("words", [["--list"], ["--check-only"]])
+def test_a_preview_that_cannot_be_written_ends_in_one_line(checkout, words):
+    command = [sys.executable, "-P", "-m", "pivq.commands.run_all", *words]
+    with open("/dev/full", "w") as full:
+        environment = os.environ | {"PYTHONPATH": str(checkout)}
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (ended.returncode, ended.stderr.strip()) == (1, "run_all.sh: error: No space left on device")
+
+
+def test_a_current_folder_that_is_gone_is_told(checkout, tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec bash {checkout}/run_all.sh --list"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("shell-init")]  # bash's own
+    assert ended.returncode == 1 and len(said) == 1
+    assert said[0].startswith("run_all.sh: error: the current folder is gone")
+
+
+def test_the_runner_tells_a_current_folder_that_is_gone(run, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    status, said = run("--check-only")
+    assert status == 1 and said.strip().startswith("run_all.sh: error: the current folder is gone")

@@ -261,3 +261,13 @@ def test_odd_notebooks_are_refused_in_one_line(folder, refused):
     for content in ("[]", "3", '{"cells": []}', '{"cells": [], "metadata": []}', '{"cells": {}, "metadata": {}}'):
         odd.write_text(content)
         assert "02_odd.ipynb" in refused()
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/below"])
+def test_links_in_a_circle_are_no_data(folder, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SystemExit) as ended:
+        parse(["--profile", "folder", "--data", name], folder)
+    assert ended.value.code == 2
+    assert f"no such folder or zip: '{name}', given as data" in capsys.readouterr().err

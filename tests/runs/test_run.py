@@ -269,6 +269,45 @@ def test_settings_are_read_as_they_were_written(tiny_config, monkeypatch, tmp_pa
     assert read_config(path) == (tiny_config(seed=3), "nearest")
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"codes.npz": b"x"}, "codes.npz is damaged; `pivq train`"),
+        ({"codes.npz": b"x", "config.json": b""}, "config.json, codes.npz is damaged; `pivq train`"),
+        ({"codes.npz": None, "config.json": b"{"}, "codes.npz is missing; config.json is damaged; `pivq train`"),
+    ],
+)
+def test_open_run_tells_damaged_from_missing(copy, change, said):
+    for name, content in change.items():
+        (copy.folder / name).unlink() if content is None else (copy.folder / name).write_bytes(content)
+    with pytest.raises(FileNotFoundError) as caught:
+        open_run(copy.folder)
+    assert f"no finished run in {copy.folder}: {said}" in str(caught.value)
+
+
+def test_open_run_takes_files_that_an_editor_of_windows_saved(copy):
+    for name in ("config.json", "summary.json"):
+        path = copy.folder / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert open_run(copy.folder) == copy and copy.summary["steps"] == 8
+
+
+def test_both_ways_to_a_run_tell_other_code(copy, tiny_config):
+    path = copy.folder / "summary.json"
+    write_json(path, seal(copy.summary | {"code": "0123456789abcdef"}))
+    told = r"was trained by other code \(0123456789abcdef, now [0-9a-f]{16}\): "
+    with pytest.warns(UserWarning, match=told + "what it makes may differ"):
+        open_run(copy.folder)
+    with pytest.warns(UserWarning, match=told + "./run_all.sh .* --force trains it again"):
+        require_run(tiny_config(), "matching")
+
+
+def test_an_exported_model_is_no_run(copy, tmp_path):
+    copy.model().save_pretrained(tmp_path / "model")
+    with pytest.raises(FileNotFoundError, match="model is an exported model: this needs a run"):
+        open_run(tmp_path / "model")
+
+
 def test_open_run_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="config.json, codes.npz, summary.json is missing"):
         open_run(tmp_path)

@@ -198,10 +198,10 @@ def test_what_a_finished_run_lacks_is_made_again(finished, copy, tiny_config, na
         path.unlink()
     else:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    told = name if damage == "gone" else rf"{name} \(damaged\)"
+    told = f"{name} is {'missing' if damage == 'gone' else 'damaged'}"
     if (name, damage) != ("config.json", "flipped"):  # which may hit a blank
         assert find_run(tiny_config(), "matching") is None
-        with pytest.raises(FileNotFoundError, match=f"no finished run in .*: {told} is missing; `pivq train`"):
+        with pytest.raises(FileNotFoundError, match=f"no finished run in .*: {told}; `pivq train`"):
             open_run(copy)
     with warnings.catch_warnings(action="ignore"):
         run = train(tiny_config(), "matching")
@@ -245,7 +245,7 @@ def test_codes_of_another_run_are_made_again(finished, copy, tiny_config):
     arrays = read_arrays(copy / "codes.npz")
     arrays["train_codes"][3, 1] += 1
     np.savez(copy / "codes.npz", **arrays, sha256=arrays_digest(arrays))
-    with pytest.raises(FileNotFoundError, match=r"codes.npz \(damaged\) is missing; `pivq train` trains runs"):
+    with pytest.raises(FileNotFoundError, match=r"codes.npz is damaged; `pivq train` trains runs"):
         open_run(copy)
     assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
 

@@ -102,6 +102,25 @@ def test_another_kind_of_file_is_named(path, content):
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "name, advice",
+    [
+        ("checkpoint.pt", "delete it to train this run again"),
+        ("checkpoint.previous.pt", "delete it to train this run again"),
+        ("photos.zip", "name the folder of a run, or of an exported model"),
+        ("my model.pt", "name the folder of a run, or of an exported model"),
+        ("model.safetensors", "of an exported model, name the folder: {}"),
+        ("config.json", "of an exported model, name the folder: {}"),
+    ],
+)
+def test_only_a_checkpoint_is_to_be_deleted(tmp_path, name, advice):
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(ValueError) as caught:
+        PIVQ.from_pretrained(tmp_path / name)
+    said = f"{tmp_path / name} is damaged or not a checkpoint; {advice.format(tmp_path)}"
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("content, lacking", [({"ema": {}}, "config, quantizer, step"), ([1], "config, quantizer")])
 def test_a_checkpoint_of_something_else_is_named(tmp_path, content, lacking):
     torch.save(content, tmp_path / "checkpoint.pt")

@@ -44,3 +44,10 @@ def test_ablations_are_those_of_the_project_until_there_are_others(checkout, mon
     own.touch()
     assert paths.stored_file("ablations", "celeba64") == own
     assert paths.stored_file("ablations", "celeba64", 1) == come_with_it, "another seed's are not taken"
+
+
+def test_links_in_a_circle_are_a_place_like_any_other(monkeypatch, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name, place in (("PIVQ_ROOT", paths.root), ("PIVQ_DATA", paths.data_dir)):
+        monkeypatch.setenv(name, str(tmp_path / "loop"))
+        assert place() == tmp_path / "loop"

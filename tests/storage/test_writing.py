@@ -1,5 +1,6 @@
 """Files are written whole; damaged ones are noticed; an error of writing says what could not be written."""
 
+import errno
 import hashlib
 import json
 import os
@@ -326,3 +327,45 @@ def test_other_errors_and_none_stay_as_they_are(tmp_path):
         pass
     with pytest.raises(ValueError, match="^a bad picture$"), plain_write_errors("the labels", tmp_path):
         raise ValueError("a bad picture")
+
+
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.ENOSPC])
+def test_a_file_without_room_is_named(tmp_path, number):
+    path = tmp_path / "page.png"
+    for filename in (None, str(partial_path(path))):
+        with pytest.raises(OSError, match=f": '{path}'$") as caught, atomic_write(path):
+            raise OSError(number, os.strerror(number), filename)
+        assert caught.value.errno == number
+    with pytest.raises(OSError, match=r"No such file or directory: 'other'$"), atomic_write(path):
+        open("other")  # noqa: SIM115
+    with pytest.raises(BrokenPipeError, match="Broken pipe$"), atomic_write(path):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_the_limit_of_a_process_is_told_with_the_file(tmp_path, checkout):
+    code = """if True:
+        import resource, signal, sys
+        from pathlib import Path
+        from pivq.storage.writing import atomic_write
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            with atomic_write(sys.argv[1]) as temporary:
+                temporary.write_bytes(bytes(5000))
+        except OSError as error:
+            print(error)
+    """
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "page.png")]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    assert said.strip() == f"[Errno 27] File too large: '{tmp_path / 'page.png'}'" and not os.listdir(tmp_path)
+
+
+def test_the_mark_of_an_editor_is_no_damage(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, seal({"steps": 8}))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_sealed(path) == {"steps": 8} and read_json(path)["steps"] == 8
+    path.write_bytes(path.read_bytes().replace(b"8", b"9"))
+    with pytest.raises(ValueError, match="its checksum does not match"):
+        read_sealed(path)
