@@ -254,12 +254,7 @@ SHARES = ("dominant_share", "largest_step", "nearer", "gain", "untrained_gain") 
 
 
 def in_percent(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame of `measures_frame` with its `SHARES` in per cent.
-
-    Example:
-        >>> in_percent(pd.DataFrame({"psnr": [25.0], "nearer": [0.25]})).to_dict("records")
-        [{'psnr': 25.0, 'nearer': 25.0}]
-    """
+    """Return a frame of `measures_frame` with its `SHARES` in per cent."""
     return frame.assign(**{name: 100 * frame[name] for name in SHARES if name in frame})
 
 

@@ -19,6 +19,7 @@ from pivq.runs.transfer import (
     MEASURES,
     by_set,
     headline_frame,
+    in_percent,
     in_words,
     judge,
     measures_frame,
@@ -120,6 +121,7 @@ def test_tables_have_a_column_or_a_line_for_each_set():
     assert frame["algorithm"][0] == 300 / 90 and frame["drawn"][0] == 31 / 64 and [*HEADLINES] == [*frame.columns[2:]]
     measures = measures_frame(rows[:2])
     assert measures["name"].tolist() == [f"{FACES}: {LM}", f"{FACES}: {LN}"] and [*measures.columns[2:]] == [*MEASURES]
+    assert in_percent(measures)["nearer"].tolist() == [39, 39] and in_percent(measures)["psnr"].tolist() == [20, 20]
     assert measures["fd_own"].tolist() == [300, 300] and math.isnan(measures["entropy"][0])
 
 
