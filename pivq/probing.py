@@ -6,9 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from pivq.settings import check_whole, refusal
 from pivq.usage import presence
@@ -161,6 +158,11 @@ def _labels(name: str, column: pd.Series) -> tuple[NDArray, NDArray]:
 
 def _fold_scores(inputs: csr_matrix, labels: NDArray, folds: int, seed: int) -> NDArray:
     """Return the accuracies of the probe and of the majority class on each fold's held-out images, `(folds, 2)`."""
+    # here: it takes a second to load, and few need it
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     model = LogisticRegression(solver=SOLVER, C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS)
     predictors = (model, DummyClassifier(strategy="most_frequent"))
