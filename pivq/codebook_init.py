@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pivq.config import TrainConfig
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_dense, check_whole, refusal
 
 SEEDED = 1 << 15  # latents from which seeds are chosen
 
@@ -84,6 +84,7 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
 
     if not isinstance(latents, Tensor) or latents.ndim != 2 or not latents.is_floating_point():
         raise refusal("latents", "a tensor of floats (N, d)", latents)
+    check_dense("latents", latents)
     codebook_size = check_whole("codebook_size", codebook_size, 1, 2**63 - 1)
     seed = check_whole("seed", seed, 0, 2**63 - 1)
     points = latents.detach().cpu().float()

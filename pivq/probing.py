@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_dense, check_whole, refusal
 from pivq.usage import presence
 
 BLOCK_CODES = 512  # codes whose correlations are computed together
@@ -192,6 +192,7 @@ def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFr
     shape, dtype = getattr(images, "shape", ()), str(getattr(images, "dtype", ""))
     if dtype.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < 4:
         raise refusal("images", "uint8 (N, 3, H, W) of 4 pixels a side or more", images)
+    check_dense("images", images)
     if not hasattr(ids, "__len__"):
         raise refusal("ids", "names", ids)
     if len(ids) != len(images) or not len(ids):

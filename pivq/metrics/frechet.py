@@ -188,6 +188,8 @@ def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: ND
 def as_features(name: str, features: Features) -> NDArray:
     """Return features `(N, F)` as an array, without copying one; tensors move to the CPU."""
     if hasattr(features, "detach"):
+        if features.is_meta or features.is_nested or str(features.layout) != "torch.strided":
+            raise ValueError(f"{name} must be a dense tensor that holds its numbers, got {features.layout}")
         features = features.detach().cpu()
         features = (features if features.dtype.itemsize > 2 else features.float()).numpy()  # numpy has no bfloat16
     try:
