@@ -255,10 +255,7 @@ def load_config(
         if not isinstance(value, str):
             raise ValueError(f"unknown {name} {value!r:.80}{suggestion(str(value)[:80], list(known))}")
     values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
-    data = str(data) if isinstance(data, Path) else data
-    if isinstance(data, str) and data.startswith("~"):  # of the home folder; what a shell has not written out
-        data = os.path.expanduser(data)
-    values["data"] = data
+    values["data"] = data = os.path.expanduser(data) if isinstance(data, str | Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     if data and settings["dataset"] == "avatars":
         if profile != "smoke":
