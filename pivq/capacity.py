@@ -9,6 +9,9 @@ The paper writes B for capacity; here B is the batch and capacity is `capacity_b
 import math
 import operator
 
+# The largest sizes, as of a model (`pivq.profiles.RANGES`): larger counts would take minutes.
+MOST = {"codes_in_use": 1_000_000, "codebook_size": 1_000_000, "num_codes": 65_536, "codes_per_image": 65_536}
+
 
 def matching_bits(codes_in_use: int, num_codes: int) -> float:
     """Return Eq. (4), the capacity of matching quantization: log2 C(K_data, L).
@@ -23,7 +26,8 @@ def matching_bits(codes_in_use: int, num_codes: int) -> float:
         Capacity in bits.
 
     Raises:
-        ValueError: a size is not a positive integer, or L > K_data (L distinct codes cannot be drawn from fewer).
+        ValueError: a size that is no whole number in its range (`MOST`), or L > K_data (L distinct codes cannot be
+            drawn from fewer).
 
     Example:
         >>> round(matching_bits(codes_in_use=4096, num_codes=512), 3)
@@ -55,7 +59,7 @@ def nearest_bits(codes_in_use: int, codes_per_image: int, num_codes: int) -> flo
         Capacity in bits.
 
     Raises:
-        ValueError: a size is not a positive integer, or K_img > min(L, K_data).
+        ValueError: a size that is no whole number in its range (`MOST`), or K_img > min(L, K_data).
 
     Example:
         >>> round(nearest_bits(codes_in_use=4096, codes_per_image=49, num_codes=512), 3)
@@ -82,7 +86,7 @@ def exactly_distinct_bits(codes_in_use: int, codes_per_image: int, num_codes: in
         Capacity in bits.
 
     Raises:
-        ValueError: a size is not a positive integer, or K_img > min(L, K_data).
+        ValueError: a size that is no whole number in its range (`MOST`), or K_img > min(L, K_data).
 
     Example:
         >>> exactly_distinct_bits(codes_in_use=2, codes_per_image=2, num_codes=3)  # {0, 0, 1} and {0, 1, 1}
@@ -107,7 +111,7 @@ def multiset_bits(codebook_size: int, num_codes: int) -> float:
         Capacity in bits.
 
     Raises:
-        ValueError: a size is not a positive integer.
+        ValueError: a size that is no whole number in its range (`MOST`).
 
     Example:
         >>> round(multiset_bits(codebook_size=4096, num_codes=512), 3)
@@ -129,7 +133,7 @@ def positional_bits(codebook_size: int, num_codes: int) -> float:
         Capacity in bits.
 
     Raises:
-        ValueError: a size is not a positive integer.
+        ValueError: a size that is no whole number in its range (`MOST`).
 
     Example:
         >>> positional_bits(codebook_size=1024, num_codes=256)
@@ -163,6 +167,6 @@ def _size(name: str, value: int) -> int:
         size = operator.index(value)
     except TypeError:
         size = None
-    if size is None or isinstance(value, bool) or size < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    if size is None or isinstance(value, bool) or not 1 <= size <= MOST[name]:
+        raise ValueError(f"{name} must be a whole number from 1 to {MOST[name]:,}, got {value!r:.80}")
     return size

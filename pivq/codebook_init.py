@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pivq.config import TrainConfig
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_dense, check_whole, refusal
 
 SEEDED = 1 << 15  # latents from which seeds are chosen
 
@@ -81,8 +80,11 @@ def fit_codebook(latents: Tensor, codebook_size: int, seed: int) -> Tensor:
         ValueError: for another shape or type, a codebook size or seed that is no whole number in range, and values that
             are not finite or whose squared distances overflow.
     """
+    from sklearn.cluster import KMeans  # here: it takes a second to load, and few need it
+
     if not isinstance(latents, Tensor) or latents.ndim != 2 or not latents.is_floating_point():
         raise refusal("latents", "a tensor of floats (N, d)", latents)
+    check_dense("latents", latents)
     codebook_size = check_whole("codebook_size", codebook_size, 1, 2**63 - 1)
     seed = check_whole("seed", seed, 0, 2**63 - 1)
     points = latents.detach().cpu().float()

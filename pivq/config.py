@@ -3,6 +3,7 @@
 import hashlib
 import json
 import operator
+import os
 import shlex
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class Config:
     def __post_init__(self):
         train = self.train
         check_ranges(self, "")
-        if not isinstance(self.data, str):
+        if not isinstance(self.data, str) or "\0" in self.data:
             raise ValueError(f"data must be the name of a folder, got {self.data!r}")
         for name, known in (("layout", LAYOUTS), ("on_error", ON_ERROR)):
             value = getattr(self, name)
@@ -231,7 +232,8 @@ def load_config(
     Args:
         profile: one of `PROFILES`.
         seed: of every random choice, at least 0.
-        data: folder of the data set; "" is its place in `data/`. With `smoke`, any folder of images, for a trial.
+        data: folder of the data set, `~` for the home folder; "" is its place in `data/`. With `smoke`, any folder of
+            images, for a trial.
         features: feature network of the metrics; "" is the profile's.
         layout: how the files of `data` are read, one of `LAYOUTS`; "" is the profile's, or recognised. With another
             layout than the profile's own set has, the set is `folder`: any folder of images.
@@ -253,7 +255,7 @@ def load_config(
         if not isinstance(value, str):
             raise ValueError(f"unknown {name} {value!r:.80}{suggestion(str(value)[:80], list(known))}")
     values: dict[str, Any] = {"profile": profile, "seed": seed, "on_error": on_error}
-    values["data"] = str(data) if isinstance(data, Path) else data
+    values["data"] = data = os.path.expanduser(data) if isinstance(data, str | Path) else data
     settings = {name: value for name, (value, _) in PROFILES[profile].items()}
     if data and settings["dataset"] == "avatars":
         if profile != "smoke":

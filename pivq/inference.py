@@ -10,7 +10,7 @@ from pivq.data import from_uint8, to_uint8
 from pivq.losses import psnr
 from pivq.model import PIVQ
 from pivq.quantizers import as_codes
-from pivq.settings import check_device, check_whole, refusal
+from pivq.settings import check_dense, check_device, check_whole, refusal
 
 BATCH = 32  # images decoded, and measured, at a time; features differ in the last bits with it, so do their cache keys
 ENCODED_PIXELS = 200 * 64**2  # encoded at a time
@@ -169,3 +169,4 @@ def _check_model(model: PIVQ) -> None:
 def _check_levels(images: Tensor) -> None:
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise refusal("images", "a tensor uint8 (N, 3, H, W)", images)
+    check_dense("images", images)

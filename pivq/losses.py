@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pivq.config import TrainConfig
+from pivq.settings import check_dense
 
 FAR = 10.0  # images not yet clamped may leave [0, 1], by less than this
 
@@ -101,6 +102,7 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
     for name, value in given.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+        check_dense(name, value)
     for name, value in given.items():
         if value.ndim != 4 or value.shape != targets.shape or not value.is_floating_point():
             expected = f"floats (B, 3, H, W), as targets {tuple(targets.shape)}"

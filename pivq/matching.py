@@ -25,6 +25,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pivq.settings import check_dense
 from pivq.solvers.augmenting import assign_each, assign_listed
 from pivq.solvers.crowd import match_crowd
 
@@ -117,9 +118,10 @@ def _checked(distances: Tensor) -> Tensor:
     """Return distances `(B, L, K)` in float32 or float64, exactly as they are; raise an error for what are none."""
     if not isinstance(distances, Tensor):
         raise TypeError(f"distances must be a tensor (B, L, K) or (L, K), got {type(distances).__name__}")
+    check_dense("distances", distances)
     exact = distances.dtype.itemsize > 1 or not distances.is_floating_point()
-    if not exact or distances.is_complex() or distances.layout != torch.strided:
-        raise ValueError(f"distances must be real numbers in a dense tensor, got {distances.dtype} {distances.layout}")
+    if not exact or distances.is_complex():
+        raise ValueError(f"distances must be real numbers, got {distances.dtype}")
     if distances.ndim != 3:
         raise ValueError(f"distances must be (B, L, K) or (L, K), got shape {tuple(distances.shape)}")
     _, num_codes, codebook_size = distances.shape

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pivq.config import ModelConfig
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Transformer, Upsample, group_norm
 from pivq.quantizers import QUANTIZERS, Quantized, as_codes
-from pivq.settings import check_device
+from pivq.settings import check_dense, check_device, check_path, refusal
 from pivq.storage import hub
 from pivq.storage.checkpoint import SETTINGS, WEIGHTS, Stored, load_stored, save_export
 
@@ -142,6 +142,7 @@ class PIVQ(nn.Module):
         facts: of a loaded model, what is known of its run (see `pivq.storage.checkpoint.Stored`); else empty.
 
     Raises:
+        TypeError: for sizes that are no `ModelConfig`.
         ValueError: for an unknown quantizer, or `num_codes > codebook_size` with matching.
 
     Example:
@@ -154,8 +155,10 @@ class PIVQ(nn.Module):
 
     def __init__(self, config: ModelConfig, quantizer: str = "matching"):
         super().__init__()
-        if quantizer not in QUANTIZERS:
-            raise ValueError(f"unknown quantizer {quantizer!r}: choose from {', '.join(QUANTIZERS)}")
+        if not isinstance(config, ModelConfig):
+            raise refusal("config", "a ModelConfig, such as load_config(…).model", config)
+        if quantizer not in list(QUANTIZERS):
+            raise ValueError(f"unknown quantizer {quantizer!r:.80}: choose from {', '.join(QUANTIZERS)}")
         self.config, self.quantizer_name = config, quantizer
         self.facts: dict[str, Any] = {}
         self.encoder = Encoder(config)
@@ -172,11 +175,13 @@ class PIVQ(nn.Module):
             device: where to put the model.
 
         Raises:
+            TypeError, ValueError: a path that is neither text nor a path, or empty.
             FileNotFoundError, ValueError: see `pivq.storage.checkpoint.load_stored`.
             ConnectionError: for a Hub id, see `pivq.storage.hub.find`.
             ValueError: the sizes are impossible, the weights do not fit them, or are not finite; names the first.
             TypeError, ValueError: no such device.
         """
+        check_path("path", path)
         device = check_device(device)
         stored = load_stored(hub.find(path))
         outline = _outline(stored)
@@ -193,8 +198,10 @@ class PIVQ(nn.Module):
         Of a model in training this saves its own weights: those of a run are `from_pretrained(run.folder)`.
 
         Raises:
+            TypeError, ValueError: a path that is neither text nor a path, or empty.
             FileExistsError: `path` is a file, or a folder with something else in it.
         """
+        check_path("path", path)
         facts = self.facts | {"parameters": sum(parameter.numel() for parameter in self.parameters())}
         weights = {name: value.detach() for name, value in self.state_dict().items()}
         save_export(Path(path), Stored(Path(path), asdict(self.config), self.quantizer_name, weights, facts))
@@ -224,6 +231,7 @@ class PIVQ(nn.Module):
         size = self.config.image_size
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a tensor of floats (B, 3, {size}, {size}), got {type(images).__name__}")
+        check_dense("images", images)
         if images.ndim != 4 or images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ValueError(f"images must be floats (B, 3, {size}, {size}), got {images.dtype} {tuple(images.shape)}")
         inside = ((images >= -TOLERANCE) & (images <= 1 + TOLERANCE)).flatten(1).all(dim=1)  # false for NaN
@@ -260,6 +268,7 @@ class PIVQ(nn.Module):
         expected = (self.config.num_codes, self.config.dim)
         if not isinstance(latents, Tensor):
             raise TypeError(f"latents must be a tensor of floats (B, L, d), got {type(latents).__name__}")
+        check_dense("latents", latents)
         if latents.ndim != 3 or latents.shape[1:] != expected or not latents.is_floating_point():
             found = f"{latents.dtype} {tuple(latents.shape)}"
             raise ValueError(f"latents must be floats (B, L, {expected[1]}), got {found}; L is {expected[0]}")

@@ -6,11 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_dense, check_whole, refusal
 from pivq.usage import presence
 
 BLOCK_CODES = 512  # codes whose correlations are computed together
@@ -161,6 +158,11 @@ def _labels(name: str, column: pd.Series) -> tuple[NDArray, NDArray]:
 
 def _fold_scores(inputs: csr_matrix, labels: NDArray, folds: int, seed: int) -> NDArray:
     """Return the accuracies of the probe and of the majority class on each fold's held-out images, `(folds, 2)`."""
+    # here: it takes a second to load, and few need it
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     model = LogisticRegression(solver=SOLVER, C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS)
     predictors = (model, DummyClassifier(strategy="most_frequent"))
@@ -190,6 +192,7 @@ def pixel_statistics(images: NDArray[np.uint8], ids: Sequence[str]) -> pd.DataFr
     shape, dtype = getattr(images, "shape", ()), str(getattr(images, "dtype", ""))
     if dtype.removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[1] != 3 or min(shape[2:]) < 4:
         raise refusal("images", "uint8 (N, 3, H, W) of 4 pixels a side or more", images)
+    check_dense("images", images)
     if not hasattr(ids, "__len__"):
         raise refusal("ids", "names", ids)
     if len(ids) != len(images) or not len(ids):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pivq.matching import match
-from pivq.settings import check_whole
+from pivq.settings import check_dense, check_whole
 
 
 class Quantized(NamedTuple):
@@ -53,6 +53,7 @@ def as_codes(codes: Any, codebook_size: int = MOST_CODES, name: str = "codes", d
         values = codes if isinstance(codes, Tensor) else torch.from_numpy(np.array(codes))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be {expected}, got {type(codes).__name__}: {error}") from error
+    check_dense(name, values)
     whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
     if not whole or values.ndim != dimensions or values.shape[-1] == 0:
         raise ValueError(f"{name} must be {expected}, got {values.dtype} {tuple(values.shape)}")
@@ -112,6 +113,7 @@ class _Quantizer(nn.Module):
         codebook = self.codebook
         if not isinstance(latents, Tensor):
             raise TypeError(f"latents must be a tensor of floats (B, L, {codebook.shape[1]}), got {type(latents)}")
+        check_dense("latents", latents)
         if not latents.is_floating_point():
             raise ValueError(f"latents must be floats, got {latents.dtype}")
         if latents.ndim != 3 or latents.shape[2] != codebook.shape[1] or self.num_codes not in (None, latents.shape[1]):

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from pivq.quantizers import as_codes
-from pivq.settings import check_whole, refusal
+from pivq.settings import check_dense, check_whole, refusal
 
 CHUNK_ELEMENTS = 1 << 20  # random numbers held at once by sample_pairs: 8 MiB
 
@@ -311,6 +311,7 @@ def path_smoothness(images: Tensor) -> PathSmoothness:
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise refusal("images", "a tensor of floats (T, 3, H, W)", images)
+    check_dense("images", images)
     if not images.isfinite().all():
         raise ValueError("images hold values that are not finite")
     if len(images) < 2 or torch.equal(images[0], images[-1]):
@@ -335,6 +336,7 @@ def cross_fade(first: Tensor, last: Tensor, count: int) -> Tensor:
     for name, image in {"first": first, "last": last}.items():
         if not isinstance(image, Tensor) or image.ndim != 3 or not image.is_floating_point():
             raise refusal(name, "a tensor of floats (3, H, W)", image)
+        check_dense(name, image)
     if first.shape != last.shape:
         raise ValueError(f"first {tuple(first.shape)} and last {tuple(last.shape)} must have one shape")
     count = check_whole("count", count)

@@ -5,6 +5,7 @@ Standard library only.
 
 import difflib
 import operator
+import os
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -55,6 +56,24 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {allowed}, got {_shown(value)}")
     return whole
+
+
+def check_dense(name: str, value: Any) -> None:
+    """Raise ValueError for a tensor that does not hold its numbers one by one: sparse, nested, on the device meta."""
+    layout = str(getattr(value, "layout", "torch.strided")).removeprefix("torch.")
+    if getattr(value, "is_meta", False) or getattr(value, "is_nested", False) or layout != "strided":
+        kind = "one on the device meta" if value.is_meta else "a nested one" if value.is_nested else f"a {layout} one"
+        raise ValueError(f"{name} must be a dense tensor that holds its numbers, got {kind}")
+
+
+def check_path(name: str, value: Any) -> str:
+    """Return the path of a file or folder as text; TypeError for another type, ValueError for an empty one."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name} must be text or a path, got {_shown(value)}")
+    path = os.fspath(value)
+    if not path.strip() or "\0" in path:
+        raise ValueError(f"{name} must name a file or folder, got {path!r:.80}")
+    return path
 
 
 def check_device(device: Any) -> Any:
@@ -184,6 +203,11 @@ class TrainConfig:
         check_ranges(self, "train.")
         if 0 < self.train_images < self.batch_size:
             raise ValueError(f"batch_size {self.batch_size} must be at most train_images {self.train_images}")
+        if self.warmup_steps > self.steps:
+            raise ValueError(
+                f"warmup_steps must be from 0 to steps, {self.steps}, got {self.warmup_steps}: the peak learning rate "
+                "would never be reached"
+            )
 
 
 @dataclass(frozen=True)
@@ -201,5 +225,7 @@ class EvaluationConfig:
 
     def __post_init__(self):
         check_ranges(self, "evaluation.")
+        if len({*self.prdc_k}) < len(self.prdc_k):
+            raise ValueError(f"prdc_k must be different numbers of neighbours, got {self.prdc_k}")
         if max(self.prdc_k) >= self.samples:
             raise ValueError(f"prdc_k {max(self.prdc_k)} must be less than samples {self.samples}")

@@ -273,6 +273,7 @@ class Trainer:
             "quantizer": self.quantizer,
             "processes": self.accelerator.num_processes,
             "precision": self.precision.name,
+            "threads": torch.get_num_threads(),
             "scaler": self.precision.scaler.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
@@ -314,9 +315,11 @@ class Trainer:
                 if value != before:
                     warnings.warn(f"{part}.{name} is {value}, the checkpoint was made with {before}", stacklevel=2)
         now = {"processes": self.accelerator.num_processes, "precision": self.precision.name}
+        if self.device.type == "cpu":  # its sums are added up in another order
+            now["threads"] = torch.get_num_threads()
         for name, value in now.items():
-            before = "fp32" if state.get(name, value) == "no" else state.get(name, value)  # as earlier versions say it
-            if value != before:
+            before = "fp32" if state.get(name) == "no" else state.get(name)  # as earlier versions say it
+            if before not in (None, value):  # they had fewer of these
                 warnings.warn(f"{name}: {value}, the checkpoint was made with {before}", stacklevel=2)
         if state.get("scaler") and self.precision.scaler.is_enabled():
             self.precision.scaler.load_state_dict(state["scaler"])

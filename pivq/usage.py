@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
-from sklearn.preprocessing import MultiLabelBinarizer
 
 from pivq.quantizers import as_codes
 from pivq.settings import check_whole, refusal
@@ -103,6 +102,8 @@ def presence(codes: ArrayLike, codebook_size: int) -> csr_matrix:
         array([[1., 0., 1.],
                [0., 1., 0.]])
     """
+    from sklearn.preprocessing import MultiLabelBinarizer  # here: it takes a second to load, and few need it
+
     codes = _checked(codes, codebook_size)
     binarizer = MultiLabelBinarizer(classes=np.arange(codebook_size), sparse_output=True)
     return binarizer.fit_transform(codes).astype(np.float64)

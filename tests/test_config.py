@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from stand_ins import load_profile
@@ -27,6 +28,16 @@ def test_the_folder_profile_wants_a_folder_and_keeps_its_runs_apart(tmp_path):
     one, two = (load_config("folder", data=tmp_path / name) for name in "ab")
     assert one.digest("matching") != two.digest("matching")
     assert load_config("celeba64", data="x").digest("nearest") == load_config("celeba64", data="y").digest("nearest")
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path)), monkeypatch.chdir(tmp_path)
+    for name in ("~/x", Path("~/x"), "~"):
+        config, told = load_config("folder", data=name), load_config("folder", data=Path(name).expanduser())
+        assert config == told and config.digest("matching") == told.digest("matching")
+        assert config.data == str(Path(name).expanduser()) and "~" not in config.options
+    for name in ("x~", "./~/x", "~nobody-of-this-name/x"):  # as they are
+        assert load_config("folder", data=name).data == name
 
 
 def test_how_data_are_read_is_a_setting(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pivq.config import ModelConfig
+from pivq.config import ModelConfig, load_config
 from pivq.layers import AttentionBlock, Downsample, ResidualBlock, Upsample
 from pivq.model import PIVQ, model_digest
 
@@ -168,6 +168,20 @@ def test_refused_when_built(make_model):
     assert make_model("nearest", num_codes=3, codebook_size=2).encode(torch.rand(1, 3, 16, 16)).shape == (1, 3)
     with pytest.raises(ValueError, match="unknown quantizer 'greedy': choose from matching, nearest"):
         make_model("greedy")
+    with pytest.raises(ValueError, match=r"unknown quantizer \['nearest'\]: choose from"):
+        make_model(["nearest"])
+    for config in (None, load_config("smoke"), {"dim": 8}):
+        with pytest.raises(TypeError, match="^config must be a ModelConfig, such as .*, got "):
+            PIVQ(config)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"", b"x", [], "", " ", "a\0b"])
+def test_paths_that_are_none_are_refused_by_name_before_anything_is_read(make_model, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for function in (PIVQ.from_pretrained, make_model().save_pretrained):
+        with pytest.raises((TypeError, ValueError), match="^path must "):
+            function(path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The parts of an experiment's settings: ranges, contradictions, the size of a model."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from pivq.config import load_config
 from pivq.model import PIVQ
 from pivq.profiles import PROFILES, RANGES
-from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig
+from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_dense, check_path
 
 NAN, INF = float("nan"), float("inf")
 
@@ -52,12 +53,17 @@ def test_ranges_are_those_of_all_settings_and_in_words():
         ({"train__batch_size": 65, "train__train_images": 64}, "batch_size 65 must be at most train_images 64"),
         ({"evaluation__prdc_k": (3, 200)}, "prdc_k 200 must be less than samples 200"),
         ({"evaluation__prdc_k": (480,), "evaluation__samples": 999}, "prdc_k 480 must be less than train_images 480"),
+        ({"evaluation__prdc_k": (3, 3)}, r"prdc_k must be different numbers of neighbours, got \(3, 3\)"),
+        ({"evaluation__prdc_k": (5, 3, 5)}, "prdc_k must be different"),
+        ({"train__warmup_steps": 41}, "warmup_steps must be from 0 to steps, 40, got 41: the peak"),
+        ({"train__warmup_steps": 10**9}, "warmup_steps must be from 0 to steps, 40, got 1000000000"),
         ({"model__attention_sizes": (5,)}, r"among the feature-map sizes \[16, 8\], got \(5,\)"),
         ({"model__width": 4096, "model__channel_multipliers": (64, 64)}, "about [0-9,]+ weights, more than 2,000,0"),
         ({"model__codebook_size": 1_000_000, "model__dim": 16_384, "model__heads": 1}, "about 18,[0-9,]+ weights"),
         ({"seed": True}, "seed must be a whole number from 0 to 4294967295, got True"),
         ({"seed": "1"}, "seed must be .* got '1'"),
         ({"data": 5}, "data must be the name of a folder, got 5"),
+        ({"data": "a\0b"}, r"data must be the name of a folder, got 'a\\x00b'"),
         ({"dataset": "celebA"}, "unknown dataset 'celebA'; did you mean celeba"),
         ({"model__image_size": "9" * 5000}, r"image_size must be .* got '9+\.\.\.$"),
     ],
@@ -65,6 +71,36 @@ def test_ranges_are_those_of_all_settings_and_in_words():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         load_config("smoke", **settings)
+
+
+def test_the_peak_may_be_reached_in_the_last_step():
+    assert load_config("smoke", train__warmup_steps=40).train.warmup_steps == 40
+
+
+@pytest.mark.parametrize("value", [None, 3, b"x", [], {"a"}])
+def test_a_path_that_is_none_is_refused_by_name(value):
+    with pytest.raises(TypeError, match="^folder must be text or a path, got "):
+        check_path("folder", value)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "a\0b"])
+def test_a_path_without_a_name_is_refused_by_name(value):
+    with pytest.raises(ValueError, match="^folder must name a file or folder, got "):
+        check_path("folder", value)
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse_coo", "sparse_csr", "nested"])
+def test_tensors_without_numbers_in_memory_are_refused_by_name(kind):
+    values = torch.eye(3)
+    made = {"meta": values.to("meta"), "sparse_coo": values.to_sparse(), "sparse_csr": values.to_sparse_csr(),
+            "nested": torch.nested.nested_tensor([values, values])}  # fmt: skip
+    with pytest.raises(ValueError, match=f"^codes must be a dense tensor that holds its numbers, got .*{kind}"):
+        check_dense("codes", made[kind])
+    check_dense("codes", values), check_dense("codes", values.numpy()), check_dense("codes", [1])
+
+
+def test_paths_of_any_kind_are_taken():
+    assert check_path("folder", Path("a") / "b") == check_path("folder", "a/b") == "a/b"
 
 
 def test_weights_are_about_those_of_the_model():

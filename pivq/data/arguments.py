@@ -58,4 +58,6 @@ def check_place(place: Any) -> str:
     name = str(place)
     if not name.strip():
         raise ValueError('the name of the data set is "", perhaps from a variable that is not set')
+    if "\0" in name:
+        raise ValueError(f"the name of the data set holds a null character, which no file has: {name!r:.80}")
     return name

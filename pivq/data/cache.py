@@ -29,6 +29,7 @@ from pivq.data.decoding import (
     max_pixels,
     ordered_map,
     quiet_pillow,
+    warn_of_further,
     warn_of_sizes,
 )
 from pivq.data.files import Files
@@ -151,19 +152,21 @@ def _map(path: Path) -> torch.Tensor:
 
 def _build(folder: Path, files: Files, paths: list[str], image_size: int, limit: int | None, on_error: str) -> None:
     """Examine all pictures, then decode them into `folder`."""
-    good, bad = examine_all(files, paths, limit, {})
-    if bad and (on_error == "raise" or not good):
-        raise BadImages(bad, len(good) + len(bad), files.root)
+    skipping, further = on_error != "raise", {}
+    good, bad = examine_all(files, paths, limit, {}, further)
+    if bad and not (skipping and good):
+        raise BadImages(bad, len(good) + len(bad), files.root, skipping)
     _check_limit(limit, len(good))
     warn_of_sizes(good, image_size)
+    warn_of_further({path: further[path] for path in good if path in further})
     with plain_write_errors("the decoded images", folder.parent), _locked(folder.with_name(".lock")) as alone:
         with warnings.catch_warnings(action="ignore"):  # decode_once has already warned of a damaged cache
             if _read(folder):  # another process was faster
                 return
         partial = PartialCache(folder, image_size, "" if alone else f".{socket.gethostname()}-{os.getpid()}")
         _decode_all(partial, files, list(good))
-        if partial.bad and (on_error == "raise" or not partial.images):
-            raise BadImages(bad | partial.bad, len(good) + len(bad), files.root)
+        if partial.bad and not (skipping and partial.images):
+            raise BadImages(bad | partial.bad, len(good) + len(bad), files.root, skipping)
         while limit and partial.bad:  # decoding found more unreadable pictures: others take their places
             good, bad = examine_all(files, paths, limit, bad | partial.bad)
             _check_limit(limit, len(good))
@@ -177,16 +180,17 @@ def _check_limit(limit: int | None, readable: int) -> None:
 
 
 def examine_all(
-    files: Files, paths: list[str], limit: int | None = None, known: dict[str, str] | None = None
-) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    files: Files, paths: list[str], limit: int | None = None, known: dict[str, str] | None = None,
+    further: dict[str, int] | None = None,
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:  # fmt: skip
     """Return the first `limit` readable pictures with their sizes, and the unreadable ones with the reason.
 
-    Pictures in `known` are unreadable for the reason given there.
+    Pictures in `known` are unreadable for the reason given there; `further` is that of `examine`.
     """
 
     def size_or_reason(path: str) -> tuple[int, int] | str:
         try:
-            return (known or {}).get(path) or examine(files, path)
+            return (known or {}).get(path) or examine(files, path, further)
         except UnreadableImage as error:
             return str(error)
 

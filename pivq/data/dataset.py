@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from pivq.settings import refusal
+from pivq.settings import check_dense, refusal
 
 LOWEST, HIGHEST = -0.5, 2.0  # a network's output may leave [0, 1] a little; anything beyond is no image in [0, 1]
 
@@ -45,6 +45,7 @@ class ImageDataset(Dataset):
         if not isinstance(images, torch.Tensor) or images.dtype != torch.uint8:
             kind = getattr(images, "dtype", type(images).__name__)
             raise TypeError(f"images must be a uint8 tensor (N, 3, H, W), got {kind}")
+        check_dense("images", images)
         if not hasattr(ids, "__len__"):
             raise refusal("ids", "a list of names", ids)
         if images.ndim != 4 or images.shape[1] != 3 or len(ids) != len(images):
@@ -93,6 +94,7 @@ def to_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
     """
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise TypeError(f"images must be a tensor or an array of floats in [0, 1], got {type(images).__name__}")
+    check_dense("images", images)
     if not (images.is_floating_point() if isinstance(images, torch.Tensor) else images.dtype.kind == "f"):
         raise TypeError(f"images must be floats in [0, 1], got {images.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
@@ -125,6 +127,7 @@ def from_uint8(images: torch.Tensor | np.ndarray) -> torch.Tensor | np.ndarray:
     """
     if not isinstance(images, torch.Tensor | np.ndarray):
         raise TypeError(f"images must be a tensor or an array of uint8 levels, got {type(images).__name__}")
+    check_dense("images", images)
     if str(images.dtype).removeprefix("torch.") != "uint8":
         raise TypeError(f"images must be uint8 levels (0 to 255), got {images.dtype}")
     return images / np.float32(255) if isinstance(images, np.ndarray) else images.float() / 255

@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,12 +57,14 @@ class UnreadableImage(ValueError):
 class BadImages(ValueError):
     """Some files, or folders (`examined` is None), of a data set cannot be read; the message lists them and why."""
 
-    def __init__(self, reasons: dict[str, str], examined: int | None, root: Path) -> None:
+    def __init__(self, reasons: dict[str, str], examined: int | None, root: Path, skipping: bool = False) -> None:
         lines = [f"  {path}: {reason}" for path, reason in list(reasons.items())[:LISTED]]
         more = [f"  … and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
         what = "folders" if examined is None else f"of {examined:,} images"
         title = f"{len(reasons):,} {what} in {root} cannot be read:"
         advice = 'Replace or remove them, or leave them out: on_error="skip" (--on-error skip).'
+        if skipping:
+            advice = "Without them no image is left: replace them, or give another folder."
         super().__init__("\n".join([title, *lines, *more, advice]))
 
 
@@ -70,10 +72,15 @@ class TooFewImages(ValueError):
     """There are fewer images than requested."""
 
 
-def examine(files: Files, path: str) -> tuple[int, int]:
+def examine(files: Files, path: str, further: dict[str, int] | None = None) -> tuple[int, int]:
     """Return a picture's width and height, from its header; check that its end is there.
 
     The pixels are decoded only if the end is not the expected one, so that a whole folder is examined in seconds.
+
+    Args:
+        files: where the picture is.
+        path: of the picture.
+        further: gets the number of pictures behind the first, of an animation or a stack of pages; they are not used.
 
     Raises:
         UnreadableImage: with the reason.
@@ -86,7 +93,13 @@ def examine(files: Files, path: str) -> tuple[int, int]:
         file.seek(position)
         if image.format not in ENDINGS or not tail.endswith(ENDINGS[image.format]):
             image.load()
-        return image.size
+        size = image.size
+        # The second picture of a JPEG is a preview, or light for the first.
+        if further is not None and image.format not in ("JPEG", "MPO"):
+            with suppress(Exception):  # damage behind the first picture does not matter
+                if (frames := getattr(image, "n_frames", 1)) > 1:
+                    further[path] = frames - 1
+        return size
 
 
 def decode(files: Files, path: str, image_size: int, without_exif: list[str] | None = None) -> np.ndarray:
@@ -165,6 +178,19 @@ def warn_of_sizes(sizes: dict[str, tuple[int, int]], image_size: int) -> None:
             f"{enlarged}",
             stacklevel=4,
         )
+
+
+def warn_of_further(further: dict[str, int]) -> None:
+    """Warn once of animations and stacks, of which only the first picture is used: path → number of the others."""
+    if further:
+        warnings.warn(f"left out are {further_frames(further)}: the first frame of each is used", stacklevel=4)
+
+
+def further_frames(further: dict[str, int]) -> str:
+    """Say how many frames or pages there are behind the first ones of animations and stacks, and name one of these."""
+    first, count = next(iter(further.items()))
+    total = f"{sum(further.values()):,} further frames of {len(further):,} files, of which {first} has {count:,}"
+    return total if len(further) > 1 else f"{count:,} further frames of {first}"
 
 
 def ordered_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

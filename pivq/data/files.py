@@ -25,6 +25,9 @@ OTHER_PICTURES = (
 )  # fmt: skip
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".parquet", ".feather", ".jsonl", ".mat", ".pkl")
+PACKED = (
+    ".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".mdb", ".h5", ".hdf5", ".npz", ".npy", ".mat", ".pkl",
+)  # fmt: skip
 SYSTEM_FOLDERS = {
     "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
     "lost+found", "system volume information", "network trash folder", "temporary items",
@@ -193,10 +196,14 @@ def natural_key(path: str) -> tuple[list, str]:
 def ids_of(paths: list[str]) -> list[str]:
     """Return a unique id for each path: the path without its extension, or with it where two ids would be equal.
 
+    Bytes that are no UTF-8 stand in it as `\\xe9`, so that every id can be shown and written.
+
     Example:
         >>> ids_of(["a/1.jpg", "a/2.jpg", "a/2.png"])
         ['a/1', 'a/2.jpg', 'a/2.png']
     """
+    if any(path != showable(path) for path in paths):  # then a backslash is doubled: no two ids become the same
+        paths = [showable(path.replace("\\", "\\\\")) for path in paths]
     whole = [normal(path) for path in paths]
     counts = Counter(whole)  # of two spellings of one name, only one is composed
     whole = [path if counts[name] > 1 else name for name, path in zip(whole, paths, strict=True)]
@@ -208,7 +215,17 @@ def ids_of(paths: list[str]) -> list[str]:
 
 def stem(path: str) -> str:
     """Return the name of a file without folders and extension."""
-    return normal(path.rpartition("/")[2].rpartition(".")[0])
+    return showable(normal(path.rpartition("/")[2].rpartition(".")[0]))
+
+
+def showable(name: str) -> str:
+    """Return a file's name as text that can be written: bytes that are no UTF-8 as `\\xe9`.
+
+    Example:
+        >>> showable("caf\\udce9.png")
+        'caf\\\\xe9.png'
+    """
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def is_html(head: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import posixpath
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +30,7 @@ EXPECTED = {
 FFHQ_TRAINING = 60_000  # the convention of the data set: the first 60,000 are for training
 HELDOUT_TENTH = 10  # without an official split, one image in 10 is held out; source: assumption
 BY_HASH = "a tenth is held out, by a hash of the id"
-HELDOUT_FOLDERS = ("valid", "val", "validation", "test")
+TRAIN_FOLDERS, HELDOUT_FOLDERS = ("train", "training"), ("valid", "val", "validation", "test", "testing")
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,7 @@ def celebahq(files: Files, pictures: Files, paths: list[str], image_size: int) -
     """Read CelebA-HQ: pictures with any names; the attributes of CelebAMask-HQ, if they are there."""
     paths, others = only_below("CelebA-HQ-img", paths)
     ids, clash = _stems_as_ids(paths)
-    parts = [path.partition("/")[0].lower() for path in paths]
-    split = {"splits": split_by_hash(ids)}
-    if clash and {"train"} < set(parts) <= {"train", *HELDOUT_FOLDERS}:  # two numberings, one in each folder
-        splits = ["train" if part == "train" else "heldout" for part in parts]
-        split = {"splits": splits, "split_by": f"its folders {', '.join(sorted(set(parts)))}"}
+    split = {"splits": split_by_hash(ids)} | _split_by_folders(paths)
     attributes, no_labels = _listed_attributes(files, "CelebAMask-HQ-attribute-anno", ids, clash)
     return Reading(pictures, paths, ids, attributes, _celeba_meanings(attributes), no_labels, others, **split)
 
@@ -107,7 +104,8 @@ def ffhq(files: Files, pictures: Files, paths: list[str], image_size: int) -> Re
 def folder(files: Files, pictures: Files, paths: list[str], image_size: int) -> Reading:
     """Read any folder or zip of pictures: no labels."""
     stems = [os.path.splitext(path)[0] for path in paths]  # the ids can change when files are added
-    return Reading(pictures, paths, ids_of(paths), splits=split_by_hash(stems))
+    split = {"splits": split_by_hash(stems)} | _split_by_folders(paths)
+    return Reading(pictures, paths, ids_of(paths), **split)
 
 
 READERS: dict[str, Callable[[Files, Files, list[str], int], Reading]] = {
@@ -129,6 +127,24 @@ def split_by_hash(ids: list[str]) -> list[str]:
     """
     digests = (hashlib.sha256(normal(name).encode(errors="surrogateescape")).digest() for name in ids)
     return ["train" if int.from_bytes(digest[:8]) % HELDOUT_TENTH else "heldout" for digest in digests]
+
+
+def _split_by_folders(paths: list[str]) -> dict[str, Any]:
+    """Return splits of pictures that lie in folders such as `train/` and `valid/`; nothing where there are none.
+
+    Where other pictures lie beside two such folders, it is not known where these belong: the hash decides, and that is
+    said.
+    """
+    common = posixpath.commonpath([posixpath.dirname(path) for path in paths]) if paths else ""
+    parts = [path.removeprefix(common).lstrip("/").partition("/")[0].lower() for path in paths]
+    found = sorted({*parts} & {*TRAIN_FOLDERS, *HELDOUT_FOLDERS})
+    if not {*found} & {*TRAIN_FOLDERS} or not {*found} & {*HELDOUT_FOLDERS}:
+        return {}
+    if {*parts} - {*found}:
+        beside = next(path for path, part in zip(paths, parts, strict=True) if part not in found)
+        return {"no_split": f"the folders {', '.join(found)} decide no split, since {beside} is in none: {BY_HASH}"}
+    splits = ["train" if part in TRAIN_FOLDERS else "heldout" for part in parts]
+    return {"splits": splits, "split_by": f"its folders {', '.join(found)}"}
 
 
 def _stems_as_ids(paths: list[str]) -> tuple[list[str], str]:

@@ -15,6 +15,7 @@ from pivq.data.files import Files, normal, stand_in
 # In the list of CelebA; "2" is its test set. Copies have words.
 PARTITION = {"0": "train", "1": "validation", "2": "heldout", "train": "train", "val": "validation"}
 PARTITION |= {"valid": "validation", "validation": "validation", "test": "heldout"}
+PARTITION |= {"training": "train", "testing": "heldout"}
 LABELS = {"-1": 0, "0": 0, "1": 1, "": -1}
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 NO_VALUE = ("na", "nan", "null", "none", "n/a", "<na>", "#n/a", "?")
@@ -107,7 +108,8 @@ def read_celeba_partition(files: Files, path: str) -> pd.Series:
     table = _read_table(files, path)
     names = table.fields(0)
     start = 0 if plain(names[-1]) in PARTITION else 1  # the list itself has no line of names
-    ids, values, _ = _read_rows(table, names if start else ["partition"], start, PARTITION, "0, 1, 2")
+    allowed = "0, 1, 2 (or train, validation, test)"
+    ids, values, _ = _read_rows(table, names if start else ["partition"], start, PARTITION, allowed)
     parts = np.array(list(PARTITION.values()), dtype=object)
     return pd.Series(parts[values[:, 0]], pd.Index(ids, name="id"))
 
@@ -195,6 +197,11 @@ def _read_rows(
         names = names[:-1] if names[-1] == "" else names
     fields = width - ends
     at = _id_column(sample, fields, known)
+    if at and len(names) == fields and not ID_NAME.search(names[0]) and not _counts(sample, known):
+        raise ValueError(
+            f"{table.where}: its column {names[0]!r} comes before the ids, in {names[1]!r}, and would be lost: put the "
+            "ids first"
+        )
     named = len(names) == fields and (table.separator or ID_NAME.search(names[0]))
     if named:
         names = names[at + 1 :]
@@ -238,6 +245,11 @@ def _id_column(sample: list[list[str]], fields: int, known: Collection[str]) -> 
     rows = [row for row in sample if len(row) >= fields >= 3]
     if not rows or all(plain(row[1]) in known for row in rows):
         return 0
+    return int(_counts(rows) or all(FILE_NAME.search(row[1]) for row in rows))
+
+
+def _counts(rows: list[list[str]], known: Collection[str] = ()) -> bool:
+    """Return whether the first fields of rows are 0, 1, 2, … or 1, 2, 3, …, and not all of them `known` values."""
     first = int(rows[0][0]) if re.fullmatch("[01]", rows[0][0]) else None
     counted = first is not None and [row[0] for row in rows] == [str(first + i) for i in range(len(rows))]
-    return int(counted or all(FILE_NAME.search(row[1]) for row in rows))
+    return counted and not all(row[0] in known for row in rows)

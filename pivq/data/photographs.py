@@ -13,7 +13,7 @@ from pivq.data.arguments import check_choice, whole_number
 from pivq.data.cache import decode_once
 from pivq.data.dataset import ImageDataset
 from pivq.data.decoding import RESAMPLING, BadImages, TooFewImages
-from pivq.data.files import ARCHIVES, TABLES, Files
+from pivq.data.files import ARCHIVES, PACKED, TABLES, Files
 from pivq.data.layouts import EXPECTED, READERS, Reading
 from pivq.data.places import BY_DESIGN, find_pictures, recognise
 from pivq.storage.paths import data_dir
@@ -82,7 +82,10 @@ def read(name_or_dir: str | os.PathLike, layout: str | None, image_size: int) ->
     pictures, paths, beside = find_pictures(files)
     layout = layout or recognise(files, pictures, paths)
     if not paths:
-        others = "".join(f"; {note}" for note in [*_pictures_not_read(pictures), *_archives_not_read(pictures)])
+        found = [*_pictures_not_read(pictures), *_archives_not_read(pictures)]
+        if packed := [path for path in pictures.listing if path.lower().endswith(PACKED)]:
+            found.append(f"{packed[0]} may hold pictures: unpack them into files first, one per picture")
+        others = "".join(f"; {note}" for note in found)
         hidden = f", {pictures.hidden:,} hidden" if pictures.hidden else ""
         raise ValueError(
             f"no pictures in {root} ({len(files.listing):,} other files{hidden}): expected {EXPECTED[layout]}{others}"

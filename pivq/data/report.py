@@ -9,6 +9,7 @@ from pathlib import Path
 from pivq.data import avatars
 from pivq.data.arguments import check_place, check_size
 from pivq.data.cache import examine_all
+from pivq.data.decoding import further_frames
 from pivq.data.files import Files
 from pivq.data.labels import label_counts
 from pivq.data.layouts import EXPECTED, Reading
@@ -78,7 +79,8 @@ def examine_set(path: str | os.PathLike, layout: str | None = None, image_size: 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         files, found, reading = read(path, layout, image_size)
-        good, bad = examine_all(reading.pictures, reading.paths)
+        further: dict[str, int] = {}
+        good, bad = examine_all(reading.pictures, reading.paths, further=further)
     sizes = sorted({size for size in good.values()}, key=lambda size: size[0] * size[1])
     given = layout is not None or str(path) in EXPECTED
     known = notes(files, found, reading, "train", given)
@@ -91,7 +93,7 @@ def examine_set(path: str | os.PathLike, layout: str | None = None, image_size: 
         split_by=reading.split_by,
         labels=_labels(reading),
         sizes=f" of {_size(sizes[0])}" + (f" to {_size(sizes[-1])}" if len(sizes) > 1 else "") if sizes else "",
-        left_out=_left_out(files, reading, bad),
+        left_out=_left_out(files, reading, bad, further),
         notes=list(dict.fromkeys([*known, *(str(warning.message) for warning in said)])),
     )
 
@@ -112,11 +114,13 @@ def _labels(reading: Reading) -> str:
     return f"{len(counts):,} attributes ({names}){without}"
 
 
-def _left_out(files: Files, reading: Reading, bad: dict[str, str]) -> list[str]:
+def _left_out(files: Files, reading: Reading, bad: dict[str, str], further: dict[str, int]) -> list[str]:
     """Return a line for each reason for which files are not read."""
     lines = [f"{path}: {reason}" for path, reason in [*files.unreadable.items(), *bad.items()]]
     if len(lines) > LISTED:
         lines = [*lines[:LISTED], f"{len(lines) - LISTED:,} more that cannot be read"]
+    if further:
+        lines.append(further_frames(further))
     if reading.left_out:
         lines.append(f"{len(reading.left_out):,} pictures in folders that this layout does not read")
     places = list({id(place): place for place in (files, reading.pictures)}.values())

@@ -113,6 +113,7 @@ def frechet_distance(*, real: Features, fake: Features) -> float:
     """
     real, fake = as_features("real", real), as_features("fake", fake)
     check_dimensions(real, fake)
+    few = len(real) + len(fake) < real.shape[1]  # seconds of eigenvectors are saved
     fitted = []
     for name, features in (("real", real), ("fake", fake)):
         count, dimensions = features.shape
@@ -125,12 +126,31 @@ def frechet_distance(*, real: Features, fake: Features) -> float:
                 RankDeficientWarning,
                 stacklevel=2,
             )
+        if few:
+            fitted.append(finite(name, features.astype(np.float64), 0))  # less than one covariance holds
+            continue
         moments = Moments()
         for start, rows in row_chunks(features):
             moments.update(finite(name, rows, start))
         fitted.append(moments)
+    if few:
+        return _frechet_of_few(*fitted)
     a, b = fitted
     return frechet_from_moments(a.mean, a.cov, b.mean, b.cov)
+
+
+def _frechet_of_few(a: NDArray, b: NDArray) -> float:
+    """Return the Fréchet distance of two sets of features `(N, F)` and `(M, F)`, float64, N + M < F; both are changed.
+
+    With centred features X and Y, the covariances are A = X^T X / (N - 1) and B = Y^T Y / (M - 1), so A^(1/2) B^(1/2)
+    has the singular values of X Y^T / ((N - 1) (M - 1))^(1/2), which is an `(N, M)` matrix.
+    """
+    difference = a.mean(axis=0) - b.mean(axis=0)
+    for features in (a, b):
+        features -= features.mean(axis=0)
+        features /= np.sqrt(len(features) - 1)
+    common = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(max(difference @ difference + (a**2).sum() + (b**2).sum() - 2 * common, 0.0))
 
 
 def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: NDArray) -> float:
@@ -168,6 +188,8 @@ def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: ND
 def as_features(name: str, features: Features) -> NDArray:
     """Return features `(N, F)` as an array, without copying one; tensors move to the CPU."""
     if hasattr(features, "detach"):
+        if features.is_meta or features.is_nested or str(features.layout) != "torch.strided":
+            raise ValueError(f"{name} must be a dense tensor that holds its numbers, got {features.layout}")
         features = features.detach().cpu()
         features = (features if features.dtype.itemsize > 2 else features.float()).numpy()  # numpy has no bfloat16
     try:

@@ -7,9 +7,6 @@ image has labels, this can be counted.
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pivq.metrics.frechet import as_features, as_rows, finite
 
@@ -38,6 +35,11 @@ class TraitClassifier:
     """
 
     def __init__(self, features: ArrayLike, attributes: pd.DataFrame):
+        # here: it takes a second to load, and few need it
+        from sklearn.linear_model import RidgeClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         features = finite("features", as_features("features", features), 0)
         if not isinstance(attributes, pd.DataFrame):
             raise TypeError(f"attributes must be a data frame, got {type(attributes).__name__}")

@@ -23,7 +23,7 @@ from pivq.data import to_uint8
 from pivq.pretrained.efficientnet import LITE_MEAN, LITE_STD, efficientnet_lite0, fold_batch_norms
 from pivq.pretrained.weights import INCEPTION
 from pivq.profiles import FEATURE_NETWORKS
-from pivq.settings import check_device, check_whole, refusal
+from pivq.settings import check_dense, check_device, check_whole, refusal
 from pivq.storage.writing import file_digest, kept_arrays
 
 # Source: assumption. On photographs of faces, 64×64, blurred or mixed images stand out from real ones more clearly at
@@ -75,6 +75,7 @@ class FeatureNet(nn.Module):
         """
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a tensor uint8 (B, 3, H, W), got {type(images).__name__}")
+        check_dense("images", images)
         if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8 or not images.numel():
             raise ValueError(f"images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
         return self._features(images.to(self.device).float()).float()
@@ -273,6 +274,7 @@ def _batches(images: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Ten
     if not _is_indexed(images):
         yield from images
         return
+    check_dense("images", images)
     if not len(images):
         raise ValueError("no images to extract features from")
     for start in range(0, len(images), batch_size):
@@ -289,6 +291,7 @@ def _levels(images: Tensor) -> Tensor:
     """Return images, uint8 or float in [0, 1], as uint8."""
     if not isinstance(images, Tensor) or images.ndim != 4:
         raise refusal("images", "tensors (B, 3, H, W)", images)
+    check_dense("images", images)
     if images.dtype == torch.uint8:
         return images
     return to_uint8(images)

@@ -105,5 +105,6 @@ class PriorTrainer:
 def prior_settings(config: Config) -> Config:
     """Return the settings of a prior's training, from those of its autoencoder's."""
     steps = max(1, round(PRIOR_SHARE * config.train.steps))
-    own = {"steps": steps, "learning_rate": PRIOR_RATE, "quantize_from_step": 0, "codebook_initialisations": 0}
+    own = {"steps": steps, "learning_rate": PRIOR_RATE, "quantize_from_step": 0, "codebook_initialisations": 0,
+           "warmup_steps": min(steps, config.train.warmup_steps)}  # fmt: skip
     return replace(config, train=replace(config.train, **own))

@@ -9,7 +9,7 @@ from pivq.config import Config, load_config
 from pivq.inference import decode_levels
 from pivq.metrics import frechet_distance
 from pivq.pretrained.features import FeatureNet
-from pivq.profiles import NEVER
+from pivq.profiles import NEVER, PROFILES
 from pivq.runs.evaluation import decoded_features, draw_samples, real_features
 from pivq.runs.parallel import train_together
 from pivq.runs.splits import load_split
@@ -83,6 +83,8 @@ def run_ablations(config: Config, network: FeatureNet, device: str = "auto") -> 
     found = variations(config)
     plan = [(name, config.seed + i) for name, variation in found.items() for i in range(variation.seeds)]
     half = half_as_long(config)
+    if half["steps"] < PROFILES[config.profile]["train.warmup_steps"][0]:  # of a training much shorter than its profile
+        half["warmup_steps"] = min(config.train.warmup_steps, half["steps"])
     changes = {
         name: {f"train__{setting}": value for setting, value in (half | variation.settings).items()}
         for name, variation in found.items()

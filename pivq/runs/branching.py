@@ -167,12 +167,14 @@ def _start(stage: str, trainer: Trainer, splits: Mapping[str, ImageDataset], tra
                 state = newest_checkpoint(source)
                 _check_owner(state, source / "checkpoint.pt", config, source.name.partition("-")[0])
                 own = {"config": config.as_dict(), "quantizer": trainer.quantizer, "shared_steps": state["step"]}
-                save_checkpoint(checkpoint, state | own)
+                save_checkpoint(checkpoint, state | own | {"threads": None})  # a run is started here, not resumed
             trainer.accelerator.wait_for_everyone()
     if has_checkpoint(folder):
         own = {"config": config.as_dict()} if stage == "trunk" else {}  # no warning of settings that act later
         state = newest_checkpoint(folder)
         _check_owner(state, checkpoint, config, stage)
+        if state["step"] >= (config.train.quantize_from_step if stage == "trunk" else config.train.steps):
+            own["threads"] = None  # it is whole, and no step follows that could differ
         trainer.load_state_dict(state | own)
         if main and fault(checkpoint):  # the state is of the previous one, whose place the damaged one must not take
             checkpoint.unlink(missing_ok=True)

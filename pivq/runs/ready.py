@@ -1,5 +1,6 @@
 """Check data and weights before any work starts. Standard library only."""
 
+import os
 from pathlib import Path
 
 from pivq.config import Config
@@ -15,7 +16,7 @@ def check_ready(config: Config, metrics: bool = True) -> None:
         ValueError: a file of weights has other contents than expected.
     """
     check_weights([config.train.perceptual_network, *([config.evaluation.features] if metrics else [])])
-    place = Path(config.data or data_dir() / config.dataset)
+    place = Path(os.path.expanduser(config.data) or data_dir() / config.dataset)
     if config.dataset != "avatars" and not place.exists():
         raise FileNotFoundError(
             f"profile {config.profile!r} needs the data set {config.dataset}, but there is no {place}: put it there, "

@@ -75,7 +75,10 @@ def test_a_place_is_text():
     for empty in ("", "  "):
         with pytest.raises(ValueError, match='the name of the data set is ""'):
             check_place(empty)
-    for odd in ("~nobody-of-this-name/faces", "a\0b", "x" * 5000):
+    for call in (check_place, load_dataset, describe, examine_set):
+        with pytest.raises(ValueError, match="the name of the data set holds a null character"):
+            call("a\0b")
+    for odd in ("~nobody-of-this-name/faces", "x" * 5000):
         with pytest.raises(ValueError, match="unknown data set '.*, and no such folder or zip"):
             load_dataset(odd)
 

@@ -9,7 +9,7 @@ import pytest
 from stand_ins import BLUE, HTML, draw, noise, truncate
 
 from pivq.data.decoding import UnreadableImage, decode, examine
-from pivq.data.files import Files, ids_of, is_html, natural_key
+from pivq.data.files import Files, ids_of, is_html, natural_key, stem
 
 
 def test_files_are_in_natural_order_without_hidden_ones(folder):
@@ -190,7 +190,11 @@ def test_ids_do_not_depend_on_how_a_system_spells_letters():
     assert len(set(ids_of(both))) == 3
     assert natural_key(f"{decomposed}9") < natural_key(f"{composed}10") < natural_key(f"{decomposed}" + "1" * 9999)
     undecodable = os.fsdecode(b"caf\xe9.jpg")
-    assert ids_of([undecodable]) == [undecodable[:-4]]
+    assert ids_of([undecodable]) == ["caf\\xe9"] and stem(f"a/{undecodable}") == "caf\\xe9"
+    paths = [undecodable, "caf\\xe9.jpg", "caf\\\\xe9.jpg", f"{composed}.jpg", "\udcff.png", "\udcff.jpg"]
+    ids = ids_of(paths)
+    assert len(set(ids)) == len(paths) and ids[-2:] == ["\\xff.png", "\\xff.jpg"]
+    "".join(ids).encode()  # all of them can be written
 
 
 def test_a_file_changed_in_place_is_another_even_with_its_old_time(folder):

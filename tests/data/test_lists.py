@@ -81,6 +81,7 @@ def test_celeba_partition(tmp_path):
         ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
         ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
+        ("000001.jpg train\n000002.jpg trainer\n", "'trainer' is not one of 0, 1, 2 .or train, validation, test"),
     ],
 )
 def test_broken_celeba_partition(tmp_path, text, message):
@@ -120,6 +121,29 @@ def test_copies_by_other_programs_say_the_same(tmp_path, spelling, name):
     frame = read_celeba(tmp_path, SPELLINGS[spelling], name)
     assert list(frame) == ["Male", "Bald"]
     assert {name: row.tolist() for name, row in frame.iterrows()} == SAME
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Male,image_id,Bald\n1,a.jpg,0\n0,b.jpg,1\n", "Male"),
+        ("Male,image_id,Bald\n0,a.jpg,0\n1,b.jpg,1\n", "Male"),  # as if rows were counted
+        ("Male,image_id,Bald\n1,a.jpg,0\n", "Male"),
+        ("age\timage_id\tBald\n31\ta.jpg\t0\n47\tb.jpg\t1\n", "age"),
+    ],
+)
+def test_a_column_before_the_ids_is_no_loss_without_a_word(tmp_path, text, name):
+    with pytest.raises(ValueError, match=f"column '{name}' comes before the ids, in 'image_id'.*put the ids first"):
+        read_celeba(tmp_path, text)
+
+
+@pytest.mark.parametrize("first", ["", "Unnamed: 0", "index", "n"])
+def test_row_numbers_before_the_ids_are_no_labels(tmp_path, first):
+    frame = read_celeba(tmp_path, f"{first},image_id,Bald\n0,a.jpg,0\n1,b.jpg,1\n2,c.jpg,1\n", "list_attr_celeba.csv")
+    assert list(frame) == ["Bald"] and frame["Bald"].tolist() == [0, 1, 1]
+    if first != "n":  # part of a table keeps the numbers of the whole
+        frame = read_celeba(tmp_path, f"{first},image_id,Bald\n17,a.jpg,0\n5,b.jpg,1\n", "list_attr_celeba.csv")
+        assert list(frame) == ["Bald"] and frame["Bald"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +195,8 @@ def test_other_encodings(tmp_path):
     "text",
     [
         "image_id,partition\n000001.jpg,train\n000002.jpg,val\n000010.jpg,test\n",
+        "image_id,partition\n000001.jpg,training\n000002.jpg,Validation\n000010.jpg,Testing\n",
+        "000001.jpg TRAINING\n000002.jpg valid\n000010.jpg TEST\n",
         '"","image_id","partition"\n"1","000001.jpg",0\n"2","000002.jpg",1\n"3","000010.jpg",2\n',
         "000001.jpg,0\n000002.jpg,1\n000010.jpg,2\n",
         "image_id;partition\r\n000001.jpg;0.0\r\n000002.jpg;1.0\r\n000010.jpg;2.0\r\n",

@@ -6,11 +6,14 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
 from stand_ins import draw
 
 from pivq.data import layouts, load_dataset, photographs
 from pivq.data.decoding import BadImages
+from pivq.data.report import describe
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -107,6 +110,90 @@ def test_celebahq_in_two_numberings(tmp_path):
     (tmp_path / "set" / "CelebAMask-HQ-attribute-anno.txt").write_text("1\nMale\n0.jpg 1\n")
     dataset, messages = said(tmp_path / "set", layout="celebahq")
     assert dataset.attributes is None and "two pictures with the same id, train/0.jpg and valid/0.jpg" in messages[0]
+
+
+@pytest.mark.parametrize("layout", ["celebahq", "folder"])
+@pytest.mark.parametrize(
+    ("train", "held", "first"),
+    [("train", "valid", 0), ("train", "valid", 40), ("deep/Training", "deep/TEST", 40), ("train/a", "val/b", 40)],
+)
+def test_folders_decide_the_split_whatever_the_names_in_them(tmp_path, layout, train, held, first):
+    for part, numbers in ((train, range(40)), (held, range(first, first + 10))):
+        for i in numbers:
+            draw(tmp_path / "set" / part / f"{i}.png", size=(8, 8))
+    options = {"layout": layout}
+    assert len(said(tmp_path / "set", "train", **options)[0]) == 40
+    dataset, messages = said(tmp_path / "set", "heldout", **options)
+    assert len(dataset) == 10 and {name.rpartition("/")[2] for name in dataset.ids} == {
+        str(i) for i in range(first, first + 10)
+    }
+    assert not [message for message in messages if "held out" in message]
+    assert "10 heldout: its folders " in describe(tmp_path / "set", **options)
+
+
+@pytest.mark.parametrize("layout", ["celebahq", "folder"])
+def test_folders_that_leave_pictures_over_decide_nothing_and_that_is_said(tmp_path, layout):
+    for name in [*(f"train/{i}.png" for i in range(40)), "test/40.png", "41.png"]:
+        draw(tmp_path / "set" / name, size=(8, 8))
+    dataset, messages = said(tmp_path / "set", "train", layout=layout)
+    assert "the folders test, train decide no split, since 41.png is in none: a tenth is held out" in "".join(messages)
+    draw(tmp_path / "only" / "train" / "1.png"), draw(tmp_path / "only" / "more" / "2.png")
+    assert not [message for message in said(tmp_path / "only", layout="folder")[1] if "split" in message]
+
+
+@pytest.mark.parametrize("layout", ["folder", "celebahq", "celeba"])
+def test_names_that_are_no_utf_8_can_be_shown_and_keep_their_labels(tmp_path, layout):
+    folder = tmp_path / "set"
+    draw(folder / "1.png", size=(8, 8))
+    draw(folder / os.fsdecode(b"caf\xe9.png"), size=(8, 8))
+    name = {"celeba": "list_attr_celeba.txt", "celebahq": "CelebAMask-HQ-attribute-anno.txt"}.get(layout, "note.txt")
+    (folder / name).write_text("Male\n1.png 1\n")
+    dataset, _ = said(folder, layout=layout)
+    assert dataset.ids == ["1", "caf\\xe9"] and len(dataset.images) == 2
+    " ".join(dataset.ids).encode()
+    if layout != "folder":
+        assert dataset.attributes["Male"].tolist() == [1, pd.NA]
+
+
+def test_when_none_can_be_read_skipping_is_no_advice(tmp_path):
+    for name in ("1.png", "2.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(BadImages, match="cannot be read(.|\n)*or leave them out") as error:
+        said(tmp_path)
+    with pytest.raises(BadImages, match="cannot be read(.|\n)*no image is left: replace them") as error:
+        said(tmp_path, on_error="skip")
+    assert "--on-error skip" not in str(error.value)
+    draw(tmp_path / "1.png"), (tmp_path / "2.jpg").unlink()
+    damaged = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(damaged[:60] + bytes(20) + damaged[80:])  # its header and end are as they should
+    with pytest.raises(BadImages, match="no image is left"):
+        said(tmp_path, on_error="skip")
+
+
+def test_further_frames_are_counted(tmp_path):
+    folder = tmp_path / "set"
+    for i in range(12):
+        draw(folder / f"{i}.png", size=(8, 8))
+    frames = [Image.new("RGB", (8, 8), (40 * i, 0, 0)) for i in range(4)]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    dataset, messages = said(folder)
+    assert len(dataset) == 13 and "left out are 3 further frames of a.gif: the first" in "".join(messages)
+    assert said(folder)[1] == []  # once, as all that is said of decoding
+    assert describe(folder).splitlines()[-1] == "left out  3 further frames of a.gif"
+    frames[0].save(folder / "b.tif", save_all=True, append_images=frames[1:3])
+    frames[0].save(folder / "c.webp", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "d.png", save_all=True, append_images=frames[1:])
+    assert describe(folder).splitlines()[-1] == "left out  11 further frames of 4 files, of which a.gif has 3"
+    one = tmp_path / "one"
+    frames[0].save(draw(one / "1.png").with_name("1.gif")), frames[0].save(one / "2.tif")
+    assert describe(one).splitlines()[-1] == "left out  nothing"
+
+
+@pytest.mark.parametrize("name", ["train-00000.parquet", "images.npz"])
+def test_pictures_in_a_table_are_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=f"no pictures in .*; {name} may hold pictures: unpack them into files first"):
+        said(tmp_path)
 
 
 def test_labels_of_celebamask_for_other_spellings_of_the_numbers(tmp_path):

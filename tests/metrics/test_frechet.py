@@ -2,9 +2,11 @@
 
 import warnings
 
+import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 from stand_ins import gaussians
 
 from pivq.metrics import frechet
@@ -70,6 +72,49 @@ def test_distance_agrees_with_numpy_moments_and_takes_tensors():
     assert frechet_distance(real=torch.tensor(real), fake=torch.tensor(fake)) == pytest.approx(expected, rel=1e-12)
     assert frechet_distance(real=fake, fake=real) == pytest.approx(expected, rel=1e-12)
     assert type(frechet_distance(real=real, fake=fake)) is float
+
+
+@pytest.mark.parametrize(("real", "fake"), [(2, 2), (5, 7), (12, 3)])
+@pytest.mark.filterwarnings("ignore:Matrix is singular")
+@pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
+def test_distance_of_few_samples_against_fifty_digits(real, fake):
+    a, b = gaussians(real, 40, 1) + 3, gaussians(fake, 40, 2, scale=2)
+    with mpmath.workdps(50):
+        centred = [mpmath.matrix((x - x.mean(axis=0)).tolist()) for x in (a, b)]
+        products = centred[0] * centred[1].T / mpmath.sqrt((real - 1) * (fake - 1))
+        common = float(sum(mpmath.svd_r(products, compute_uv=False)))
+    traces = a.var(axis=0, ddof=1).sum() + b.var(axis=0, ddof=1).sum()
+    expected = np.square(a.mean(axis=0) - b.mean(axis=0)).sum() + traces - 2 * common
+    assert frechet_distance(real=a, fake=b) == pytest.approx(expected, rel=1e-13)
+    # Square roots of 40×40 matrices turn eigenvalues of 1e-16 in place of 0 into 1e-8.
+    moments = [m for x in (a, b) for m in (x.mean(axis=0), np.cov(x, rowvar=False))]
+    assert frechet_from_moments(*moments) == pytest.approx(expected, rel=1e-7)
+    root = sqrtm(moments[1] @ moments[3]).real
+    assert traces - 2 * np.trace(root) == pytest.approx(traces - 2 * common, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
+def test_only_sets_smaller_together_than_their_dimensions_take_the_short_way(monkeypatch):
+    monkeypatch.setattr(frechet, "_frechet_of_few", lambda a, b: -1.0)
+    assert frechet_distance(real=gaussians(20, 40, 1), fake=gaussians(19, 40, 2)) == -1
+    moments = []
+    for features in (real := gaussians(20, 40, 1), fake := gaussians(20, 40, 2)):
+        of = Moments()
+        of.update(features)
+        moments += [of.mean, of.cov]
+    assert frechet_distance(real=real, fake=fake) == frechet_from_moments(*moments), "bit for bit"
+
+
+@pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
+def test_distance_of_few_samples_leaves_them_as_they_are():
+    real, fake = gaussians(5, 40, 1), gaussians(6, 40, 2)
+    before = real.copy(), fake.copy()
+    frechet_distance(real=real, fake=fake)
+    np.testing.assert_array_equal(real, before[0])
+    np.testing.assert_array_equal(fake, before[1])
+    real[2, 0] = np.nan
+    with pytest.raises(ValueError, match=r"real has values that are not finite in row\(s\) 2"):
+        frechet_distance(real=real, fake=fake)
 
 
 def test_one_dimension():

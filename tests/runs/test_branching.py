@@ -15,7 +15,7 @@ from pivq.runs.branching import train_ahead
 from pivq.runs.run import run_dir
 from pivq.runs.training import train
 from pivq.storage import writing
-from pivq.storage.checkpoint import load_checkpoint
+from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
 from pivq.storage.writing import partial_path
 from pivq.trainer import Trainer
 
@@ -52,6 +52,17 @@ def test_settings_that_act_later_branch_from_the_same_trunk(finished, tiny_confi
     straight.fit()
     last = load_checkpoint(run.folder / "checkpoint.pt")["model"]
     assert all(torch.equal(last[name], value) for name, value in straight.model.state_dict().items())
+
+
+def test_a_stage_of_other_threads_is_started_without_a_word(tiny_config, monkeypatch, tmp_path, recwarn):
+    stand_in(monkeypatch, tmp_path)
+    train_ahead("trunk", tiny_config())
+    path = run_dir(tiny_config(), "trunk") / "checkpoint.pt"
+    threads = torch.get_num_threads()
+    save_checkpoint(path, load_checkpoint(path) | {"threads": threads + 1})  # runs side by side have fewer cores each
+    run = train(tiny_config(), "nearest")
+    assert not [warning for warning in recwarn.list if "threads" in str(warning.message)]
+    assert load_checkpoint(run.folder / "checkpoint.pt")["threads"] == threads
 
 
 def test_the_trunk_can_be_trained_by_itself(finished, tiny_config, monkeypatch, tmp_path):

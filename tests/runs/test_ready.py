@@ -1,5 +1,7 @@
 """What must be there before work starts."""
 
+from dataclasses import replace
+
 import pytest
 
 from pivq.config import load_config
@@ -16,6 +18,16 @@ def no_weights_and_no_data(monkeypatch, tmp_path):
 def test_profiles_without_downloads_are_always_ready(tmp_path):
     check_ready(load_config("quick"))
     check_ready(load_config("folder", data=tmp_path))
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x").mkdir()
+    config = load_config("folder", data="~/x")
+    check_ready(config)
+    check_ready(replace(config, data="~/x"))  # as an earlier version wrote it
+    with pytest.raises(FileNotFoundError, match=f"no {tmp_path}/y: put it there"):
+        check_ready(load_config("folder", data="~/y"))
 
 
 def test_missing_weights_are_said_before_missing_data():

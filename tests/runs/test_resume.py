@@ -134,3 +134,18 @@ def test_another_number_of_processes_or_precision_is_told_with_both_values():
         "processes: 1, the checkpoint was made with 4",
         "precision: fp32, the checkpoint was made with bf16",
     ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_number_of_threads_is_told_once_and_an_unknown_one_is_not():
+    config = make_tiny_config()
+    trainer = Trainer(config, "nearest", make_split(config, "train").images, Perceptual())
+    state = trainer.state_dict()
+    assert state["threads"] == torch.get_num_threads()
+    with pytest.warns(UserWarning) as told:
+        trainer.load_state_dict(state | {"threads": state["threads"] + 3})
+    message = f"threads: {state['threads']}, the checkpoint was made with {state['threads'] + 3}"
+    assert [str(warning.message) for warning in told] == [message]
+    trainer.load_state_dict(state)
+    trainer.load_state_dict({name: value for name, value in state.items() if name != "threads"})
+    trainer.load_state_dict(state | {"threads": None})

@@ -79,24 +79,29 @@ def with_one(values: torch.Tensor, value: float) -> torch.Tensor:
     return values
 
 
+def held_nowhere(values: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return tensors of the right type and shape whose numbers are not in memory one by one."""
+    return {"on the device meta": values.to("meta"), "sparse": values.to_sparse()}
+
+
 TENSORS = OTHER | {"a number": 3, "no dimension": torch.tensor(1), "nested lists of text": [["a"]]}
 WRONG = {
-    "codes": TENSORS | {
+    "codes": TENSORS | held_nowhere(CODES) | {
         "floats": CODES.float(), "truth values": CODES > 3, "three dimensions": CODES[None], "no codes": CODES[:, :0],
         "negative": with_one(CODES, -1), "too large": with_one(CODES, 2**62), "NaN": [[NAN] * LENGTH],
         "rows of other lengths": [[1, 2], [3]],
     },
-    "levels": TENSORS | {
+    "levels": TENSORS | held_nowhere(LEVELS) | {
         "floats": FLOATS, "whole numbers": LEVELS.int(), "truth values": LEVELS > 3, "one image": LEVELS[0],
         "channels last": LEVELS.permute(0, 2, 3, 1), "five dimensions": LEVELS[None],
         "an array": LEVELS.float().numpy(),
     },
-    "floats": TENSORS | {
+    "floats": TENSORS | held_nowhere(FLOATS) | {
         "levels": LEVELS, "whole numbers": LEVELS.int(), "truth values": LEVELS > 3, "two dimensions": FLOATS[:, 0, 0],
         "NaN": with_one(FLOATS, NAN), "infinite": with_one(FLOATS, INF), "complex": FLOATS + 1j, "lists": [[0.5]],
         "five dimensions": FLOATS[None],
     },
-    "numbers": TENSORS | {
+    "numbers": TENSORS | held_nowhere(torch.ones(IMAGES, 3)) | {
         "one dimension": np.ones(3), "three dimensions": np.ones((2, 2, 2)), "no rows": np.ones((0, 3)),
         "no columns": np.ones((3, 0)), "NaN": np.full((IMAGES, 3), NAN), "infinite": np.full((IMAGES, 3), INF),
         "complex": np.ones((IMAGES, 3)) * 1j, "truth values": np.ones((IMAGES, 3)) > 0, "objects": np.array([[None]]),
@@ -106,6 +111,8 @@ WRONG = {
         "other columns": np.ones((IMAGES, 7)) > 0,
     },
     "frame": TENSORS | {"an array": np.ones((IMAGES, 2)), "lists": [[1, 0]], "a series": pd.Series([1.0])},
+    "capacity": {name: value for name, value in OTHER.items() if name != "text"} | {
+        "text": "3", "half": 2.5, "zero": 0, "too large to be counted": 10**12, "a truth value": True},
     "whole": {name: value for name, value in OTHER.items() if name != "text"} | {
         "text": "3", "half": 2.5, "NaN": NAN, "infinite": INF, "a truth value": True, "negative": -1, "a list": [3],
         "a tensor of several": torch.tensor([1, 2]),
@@ -131,17 +138,19 @@ def less(kind: str, *names: str) -> dict:
 MAY_BE_TRUTHS = ("truth values",)  # 0 and 1 exactly
 WRONG["numbers"] = less("numbers", *MAY_BE_TRUTHS)
 WRONG |= {
-    "latents": less("floats", "two dimensions") | {"three dimensions": torch.ones(1, 2, 3)},
+    "latents": less("floats", "two dimensions") | held_nowhere(torch.ones(20, 3)) | {
+        "three dimensions": torch.ones(1, 2, 3)},
     "distances": less("floats", "levels", "whole numbers", "truth values", "two dimensions") | {
-        "one dimension": torch.ones(9), "fewer codes than latents": torch.rand(1, 9, 4)},
+        "one dimension": torch.ones(9), "fewer codes than latents": torch.rand(1, 9, 4),
+        **held_nowhere(torch.rand(2, LENGTH, SIZE))},
     "functions": {"a number": 3, "a function": len, "text in a list": ["a"], "None": None},
     "labels": OTHER | {"a number": 3, "an array": np.ones(IMAGES), "a frame": codes_frame()},
     "ids": {"None": None, "a number": 3, "fewer": ["a"], "none": []},
-    "a set": less("codes", "rows of other lengths") | {"two dimensions": CODES},
-    "a picture": less("floats", "NaN", "infinite", "complex") | {"one row": torch.ones(3)},
+    "a set": less("codes", "rows of other lengths") | held_nowhere(CODES[0]) | {"two dimensions": CODES},
+    "a picture": less("floats", "NaN", "infinite", "complex") | held_nowhere(FLOATS[0]) | {"one row": torch.ones(3)},
     "any floats": less("floats", "two dimensions", "five dimensions", "complex"),
     "any levels": less("levels", "one image", "channels last", "five dimensions"),
-    "pictures": TENSORS | {"floats of levels": LEVELS.float(), "whole numbers": LEVELS.int(),
+    "pictures": TENSORS | held_nowhere(LEVELS) | {"floats of levels": LEVELS.float(), "whole numbers": LEVELS.int(),
                            "truth values": LEVELS > 3, "NaN": with_one(FLOATS, NAN), "none": LEVELS[:0]},
     "packed": TENSORS | {"floats": np.ones((2, 2)), "one dimension": np.zeros(2, np.uint8),
                          "int64": np.zeros((2, 2), int), "too few bytes": np.zeros((2, 1), np.uint8)},
@@ -190,11 +199,14 @@ def good() -> dict:
 # it takes, for a reason.
 SCORED = pd.DataFrame({"attribute": ["a", "b"], "accuracy": [0.9, 0.8], "baseline": [0.5, 0.5]})
 CALLS = {
-    capacity.matching_bits: ({}, {"codes_in_use": "whole", "num_codes": "whole"}),
-    capacity.nearest_bits: ({}, {"codes_in_use": "whole", "codes_per_image": "whole", "num_codes": "whole"}),
-    capacity.exactly_distinct_bits: ({}, {"codes_in_use": "whole", "codes_per_image": "whole", "num_codes": "whole"}),
-    capacity.multiset_bits: ({}, {"codebook_size": "whole", "num_codes": "whole"}),
-    capacity.positional_bits: ({}, {"codebook_size": "whole", "num_codes": "whole"}),
+    capacity.matching_bits: ({}, {"codes_in_use": "capacity", "num_codes": "capacity"}),
+    capacity.nearest_bits: ({}, {"codes_in_use": "capacity", "codes_per_image": "capacity", "num_codes": "capacity"}),
+    capacity.exactly_distinct_bits: (
+        {},
+        {"codes_in_use": "capacity", "codes_per_image": "capacity", "num_codes": "capacity"},
+    ),
+    capacity.multiset_bits: ({}, {"codebook_size": "capacity", "num_codes": "capacity"}),
+    capacity.positional_bits: ({}, {"codebook_size": "capacity", "num_codes": "capacity"}),
     codebook_init.fit_codebook: ({}, {"latents": "latents", "codebook_size": "whole", "seed": "whole"}),
     inference.latents_in_batches: (
         {},

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pivq.quantizers import MatchingQuantizer, Quantized
-from pivq.settings import refusal
+from pivq.settings import check_dense, refusal
 
 SMALLEST = 1e-6  # of norms that are divided by
 EXPLAINED = 0.99  # share of the variance that the effective dimension explains; source: arXiv:2605.06870
@@ -115,6 +115,7 @@ def _check_rows(name: str, value: Tensor, shape: str, dimensions: int) -> None:
     fits = isinstance(value, Tensor) and value.is_floating_point()
     if not fits or (value.ndim < 1 if dimensions == 1 else value.ndim != dimensions):
         raise refusal(name, f"a tensor of floats {shape}", value)
+    check_dense(name, value)
     if not value.isfinite().all():
         raise ValueError(f"{name} hold numbers that are not finite")
 
