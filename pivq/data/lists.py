@@ -107,7 +107,8 @@ def read_celeba_partition(files: Files, path: str) -> pd.Series:
     """
     table = _read_table(files, path)
     names = table.fields(0)
-    start = 0 if plain(names[-1]) in PARTITION else 1  # the list itself has no line of names
+    # The list itself has no line of names; a first row with an unknown word is none either.
+    start = 0 if plain(names[-1]) in PARTITION or any(map(FILE_NAME.search, names)) else 1
     allowed = "0, 1, 2 (or train, validation, test)"
     ids, values, _ = _read_rows(table, names if start else ["partition"], start, PARTITION, allowed)
     parts = np.array(list(PARTITION.values()), dtype=object)

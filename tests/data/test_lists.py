@@ -78,6 +78,7 @@ def test_celeba_partition(tmp_path):
     ("text", "message"),
     [
         (HTML.decode(), "list_eval_partition.txt: this is an HTML page"),
+        ("000001.jpg evaluation\n000002.jpg 1\n", "'evaluation' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
         ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
