@@ -63,6 +63,11 @@ class Config:
                 f"steps {train.steps} must be more than quantize_from_step {train.quantize_from_step}: "
                 "the run would end without a codebook"
             )
+        if train.warmup_steps > train.steps:
+            raise ValueError(
+                f"warmup_steps must be from 0 to steps, {train.steps}, got {train.warmup_steps}: the peak learning rate "
+                "would never be reached"
+            )
         if 0 < train.train_images <= max(self.evaluation.prdc_k):
             raise ValueError(
                 f"prdc_k {max(self.evaluation.prdc_k)} must be less than train_images {train.train_images}"

@@ -203,11 +203,6 @@ class TrainConfig:
         check_ranges(self, "train.")
         if 0 < self.train_images < self.batch_size:
             raise ValueError(f"batch_size {self.batch_size} must be at most train_images {self.train_images}")
-        if self.warmup_steps > self.steps:
-            raise ValueError(
-                f"warmup_steps must be from 0 to steps, {self.steps}, got {self.warmup_steps}: the peak learning rate "
-                "would never be reached"
-            )
 
 
 @dataclass(frozen=True)

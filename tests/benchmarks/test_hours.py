@@ -48,7 +48,7 @@ def test_the_arithmetic_of_the_session_is_that_of_the_code():
     assert f"{operations / 1e12:.3f} Tflop / ({share} × 65 Tflop/s)" in text
     assert f"{1000 * seconds:.0f} ms per step, × {steps:,.0f} steps = {hours.hours(config, 'T4'):.1f} hours" in text
     least = operations * steps / (3 * 3600) / hours.PEAK["T4"][1]
-    assert f"The three hours of a session allow {least:.1%} of the peak" in text
+    assert f"To fit three hours, {least:.1%} of the peak would be enough" in text
     for _, peak in hours.PEAK.values():
         assert f"{peak / 1e12:.0f}" in text
 
