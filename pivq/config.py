@@ -65,8 +65,8 @@ class Config:
             )
         if train.warmup_steps > train.steps:
             raise ValueError(
-                f"warmup_steps must be from 0 to steps, {train.steps}, got {train.warmup_steps}: the peak learning rate "
-                "would never be reached"
+                f"warmup_steps must be from 0 to steps, {train.steps}, got {train.warmup_steps}: the peak learning "
+                "rate would never be reached"
             )
         if 0 < train.train_images <= max(self.evaluation.prdc_k):
             raise ValueError(
