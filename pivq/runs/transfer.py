@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pivq.runs.verdict.pictures import LEARNED_DB
 from pivq.sampling import SMOOTH_STEP
 from pivq.storage.paths import CHECKOUT
 from pivq.storage.writing import read_sealed
@@ -102,8 +103,9 @@ FINDINGS = [
     ),
     Finding(
         "Drawn tokens mix better", "Algorithm 1's samples are nearer to own reconstructions than with learned (FD)",
-        {"drawn": (DM, *_A1), "learned": (LM, *_A1)},
-        lambda drawn, learned: drawn < learned, "{drawn:,.0f}; learned {learned:,.0f}",
+        {"drawn": (DM, *_A1), "learned": (LM, *_A1), "psnr": (DM, "psnr"), "mean": (LM, "mean_image", "psnr")},
+        lambda drawn, learned, psnr, mean: None if psnr < mean + LEARNED_DB else drawn < learned,
+        "{drawn:,.0f}; learned {learned:,.0f}; drawn tokens' PSNR {psnr:.1f}, mean {mean:.1f}",
     ),
     Finding(
         "Codes are global", f"one code changes {GLOBAL} or more times the part of the picture that a cell changes",
@@ -292,8 +294,9 @@ def stored_faces() -> list[dict[str, Any]]:
     names = ("capacity", "interpolation", "sample_quality", "probing", "samplers")
     found = {name: read_sealed(folder / f"{name}.json") for name in names}
     training = pd.read_csv(folder / "training.csv").set_index("tokens, quantizer")
-    return [_face_row(found, training, tokens, quantizer) for tokens in ("learned", "drawn")
-            for quantizer in ("nearest", "matching")]  # fmt: skip
+    control = pd.read_csv(folder / "results.csv").set_index("quantizer")["PSNR (dB)"]["mean image (control)"]
+    return [_face_row(found, training, tokens, quantizer) | {"mean_image": {"psnr": float(control)}}
+            for tokens in ("learned", "drawn") for quantizer in ("nearest", "matching")]  # fmt: skip
 
 
 def _face_row(found: Mapping[str, Any], training: pd.DataFrame, tokens: str, quantizer: str) -> dict[str, Any]:

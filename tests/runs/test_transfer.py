@@ -92,6 +92,16 @@ def test_a_share_that_a_coin_gives_decides_nothing():
     )
 
 
+def test_mixtures_of_a_model_that_rebuilds_nothing_are_not_judged():
+    """Samples that are all alike are near to reconstructions that are all alike."""
+    (mixed,) = (finding for finding in FINDINGS if finding.says == "Drawn tokens mix better")
+    rows = made_up()
+    rows[DM]["psnr"] = 12.9
+    assert judge(mixed, [rows]) == "not decided: 250; learned 300; drawn tokens' PSNR 12.9, mean 10.0"
+    rows[DM]["psnr"] = 13.1
+    assert judge(mixed, [rows]).startswith(HOLDS)
+
+
 def test_numbers_of_a_cell_are_means_over_the_seeds():
     other = made_up()
     other[LN]["mean_codes_per_image"] = 32.0
