@@ -111,7 +111,7 @@ use_style()
 #
 # VQ-GAN (TT) and VQ-GAN (UT) are rows of Table 1: the VQ-GAN of *Taming Transformers*, with an autoregressive prior, and that of *Unleashing Transformers*, with absorbing diffusion (see the references).
 #
-# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they count whatever else the machine did meanwhile.
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they count whatever else the machine did meanwhile, and are left out where a training was paused.
 #
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 

@@ -24,7 +24,7 @@ COLLAPSED = 0.5  # share of different codes in an image, up to which nearest has
 FAR, BETTER = 3, 0.5  # ratios of Fréchet distances: samples to the control; near parents' share of the gap, at most
 GLOBAL = 5  # times the part of the picture that one cell of the grid changes
 DETAIL = 0.5  # dB
-# All of these thresholds: assumption. They were set before the other pictures were measured, and the faces meet them.
+# All of these thresholds: assumption, set before the other pictures were measured. A coin and `LEARNED_DB` came later.
 LM, LN, DM, DN = "learned, matching", "learned, nearest", "drawn, matching", "drawn, nearest"
 _A1, _AGAIN = ("against_reconstructions", "samples", "distance"), ("against_reconstructions", "reconstructions")
 

@@ -128,7 +128,13 @@ def _global(part: Facts) -> Outcome:
 def _shared_traits(facts: Facts, claim: paper.Claim) -> Outcome:
     traits = need(facts, "interpolation", "traits")
     learned, drawn = ({"rows": find(traits, tokens, "rows")} for tokens in ("learned", "drawn"))
-    return _of_both(facts | {"interpolation": learned | {"drawn": drawn}}, _traits_kept)
+    found = _of_both(facts | {"interpolation": learned | {"drawn": drawn}}, _traits_kept)
+    counted, of_drawn = ({row["attribute"]: 0 for row in part["rows"] or ()} for part in (learned, drawn))
+    unread = [name.replace("_", " ") for name in counted if name not in of_drawn]
+    if unread and found.variant.startswith(REPRODUCED):  # what cannot be read may go wrong unseen
+        rest = found.variant.removeprefix(REPRODUCED)
+        found = found._replace(variant=f"{UNDECIDED}, since its pictures do not show {', '.join(unread)}{rest}")
+    return found
 
 
 def _traits_kept(part: Facts) -> Outcome:

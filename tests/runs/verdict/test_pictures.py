@@ -77,6 +77,18 @@ def test_what_cross_fades_show_too_does_not_come_from_recombining(facts, by_id):
     assert by_id(facts)["shared_traits"].judgement == DIFFERS
 
 
+def test_traits_that_only_learned_tokens_show_leave_drawn_ones_undecided(facts, by_id):
+    learned = [traits(0.45, 0.05), traits(0.4, 0.0) | {"attribute": "curly_hair"}]
+    drawn = [traits(0.003, 0.0)]
+    facts["interpolation"]["traits"] = {"learned": {"rows": learned}, "drawn": {"rows": drawn}}
+    said = by_id(facts)["shared_traits"].variant
+    assert said.startswith("not decided by this run, since its pictures do not show curly hair: 0% of possible")
+    drawn.append(traits(0.003, 0.0) | {"attribute": "curly_hair"})
+    assert by_id(facts)["shared_traits"].variant.startswith("reproduced: ")
+    drawn[:] = [traits(0.4, 0.0)]
+    assert by_id(facts)["shared_traits"].variant.startswith("differs: "), "one that fails is enough"
+
+
 def test_traits_from_nowhere_are_named_with_their_control(facts, by_id):
     rows = [traits(0.45, 0.05), traits(0.01, 0.0, "slot by slot"), traits(0.031, 0.02, "cross-fade")]
     facts["interpolation"]["traits"] = {"learned": {"rows": rows}, "drawn": {"rows": [traits(0.24, 0.03)]}}
