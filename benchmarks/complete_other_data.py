@@ -15,7 +15,7 @@ import sys
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.profiles import LAYOUTS
-from pivq.runs.other_data import (
+from pivq.runs.beyond.other_data import (
     STEPS,
     TITLES,
     ImageSet,
@@ -27,7 +27,7 @@ from pivq.runs.other_data import (
     run_set,
     stored_other_data,
 )
-from pivq.runs.other_measures import keep_pictures
+from pivq.runs.beyond.other_measures import keep_pictures
 from pivq.runs.stopping import Stopped
 from pivq.storage.paths import figures_dir
 

@@ -14,7 +14,7 @@ import sys
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.profiles import PROFILES
-from pivq.runs.recipes import (
+from pivq.runs.beyond.recipes import (
     MINUTES_PER_SEED,
     SEEDS,
     VARIANTS,

@@ -14,7 +14,7 @@ import sys
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.profiles import PROFILES
-from pivq.runs.rivals import (
+from pivq.runs.beyond.rivals import (
     CONTENDERS,
     MINUTES_PER_SEED,
     SEEDS,

@@ -24,7 +24,9 @@ The files here are the paper, section by section; the folders make the companion
 | `data/` | data sets: drawn faces, CelebA, CelebA-HQ, FFHQ, any folder |
 | `pretrained/` | networks that are never trained: perceptual loss, features of the metrics |
 | `figures/` | figures, tables and the list of them |
-| `runs/` | trained once, found again: runs, stages, costs, measurements; `runs/verdict/` judges every claim |
+| `runs/` | trained once, found again: runs, stages, costs, measurements |
+| `runs/verdict/` | every claim of the paper, judged |
+| `runs/beyond/` | beyond the paper, notebooks 11 to 16: what is measured there, and the rows that are kept |
 | `rivals/` | beyond the paper: what is trained beside its model, as rivals to it or as a prior over its sets |
 | `storage/` | what is on disk: paths, whole files, locks, checkpoints, exported models |
 | `commands/` | `run_all.sh`, the pages that it writes, and the command `pivq` |

@@ -19,7 +19,8 @@ from pivq.config import Config, load_config
 from pivq.data import lists
 from pivq.data.files import Files
 from pivq.pretrained.features import FeatureNet
-from pivq.runs import branching, callbacks, pieces, splits, stopping
+from pivq.runs import branching, callbacks, splits, stopping
+from pivq.runs.beyond import pieces
 from pivq.runs.callbacks import read_log
 from pivq.storage.checkpoint import load_checkpoint
 
@@ -93,7 +94,7 @@ def stand_in(patch, root: Path, **perceptual) -> Perceptual:
 
 
 def stop_at(patch, step: int) -> tqdm:
-    """Return a bar that asks the next training of `pivq.runs.pieces` to stop after so many steps."""
+    """Return a bar that asks the next training of `pivq.runs.beyond.pieces` to stop after so many steps."""
     requests, usual = [], stopping.stop_requests
 
     @contextmanager

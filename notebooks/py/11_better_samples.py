@@ -81,10 +81,7 @@ from pivq.figures.tables import facts_table, styled
 from pivq.inference import decode_levels
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.runs.models import require_models
-from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.recombination import as_records
-from pivq.runs.samplers import (
+from pivq.runs.beyond.samplers import (
     draw,
     empty_balls_in_words,
     group_sizes,
@@ -93,6 +90,9 @@ from pivq.runs.samplers import (
     said,
     samplers,
 )
+from pivq.runs.models import require_models
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.recombination import as_records
 from pivq.runs.splits import load_split
 from pivq.usage import exchange_groups
 

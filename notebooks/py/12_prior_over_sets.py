@@ -85,11 +85,8 @@ from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
 from pivq.rivals.any_order import draw_sets, set_bits
 from pivq.rivals.set_prior import PriorSettings
-from pivq.runs.models import require_models
-from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.recombination import as_records
-from pivq.runs.samplers import empty_balls_in_words, over_seeds
-from pivq.runs.set_priors import (
+from pivq.runs.beyond.samplers import empty_balls_in_words, over_seeds
+from pivq.runs.beyond.set_priors import (
     IMAGES,
     ORDERS,
     PAIRS,
@@ -103,6 +100,9 @@ from pivq.runs.set_priors import (
     measure_filling,
     trained_prior,
 )
+from pivq.runs.models import require_models
+from pivq.runs.provenance import caption, seed_everything, stamp
+from pivq.runs.recombination import as_records
 from pivq.runs.shipped import LABEL
 from pivq.runs.splits import load_split
 
@@ -157,7 +157,7 @@ save_figure(figure, "prior_training", config, caption(config, note=LABEL));
 #
 # Eq. (4) counts every set of $L$ of the codes in use. The bars are bounds for real images, from several random orders of each: $-\log_2$ of the mean over orders of $L!$ times their probability is a bound too, in expectation, and a lower one (`pivq.rivals.any_order.tightened`). *Frequencies* draws codes as often as the training images have them, whatever is there already. What lies between it and the prior is what codes say about each other. Whiskers are two standard errors over images.
 #
-# How few bits could it be? For drawn faces that is known: they are drawn by a recipe, part by part, and a face of probability $p$ in it has $-\log_2 p$ bits (`pivq.runs.face_bits`). Codes are computed from the picture, so their sets cannot have more on average, and may have fewer if codes miss a part. This is the control: a small number here is first of all a fact about the data.
+# How few bits could it be? For drawn faces that is known: they are drawn by a recipe, part by part, and a face of probability $p$ in it has $-\log_2 p$ bits (`pivq.runs.beyond.face_bits`). Codes are computed from the picture, so their sets cannot have more on average, and may have fewer if codes miss a part. This is the control: a small number here is first of all a fact about the data.
 
 # %%
 bits = measure_bits(run, {PAIRS: pairs.prior, PRIOR: prior})

@@ -76,8 +76,7 @@ from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
-from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.rival_findings import (
+from pivq.runs.beyond.rival_findings import (
     MEASURES,
     PIVQ_ROW,
     PLAIN,
@@ -86,13 +85,14 @@ from pivq.runs.rival_findings import (
     rivals_frame,
     where_pivq_loses,
 )
-from pivq.runs.rivals import (
+from pivq.runs.beyond.rivals import (
     CONTENDERS,
     MINUTES_PER_SEED,
     is_trained,
     open_contender,
     stored_rivals,
 )
+from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.storage.paths import figures_dir, stored_file
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)

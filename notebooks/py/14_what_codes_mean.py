@@ -81,9 +81,9 @@ from pivq.figures.tables import facts_table, styled
 from pivq.inference import decode_in_batches, encode_images
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
-from pivq.runs import atlas as atlas_of
-from pivq.runs import disentanglement, editing
-from pivq.runs.atlas import (
+from pivq.runs.beyond import atlas as atlas_of
+from pivq.runs.beyond import disentanglement, editing
+from pivq.runs.beyond.atlas import (
     alternatives,
     best_bits,
     chance_of_groups,
@@ -94,8 +94,8 @@ from pivq.runs.atlas import (
     picture_code,
     row_label,
 )
-from pivq.runs.disentanglement import SCORED, of_rival, of_sets, score_all
-from pivq.runs.editing import (
+from pivq.runs.beyond.disentanglement import SCORED, of_rival, of_sets, score_all
+from pivq.runs.beyond.editing import (
     chosen_edits,
     fit_probe,
     goals_in_words,
@@ -104,12 +104,12 @@ from pivq.runs.editing import (
     measure_editing,
     over_goals,
 )
+from pivq.runs.beyond.information import entropy_bits
+from pivq.runs.beyond.picture_judge import Judge, judge_table
+from pivq.runs.beyond.rivals import CONTENDERS, OURS, is_trained, open_contender
 from pivq.runs.evaluation import decoded_features, image_features
-from pivq.runs.information import entropy_bits
-from pivq.runs.picture_judge import Judge, judge_table
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.runs.recombination import as_records
-from pivq.runs.rivals import CONTENDERS, OURS, is_trained, open_contender
 from pivq.runs.shipped import LABEL, runs_to_show, which
 from pivq.runs.splits import load_split
 from pivq.runs.untrained import untrained_model
@@ -273,7 +273,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["disentanglement
 # %% [markdown]
 # ## Editing by the probe
 #
-# The probe gives each code a weight, and an image the probability $\sigma\big(b + \sum_{k \in \mathcal S} w_k\big)$ of the attribute. Exchanging code $k$ for $k'$ of its group gains $w_{k'} - w_k$, whatever the other groups hold. So the most that $m$ exchanges can gain is the sum of the $m$ largest gains of different groups, and **greedy is optimal**: take the largest gains one after the other until the probe is 90% sure; no other choice needs fewer exchanges. (`tests/runs/test_editing.py` compares it with trying every set.) At most 8 codes are exchanged.
+# The probe gives each code a weight, and an image the probability $\sigma\big(b + \sum_{k \in \mathcal S} w_k\big)$ of the attribute. Exchanging code $k$ for $k'$ of its group gains $w_{k'} - w_k$, whatever the other groups hold. So the most that $m$ exchanges can gain is the sum of the $m$ largest gains of different groups, and **greedy is optimal**: take the largest gains one after the other until the probe is 90% sure; no other choice needs fewer exchanges. (`tests/runs/beyond/test_editing.py` compares it with trying every set.) At most 8 codes are exchanged.
 #
 # The probe is content then, by construction. A **judge** that knows nothing of codes decides whether the *picture* shows the attribute: linear classifiers of image features, fitted to real training pictures. It is not perfect, and decoded pictures are blurred: how well it reads reconstructions of real faces is the ceiling of any edit.
 

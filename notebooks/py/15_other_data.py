@@ -78,12 +78,11 @@ from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
-from pivq.runs.other_data import MINUTES_PER_SET, TITLES, settings_table, stored_other_data
-from pivq.runs.other_measures import SHOWN, kept_pictures
-from pivq.runs.other_sets import MAKERS, SIZE, made_set
-from pivq.runs.provenance import seed_everything, stamp
-from pivq.runs.rival_findings import means
-from pivq.runs.transfer import (
+from pivq.runs.beyond.other_data import MINUTES_PER_SET, TITLES, settings_table, stored_other_data
+from pivq.runs.beyond.other_measures import SHOWN, kept_pictures
+from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
+from pivq.runs.beyond.rival_findings import means
+from pivq.runs.beyond.transfer import (
     FACES,
     HEADLINES,
     MEASURES,
@@ -95,6 +94,7 @@ from pivq.runs.transfer import (
     stored_faces,
     transfer_table,
 )
+from pivq.runs.provenance import seed_everything, stamp
 from pivq.storage.paths import figures_dir, stored_file
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)

@@ -78,9 +78,8 @@ from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
 from pivq.rivals.recipe.quantizers import gaussian_distance, rotate
-from pivq.runs.provenance import caption, seed_everything, stamp
-from pivq.runs.recipe_findings import MEASURES, recipes_frame, said
-from pivq.runs.recipes import (
+from pivq.runs.beyond.recipe_findings import MEASURES, recipes_frame, said
+from pivq.runs.beyond.recipes import (
     MINUTES_PER_SEED,
     TOGETHER,
     USUAL,
@@ -89,7 +88,8 @@ from pivq.runs.recipes import (
     samples_of,
     stored_recipes,
 )
-from pivq.runs.rival_findings import means
+from pivq.runs.beyond.rival_findings import means
+from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.storage.paths import figures_dir, stored_file
 
 config = load_config(profile, seed, data, layout=layout, on_error=on_error, steps=steps)
@@ -225,7 +225,7 @@ else:
 # %% [markdown]
 # ## To train by a recipe
 #
-# `pivq.runs.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`; the name of one change, or a `Recipe` of your own, does as well.
+# `pivq.runs.beyond.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`; the name of one change, or a `Recipe` of your own, does as well.
 #
 # ## What this does not say
 #

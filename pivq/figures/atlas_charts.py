@@ -49,8 +49,8 @@ def plot_atlas(rows: Sequence[Any], labels: Sequence[str]) -> Figure:
     below; the mean change.
 
     Args:
-        rows: as of `pivq.runs.atlas.picture_code`: `having`, `before` and `after`, images `(n, 3, H, W)`, and `change`,
-            of brightness, `(H, W)`.
+        rows: as of `pivq.runs.beyond.atlas.picture_code`: `having`, `before` and `after`, images `(n, 3, H, W)`,
+            and `change`, of brightness, `(H, W)`.
         labels: a text of up to four lines for each row.
 
     Raises:

@@ -35,7 +35,7 @@ def plot_bits(frame: pd.DataFrame) -> Figure:
     """Draw bars of the bits a set: Eq. (4), then each predictor on held-out and on training images.
 
     Args:
-        frame: of `pivq.runs.set_priors.measure_bits`; bars are of `tightened`, whiskers two standard errors.
+        frame: of `pivq.runs.beyond.set_priors.measure_bits`; bars are of `tightened`, whiskers two standard errors.
     """
     capacity = frame[frame["split"] == "any"].iloc[0]
     names = list(dict.fromkeys(frame.loc[frame["split"] != "any", "predictor"]))

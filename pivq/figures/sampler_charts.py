@@ -14,8 +14,8 @@ def plot_samplers(frames: dict[str, pd.DataFrame], distance: str) -> Figure:
     """Draw the Fréchet distance of samples over their new codes, one panel per model.
 
     Args:
-        frames: of `pivq.runs.samplers.measure_samplers`, by the name of the model; two kinds of `exchange`, and one row
-            without any, the control.
+        frames: of `pivq.runs.beyond.samplers.measure_samplers`, by the name of the model; two kinds of
+            `exchange`, and one row without any, the control.
         distance: what the distance is called.
     """
     figure, panels = plt.subplots(1, len(frames), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)

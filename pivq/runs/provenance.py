@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Return 16 hex digits that change with the source of the modules that decide numbers."""
     place = Path(pivq.__file__).parent
-    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "inference", "__main__")]
+    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "inference", "__init__", "__main__")]
     return _digest(files + [path for room in ("solvers", "data", "metrics", "pretrained")
                             for path in (place / room).glob("*.py")])  # fmt: skip
 

@@ -78,7 +78,8 @@ def test_a_stamp_does_not_import_torch():
 
 @pytest.mark.parametrize("file, decides", [("model.py", True), ("losses.py", True), ("solvers/augmenting.py", True),
                                            ("metrics/new.py", True), ("runs/verdict/judging.py", False),
-                                           ("runs/run.py", False), ("commands/cli.py", False)])  # fmt: skip
+                                           ("runs/run.py", False), ("commands/cli.py", False),
+                                           ("__init__.py", False)])  # fmt: skip
 def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypatch, file, decides):
     place = tmp_path / "pivq"
     shutil.copytree(Path(pivq.__file__).parent, place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -93,7 +94,7 @@ def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypat
     ("model.py", ["decoded"]), ("layers.py", ["decoded"]), ("inference.py", ["decoded", "measures"]),
     ("pretrained/features.py", ["decoded", "real"]), ("pretrained/efficientnet.py", ["decoded", "real"]),
     ("losses.py", []), ("rivals/set_prior.py", ["prior"]), ("rivals/any_order.py", ["prior"]),
-    ("runs/evaluation.py", ["measures"]), ("runs/recombination.py", ["measures"]), ("runs/rivals.py", []),
+    ("runs/evaluation.py", ["measures"]), ("runs/recombination.py", ["measures"]), ("runs/beyond/rivals.py", []),
 ])  # fmt: skip
 def test_what_is_kept_is_made_anew_after_an_edit_of_what_makes_it(tmp_path, monkeypatch, file, changed):
     place = tmp_path / "pivq"

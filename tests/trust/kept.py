@@ -19,13 +19,13 @@ from pivq.data import ImageDataset, cache, load_dataset
 from pivq.figures.artefacts import save_json
 from pivq.model import PIVQ, model_digest
 from pivq.rivals.set_prior import PriorSettings
-from pivq.runs import pieces, rival_training, rivals
+from pivq.runs.beyond import pieces, rival_training, rivals
+from pivq.runs.beyond.rival_training import train_rival
+from pivq.runs.beyond.rivals import run_rivals, stored_rivals
+from pivq.runs.beyond.set_priors import trained_prior
 from pivq.runs.evaluation import image_features
 from pivq.runs.parallel import train_ahead
-from pivq.runs.rival_training import train_rival
-from pivq.runs.rivals import run_rivals, stored_rivals
 from pivq.runs.run import Run, open_run, run_dir
-from pivq.runs.set_priors import trained_prior
 from pivq.runs.training import train
 from pivq.runs.verdict import SOURCES, load_facts
 from pivq.storage.paths import results_dir

@@ -23,10 +23,10 @@ from pivq.rivals import any_order, set_prior
 from pivq.rivals.recipe import quantizers as recipe_quantizers
 from pivq.rivals.recipe import settings as recipe_settings
 from pivq.runs import planned, provenance, run, splits
+from pivq.runs.beyond.recipe_training import train_recipe
 from pivq.runs.budget import steps_within
 from pivq.runs.cost import measure_cost
 from pivq.runs.parallel import train_together
-from pivq.runs.recipe_training import train_recipe
 from pivq.runs.study import run_study
 from pivq.runs.training import train
 from pivq.runs.untrained import untrained_model

@@ -126,7 +126,7 @@ CHANGES = {
 }
 # What is together in the recipe "improved". All that can be together, before there are rows: of two values of one
 # setting, the longer warm-up (arXiv:2605.06870) and drawn tokens (whose samples are nearer to the model's own
-# reconstructions: README, "The paper and this run"). The rows decide: `pivq.runs.recipe_findings.helping`.
+# reconstructions: README, "The paper and this run"). The rows decide: `pivq.runs.beyond.recipe_findings.helping`.
 IMPROVED = ("rotation trick", "later T_q", "projected codes", "distribution matching", "re-seeded codes",
             "drawn tokens", "recombined")  # fmt: skip
 

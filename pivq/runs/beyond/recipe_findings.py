@@ -1,0 +1,143 @@
+"""What the rows of the recipes say: a table of means, which change helps, and whether the target is met."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pivq.rivals.recipe.settings import CHANGES, IMPROVED, together
+from pivq.runs.beyond.recipes import LONGER, TOGETHER, USUAL
+from pivq.runs.beyond.rival_findings import better
+
+TARGET = 0.5  # of the usual recipe's FD to real images; source: our aim
+# Column of the frame: its path in a row, in words, and whether more is better; None: neither.
+MEASURES: dict[str, tuple[tuple[str, ...], str, bool | None]] = {
+    "l1": (("l1",), "L1 of reconstructions", False),
+    "psnr": (("psnr",), "PSNR of reconstructions", True),
+    "codes_in_use": (("codes_in_use",), "codes in use", True),
+    "effective_dimension": (("effective_dimension",), "effective dimension of the codebook", None),
+    "fd_decoder": (("control_real", "distance"), "FD of reconstructions to real images", False),
+    "fd_real": (("real", "distance"), "FD to real images", False),
+    "precision": (("real", "precision"), "precision", True),
+    "recall": (("real", "recall"), "recall", True),
+    "density": (("real", "density"), "density", True),
+    "coverage": (("real", "coverage"), "coverage", True),
+    "fd_own": (("own", "distance"), "FD to own reconstructions", False),
+    "precision_own": (("own", "precision"), "precision against own reconstructions", True),
+    "recall_own": (("own", "recall"), "recall against own reconstructions", True),
+    "density_own": (("own", "density"), "density against own reconstructions", True),
+    "coverage_own": (("own", "coverage"), "coverage against own reconstructions", True),
+    "seconds": (("seconds",), "seconds of training", None),
+}
+
+
+def recipes_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return a frame with a line for each row: `name`, `seed`, `steps` and the columns of `MEASURES`.
+
+    What a row does not have is NaN.
+    """
+    lines = []
+    for row in rows:
+        line = {"name": row["name"], "seed": row["seed"], "steps": row.get("steps", math.nan)}
+        for column, (path, _, _) in MEASURES.items():
+            found: Any = row
+            for part in path:
+                found = found.get(part) if isinstance(found, dict) else None
+            line[column] = math.nan if found is None else float(found)
+        lines.append(line)
+    return pd.DataFrame(lines, columns=["name", "seed", "steps", *MEASURES])
+
+
+def helps(frame: pd.DataFrame, name: str) -> bool:
+    """Say whether a variant helps: samples nearer to real images than the usual recipe's, at a recall no lower.
+
+    Nearer: the worst seed of the variant is nearer than the best of the usual recipe. Lower: the best seed has a lower
+    recall than the worst of the usual recipe; what is between is no clear difference.
+    """
+    usual, own = frame[frame["name"] == USUAL], frame[frame["name"] == name]
+    nearer = better(own["fd_real"], usual["fd_real"], more=False)
+    return nearer and not better(usual["recall"], own["recall"], more=True)
+
+
+def helping(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the changes that help (`helps`), in the order of `CHANGES`, as they can be had together.
+
+    Of changes that give one field different values, the one with the lower mean FD to real images is taken.
+    """
+    found = [name for name in CHANGES if name != USUAL and helps(frame, name)]
+    chosen: list[str] = []
+    for name in sorted(found, key=lambda name: frame.loc[frame["name"] == name, "fd_real"].mean()):
+        try:
+            together([*chosen, name])
+        except ValueError:
+            continue
+        chosen.append(name)
+    return tuple(name for name in CHANGES if name in chosen)
+
+
+def said(frame: pd.DataFrame) -> list[str]:
+    """Return in words what the rows bear: of each change, of more steps, of all together, and of the target.
+
+    Without rows of the usual recipe there is nothing to compare with, and nothing is said.
+    """
+    usual = frame[frame["name"] == USUAL]
+    if not len(usual):
+        return []
+    names = [name for name in frame["name"].drop_duplicates() if name != USUAL]
+    sentences = [_of_one(frame, name) for name in names]
+    singles = [name for name in CHANGES if name != USUAL]
+    if set(singles) <= set(names):
+        found = helping(frame)
+        sentence = f"**By the rule** these help, one at a time: {_listed(found)}."
+        if set(found) != set(IMPROVED):
+            sentence += f" The recipe “improved” has others: {_listed(IMPROVED)}."
+        sentences.append(sentence)
+    if TOGETHER in names:
+        sentences.append(target(frame))
+    return sentences
+
+
+def _of_one(frame: pd.DataFrame, name: str) -> str:
+    usual, own = frame[frame["name"] == USUAL], frame[frame["name"] == name]
+    seeds = min(len(usual), len(own))
+    with_seeds = f"{seeds} seeds each" if seeds > 1 else "one seed, so small differences mean nothing"
+    parts = []
+    for column, text in (("fd_real", "FD to real images"), ("recall", "recall"), ("fd_own", "FD to own "
+                         "reconstructions"), ("psnr", "PSNR")):  # fmt: skip
+        more = bool(MEASURES[column][2])
+        verdict = "no clear difference"
+        if better(own[column], usual[column], more):
+            verdict = "better with all seeds"
+        elif better(usual[column], own[column], more):
+            verdict = "worse with all seeds"
+        decimals = 2 if column in ("recall", "psnr") else 0
+        parts.append(
+            f"{text} {own[column].mean():,.{decimals}f} instead of {usual[column].mean():,.{decimals}f} ({verdict})"
+        )
+    time = own["seconds"].mean() / usual["seconds"].mean()
+    verb = "is a control" if name == LONGER else "helps" if helps(frame, name) else "does not help"
+    return f"**{name}** {verb}: {'; '.join(parts)}. It takes {time:.2f} times as long ({with_seeds})."
+
+
+def target(frame: pd.DataFrame) -> str:
+    """Return in words whether all together meet the target: `TARGET` of the FD to real images at a recall no lower."""
+    means = frame.groupby("name").mean(numeric_only=True)
+    own, usual = means.loc[TOGETHER], means.loc[USUAL]
+    share, recall = own["fd_real"] / usual["fd_real"], own["recall"] >= usual["recall"]
+    met = share <= TARGET and recall
+    sentence = (
+        f"**The target**, half the FD to real images at a recall no lower, is {'met' if met else 'not met'}: the FD is "
+        f"{share:.0%} of the usual recipe's, the recall {own['recall']:.2f} instead of {usual['recall']:.2f} (means)."
+    )
+    if LONGER in means.index:
+        longer = means.loc[LONGER] / usual
+        sentence += (
+            f" With more steps of the usual recipe, and {longer['seconds']:.2f} times the seconds, the FD is "
+            f"{longer['fd_real']:.0%}."
+        )
+    return sentence
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"

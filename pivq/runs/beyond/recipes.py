@@ -1,0 +1,228 @@
+"""Which changes of the training help? One at a time, then together: rows, trained, measured and kept one by one.
+
+All are the learned-tokens matching model of a profile, trained half as long as the profile says, as the ablations of
+notebook 03 are (`pivq.runs.ablations.half_as_long`). `benchmarks/complete_recipes.py` makes the rows, notebook 16 shows
+them, and `pivq.runs.beyond.recipe_findings` says what they bear.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from pivq.config import Config, load_config
+from pivq.data import ImageDataset
+from pivq.inference import BATCH, decode_levels, encode_images, reconstruction_errors
+from pivq.model import PIVQ
+from pivq.pretrained.features import FeatureNet, extract, load_feature_network
+from pivq.processes import pick_device
+from pivq.rivals.recipe.quantizers import effective_dimension
+from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
+from pivq.runs.ablations import half_as_long
+from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
+from pivq.runs.beyond.rows import keep_row, kept_row, rows_stamp, stored_rows
+from pivq.runs.evaluation import compare, image_features
+from pivq.runs.splits import load_splits
+from pivq.sampling import sample_pairs
+from pivq.settings import suggestion
+from pivq.usage import code_usage
+
+SEEDS = (0, 1, 2)
+NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
+USUAL, LONGER, TOGETHER = "as trained", "as trained, longer", "together"
+LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the dearest recipe needs; source: assumption
+MINUTES_PER_SEED = 120  # of one CPU core, all variants, profile `quick`; an estimate from some steps of each
+
+
+class Variant(NamedTuple):
+    """A line of the comparison.
+
+    Attributes:
+        name: as in tables.
+        parts: names of `pivq.rivals.recipe.settings.CHANGES` that it has together.
+        length: factor on the steps, with the schedule in proportion.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    length: float = 1.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the changes together."""
+        return together(self.parts)
+
+
+VARIANTS = [
+    Variant(USUAL, ()),
+    Variant(LONGER, (), LENGTH),  # the control for a recipe whose steps take longer
+    *[Variant(name, (name,)) for name in CHANGES if name != USUAL],
+    Variant(TOGETHER, IMPROVED),
+]
+
+
+def variants(names: Iterable[str] = ()) -> list[Variant]:
+    """Return the variants of these names, or all of them.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    known = {variant.name: variant for variant in VARIANTS}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown variant {name!r}{suggestion(str(name), list(known))}")
+    return [known[name] for name in names] or VARIANTS
+
+
+def settings_of(config: Config, variant: Variant) -> Config:
+    """Return a profile's settings, of any seed, for a variant: half as long, times its length."""
+    if variant.length != 1:
+        config = load_config(
+            config.profile, config.seed, config.data, config.evaluation.features, layout=config.layout,
+            on_error=config.on_error, steps=round(variant.length * config.train.steps),
+        )  # fmt: skip
+    return replace(config, train=replace(config.train, **half_as_long(config)))
+
+
+def row_file(config: Config, variant: Variant) -> Path:
+    """Return the file of a row; `config` is a profile's, with the row's seed."""
+    folder = recipe_dir(settings_of(config, variant), variant.recipe)
+    return folder.parent / "rows" / f"{folder.name}.json"
+
+
+def run_recipes(
+    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, device: str = "auto"
+) -> list[dict[str, Any]]:
+    """Train and measure what is missing, and return the rows of all variants and seeds that were asked for.
+
+    A row is written as soon as it is measured. A stop loses no more than the steps since the last checkpoint.
+
+    Args:
+        config: a profile's; the seed is replaced.
+        names: of variants; none are all.
+        seeds: of the trainings.
+        device: "auto", "cpu", "cuda", …
+
+    Raises:
+        ValueError: see `variants`.
+
+    Warns:
+        UserWarning: a kept row is damaged, and measured again; see also `train_recipe`.
+    """
+    plan = {}
+    for seed in seeds:
+        own = replace(config, seed=seed)
+        plan |= {row_file(own, variant): (own, variant) for variant in variants(names)}
+    kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
+    missing = {path: job for path, job in plan.items() if kept[path] is None}
+    left = sum(steps_left(settings_of(own, variant), variant.recipe) for own, variant in missing.values())
+    with tqdm(total=left, desc="recipes", unit="step", dynamic_ncols=True, mininterval=1) as bar:
+        for path, (own, variant) in missing.items():
+            bar.set_postfix_str(f"{variant.name}, seed {own.seed}")
+            kept[path] = keep_row(path, make_row(own, variant, device, bar))
+    return list(kept.values())
+
+
+def make_row(config: Config, variant: Variant, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
+    """Train a variant, or load it, and return its row: what it is, how it was trained, what is measured of it."""
+    own = settings_of(config, variant)
+    model, facts = train_recipe(own, variant.recipe, device, bar)
+    splits, network = load_splits(own), load_feature_network(own.evaluation.features, pick_device(device))
+    row = {"name": variant.name, "parts": list(variant.parts), "length": variant.length}
+    row |= {"seed": own.seed, "profile": own.profile}
+    row |= {"planned_steps": config.train.steps, "K": own.model.codebook_size, "L": own.model.num_codes}
+    row |= {"batch_size": own.train.batch_size} | facts | {"distance_name": network.distance_name}
+    return row | measured(model, own, network, splits)
+
+
+def measured(model: PIVQ, config: Config, network: FeatureNet, splits: dict[str, ImageDataset]) -> dict[str, Any]:
+    """Measure a trained model with matching codes; plain types.
+
+    * `l1`, `psnr`: of reconstructions of held-out images.
+    * `codes_in_use`, by the training images; `effective_dimension` of the codebook (arXiv:2605.06870).
+    * `real`, `own`: the five metrics of samples of Algorithm 1 against real training images and against the model's
+      reconstructions of them, as many on both sides; `control_real`, `control_own`: of its reconstructions of held-out
+      images, against the same.
+    """
+    device, seed, heldout = network.device, config.seed, splits["heldout"]
+    model = model.to(device)
+    l1, psnr = reconstruction_errors(lambda images: model.decode(model.encode(images)), heldout.images, BATCH, device)
+    codes = {name: torch.from_numpy(encode_images(model, split.images)) for name, split in splits.items()}
+    count = min(config.evaluation.samples, len(heldout.images))
+    made = {"samples": sample_pairs(codes["train"], count, seed).codes, "train": codes["train"][:count],
+            "heldout": codes["heldout"][:count]}  # fmt: skip
+    shown = {name: extract(network, decode_levels(model, rows), progress=False) for name, rows in made.items()}
+    real = image_features(splits["train"], network, config.profile)
+    row: dict[str, Any] = {
+        "l1": l1, "psnr": psnr,
+        "codes_in_use": int(code_usage(codes["train"].numpy(), config.model.codebook_size).codes_in_use),
+        "effective_dimension": effective_dimension(model.quantizer.codebook),
+    }  # fmt: skip
+    fakes = {"": shown["samples"], "control_": shown["heldout"]}
+    for name, reference in {"real": real[:count], "own": shown["train"]}.items():
+        for prefix, metrics in compare(reference, fakes, [NEIGHBOURS], device).items():
+            row[prefix + name] = {metric.partition(" ")[0]: float(value) for metric, value in metrics.items()}
+    return row | {"samples": count, "device": str(device), "torch": torch.__version__.partition("+")[0]}
+
+
+def is_trained(config: Config, variant: Variant) -> bool:
+    """Say whether a variant is trained to its end, so that opening it takes seconds; `config` is a profile's."""
+    return steps_left(settings_of(config, variant), variant.recipe) <= 0
+
+
+def samples_of(config: Config, variant: Variant, count: int, device: str = "auto") -> torch.Tensor:
+    """Return images `(count, 3, H, W)` uint8 of samples of Algorithm 1 from a trained variant."""
+    model = train_recipe(settings_of(config, variant), variant.recipe, device).model
+    codes = torch.from_numpy(encode_images(model, load_splits(config)["train"].images))
+    return torch.cat(list(decode_levels(model, sample_pairs(codes, count, config.seed).codes)))
+
+
+# --- Stored rows ------------------------------------------------------------------------------------------------------
+
+
+def stored_recipes(profile: str = "quick") -> list[dict[str, Any]]:
+    """Return the stored rows, see `pivq.runs.beyond.rows.stored_rows`."""
+    return stored_rows("recipes", profile, "complete_recipes.py")
+
+
+def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
+    """Write stored rows of this profile's settings to where `run_recipes` looks for them; return how many were written.
+
+    Files that are there stay. Rows of another recipe under the same name, such as of an earlier "together", are left
+    out.
+    """
+    kept = 0
+    for row in rows:
+        of = [one for one in VARIANTS if _is_of(row, one)]
+        same = row["profile"] == config.profile and row["planned_steps"] == config.train.steps
+        if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
+            keep_row(path, row)
+            kept += 1
+    return kept
+
+
+def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return stored and new rows in the order of `VARIANTS` and of the seeds; a new row replaces one of its line.
+
+    Stored rows of what no variant is any more, such as of an earlier "together", are dropped.
+    """
+    stored = [row for row in stored if any(_is_of(row, one) for one in VARIANTS)]
+    by_line = {(row["name"], row["seed"]): row for row in [*stored, *new]}
+    order = [variant.name for variant in VARIANTS]
+    return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
+
+
+def _is_of(row: dict[str, Any], variant: Variant) -> bool:
+    """Say whether a row is of this variant as it is now."""
+    now = variant.name, described(variant.recipe), variant.length
+    return (row.get("name"), row.get("recipe"), row.get("length")) == now
+
+
+def recipes_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
+    """Return the stamp of the rows' file. What each row was computed on stands in the row."""
+    count = max((row["samples"] for row in rows), default=0)
+    protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
+    return rows_stamp(rows, config, protocol)
