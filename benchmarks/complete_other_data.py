@@ -26,6 +26,7 @@ from pivq.runs.beyond.other_data import (
     other_data_facts,
     run_set,
     stored_other_data,
+    trained_as,
 )
 from pivq.runs.beyond.other_measures import keep_pictures
 from pivq.runs.stopping import Stopped
@@ -47,8 +48,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     arguments = parser.parse_args()
     config = load_config(arguments.profile)
-    trained = "smoke" if arguments.profile == "smoke" else "folder"
-    steps = arguments.steps if arguments.steps is not None else 0 if trained == "smoke" else STEPS
+    trained, steps = trained_as(arguments.profile)
+    steps = steps if arguments.steps is None else arguments.steps
     stored = stored_other_data(config.profile) if (figures_dir(config.profile) / "other_data.json").exists() else []
     try:
         chosen = image_sets(arguments.only, arguments.folder, arguments.title, arguments.layout)

@@ -43,9 +43,10 @@ MAY_IMPORT = {
     "figures": ["config", "settings", "data", "storage"],
     "rivals": ["paper", "config", "settings"],
     "runs": ["runs", "rivals", "paper", "config", "profiles", "settings", "data", "metrics", "pretrained", "storage"],
-    "commands": ["runs", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage", "figures"],
+    "commands": ["runs", "rivals", "paper", "config", "profiles", "data", "metrics", "pretrained", "storage",
+                 "figures"],
     "__main__": ["commands"],
-}
+}  # fmt: skip
 MORE = {"storage.bounds": ["config"], "model": ["storage"], "inference": ["data"]}
 
 

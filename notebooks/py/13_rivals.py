@@ -51,7 +51,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. Nothing is trained here, so `force` and `steps` change nothing.
+# These are the parameters. `retrain` trains all rivals here, with three seeds, instead of showing the stored rows: hours; an interrupted training resumes. Otherwise nothing is trained, and `force` and `steps` change nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -61,6 +61,7 @@ layout = ""
 on_error = "raise"
 steps = 0
 force = False
+retrain = False
 device = "auto"
 
 # %% [markdown]
@@ -71,7 +72,7 @@ import torch
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
@@ -90,6 +91,8 @@ from pivq.runs.beyond.rivals import (
     MINUTES_PER_SEED,
     is_trained,
     open_contender,
+    rivals_facts,
+    run_rivals,
     stored_rivals,
 )
 from pivq.runs.provenance import caption, seed_everything, stamp
@@ -116,7 +119,11 @@ use_style()
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
 # %%
-rows = stored_rivals(profile)
+if retrain:
+    rows = run_rivals(config, device=device, anew=True)
+    save_json({"rows": rows} | rivals_facts(rows, config), "rivals", config)
+else:
+    rows = stored_rivals(profile)
 own = stored_file("rivals", profile).parent == figures_dir(profile, seed)
 frame = rivals_frame(rows)
 seeds = frame["seed"].nunique()

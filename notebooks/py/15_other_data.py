@@ -51,7 +51,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. Nothing is trained here, so `force` and `steps` change nothing.
+# These are the parameters. `retrain` trains on digits and glyphs here instead of showing the stored rows: about an hour; an interrupted training resumes. Otherwise nothing is trained, and `force` and `steps` change nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -61,6 +61,7 @@ layout = ""
 on_error = "raise"
 steps = 0
 force = False
+retrain = False
 device = "auto"
 
 # %% [markdown]
@@ -73,13 +74,23 @@ from IPython.display import Image, Markdown, display
 
 from pivq.config import load_config
 from pivq.data import load_dataset
-from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
-from pivq.runs.beyond.other_data import MINUTES_PER_SET, TITLES, settings_table, stored_other_data
-from pivq.runs.beyond.other_measures import SHOWN, kept_pictures
+from pivq.runs.beyond.other_data import (
+    MINUTES_PER_SET,
+    TITLES,
+    finished_runs,
+    image_sets,
+    other_data_facts,
+    run_set,
+    settings_table,
+    stored_other_data,
+    trained_as,
+)
+from pivq.runs.beyond.other_measures import SHOWN, keep_pictures, kept_pictures
 from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
 from pivq.runs.beyond.rival_findings import means
 from pivq.runs.beyond.transfer import (
@@ -139,7 +150,14 @@ display(styled(settings_table()))
 # The next cell reads the stored rows, one for each set, kind of tokens, quantizer and seed. If there are none yet, it says how they are made. The drawn faces come from the files of the notebooks before ([03](03_train.ipynb) to [11](11_better_samples.ipynb)), so they have gaps, and were trained for more steps.
 
 # %%
-rows = stored_other_data(profile)
+if retrain:
+    trained, rows = trained_as(profile), []
+    for one in image_sets():
+        rows += run_set(one, seed, *trained, device, anew=True)
+        keep_pictures(one.name, finished_runs(one, seed, *trained), seed, device)
+    save_json({"rows": rows} | other_data_facts(rows, config), "other_data", config)
+else:
+    rows = stored_other_data(profile)
 own = bool(rows) and stored_file("other_data", profile).parent == figures_dir(profile, seed)
 everything = [*stored_faces(), *rows]
 if rows:

@@ -51,7 +51,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# These are the parameters. Nothing is trained here, so `force` changes nothing.
+# These are the parameters. `retrain` trains all variants here, with three seeds, instead of showing the stored rows: hours; an interrupted training resumes. Otherwise nothing is trained, and `force` changes nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -61,6 +61,7 @@ layout = ""
 on_error = "raise"
 steps = 0
 force = False
+retrain = False
 device = "auto"
 
 # %% [markdown]
@@ -72,7 +73,7 @@ import torch
 from IPython.display import Markdown, display
 
 from pivq.config import load_config
-from pivq.figures.artefacts import save_figure, save_table
+from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
@@ -85,6 +86,8 @@ from pivq.runs.beyond.recipes import (
     USUAL,
     VARIANTS,
     is_trained,
+    recipes_facts,
+    run_recipes,
     samples_of,
     stored_recipes,
 )
@@ -153,7 +156,11 @@ display(styled(table))
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
 # %%
-rows = stored_recipes(profile)
+if retrain:
+    rows = run_recipes(config, device=device, anew=True)
+    save_json({"rows": rows} | recipes_facts(rows, config), "recipes", config)
+else:
+    rows = stored_recipes(profile)
 own = stored_file("recipes", profile).parent == figures_dir(profile, seed)
 frame = recipes_frame(rows)
 seeds = frame["seed"].nunique()

@@ -84,6 +84,10 @@ def _train(arguments: argparse.Namespace) -> None:
         use_precision(arguments.precision)
     if arguments.compile:
         os.environ[COMPILE] = "1"
+    if arguments.recipe:
+        from pivq.commands.jobs import train_by_recipe
+
+        return print(train_by_recipe(config, arguments.recipe, arguments.device))
     first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
     if arguments.budget:

@@ -33,6 +33,7 @@ from pivq.commands.run_all_arguments import DEVICES, parse_literal, whole
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES, RANGES
+from pivq.rivals.recipe.settings import CHANGES
 
 CODE_FILES = (".npz", ".npy", ".csv", ".json")
 PATH_FILES = (".gif", ".webp", ".png")
@@ -42,7 +43,7 @@ Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's
 EXAMPLES = {
     "train": ["--profile quick --quantizer both", "--profile celeba64 --data photos --device cuda --log tensorboard",
               "--profile celeba64_short --quantizer both --data photos --budget 2h",
-              "--profile quick --set train.steps=1500 --set train.quantize_from_step=600"],
+              "--profile quick --set train.steps=1500 --set train.quantize_from_step=600", "--recipe improved"],
     "data": ["photos", "photos.zip --layout celeba"],
     "encode": ["RUN photos --out codes.npz"],
     "decode": ["codes.npz --model RUN --out pictures", "mine.csv --model RUN --out pictures --grid"],
@@ -85,6 +86,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                 load_config, arguments.profile, arguments.seed, arguments.data or "", **overrides
             )
             arguments.config = arguments.configure(steps=arguments.steps)
+            if arguments.recipe and (arguments.quantizer != "matching" or arguments.budget or arguments.log):
+                raise ValueError("--recipe trains with matching, for steps, and has no --log or --budget")
             sizes = arguments.config.model
             if arguments.quantizer != "nearest" and sizes.num_codes > sizes.codebook_size:
                 raise ValueError(
@@ -228,6 +231,8 @@ def _add_train(commands: Any) -> None:
         help=f"settings: {', '.join(PROFILES)} (default: quick)")  # fmt: skip
     add("--quantizer", type=known("quantizer", QUANTIZERS), default="matching", metavar="NAME",
         help="matching, nearest or both (default: matching, the paper's)")  # fmt: skip
+    add("--recipe", type=known("recipe", ["improved", *CHANGES]), metavar="NAME",
+        help="another training than the paper's, with matching (notebook 16): improved, or one change")  # fmt: skip
     add("--seed", type=whole, default=0, metavar="N", help="seed of every random choice (default: 0)")
     add("--data", type=images, metavar="DIR",
         help="folder or zip of the data set (default: its place in data/; the profile folder needs one)")  # fmt: skip

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pivq.commands.pictures import BATCH, NAME, claim, write_missing
+from pivq.config import Config
 from pivq.data import ImageDataset, load_dataset
 from pivq.data.decoding import UnreadableImage, examine, quiet_pillow
 from pivq.data.files import Files
@@ -25,14 +26,35 @@ from pivq.data.places import find_pictures
 from pivq.inference import encode_images, reconstruction_errors
 from pivq.model import PIVQ, model_digest
 from pivq.pretrained.features import FeatureNet
+from pivq.processes import pick_device
+from pivq.rivals.recipe.settings import as_recipe
+from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
 from pivq.runs.evaluation import compare, decoded_features, draw_samples, image_features
 from pivq.runs.run import Run, arrays_digest, read_arrays
+from pivq.runs.splits import load_split
 from pivq.sampling import sample_batches
 from pivq.storage.checkpoint import has_checkpoint
 from pivq.storage.writing import atomic_write, kept_arrays, no_formula, write_text
 
 CHUNK = 4096  # images whose codes are kept in one file until all are encoded
 PAGE = 32  # pairs of original and reconstruction in one picture
+
+
+def train_by_recipe(config: Config, name: str, device: str = "auto") -> str:
+    """Train by a recipe that is not the paper's, and write the model as a folder to share; return what to tell of it.
+
+    Raises:
+        ValueError: see `pivq.runs.beyond.recipe_training.train_recipe`.
+    """
+    with tqdm(total=steps_left(config, name), desc=f"recipe: {name}", unit="step", dynamic_ncols=True) as bar:
+        model, facts = train_recipe(config, name, device, bar)
+    heldout, on, folder = load_split(config, "heldout").images, pick_device(device), recipe_dir(config, name)
+    l1, psnr = reconstruction_errors(lambda images: model.decode(model.encode(images)), heldout, BATCH, on)
+    said = f"recipe {name!r}: {facts['steps']:,} steps, held-out L1 {l1:.4f}, PSNR {psnr:.2f} dB"
+    if as_recipe(name).projection > 1:  # its maps before and after the codes are no part of a PIVQ
+        return f"{said}\n{folder}\nIts codes are projected: open it in Python, with train_recipe."
+    model.save_pretrained(folder / "model")
+    return f"{said}\n{folder / 'model'}"
 
 
 def load_folder(

@@ -91,6 +91,7 @@ def parse(argv: list[str] | None, folder: Path) -> Request:
             raise ValueError("--demo is one notebook with a model of quick: leave out --only and --profile")
         if arguments.extras and (arguments.only or arguments.demo):
             raise ValueError("--extras adds notebooks to the whole run: leave out --only and --demo")
+        arguments.extras |= bool(arguments.retrain and not arguments.only and not arguments.demo)
         demo = [_read_notebook(folder / f"{DEMO}.ipynb")] if arguments.demo else None
         selected = demo or select_notebooks(folder, arguments.only, arguments.extras)
         instead = next((name for name in ("list", "dry_run", "check_only") if getattr(arguments, name)), "")
@@ -151,6 +152,8 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--force", action="store_const", const=True, help="redo everything, training included")
     add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
     add("--rerun-study", action="store_const", const=True, help="retrain the stored study of notebook 09, three hours")
+    add("--retrain", action="store_const", const=True,
+        help="with --extras: retrain what notebooks 13, 15 and 16 show, ten hours of one core; it resumes")  # fmt: skip
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
     add("--layout", metavar="NAME",
         help=f"read the files of DIR as {', '.join(LAYOUTS)} (default: the profile's, or recognised)")  # fmt: skip
@@ -253,8 +256,8 @@ def collect_parameters(arguments: argparse.Namespace, selected: list[Notebook]) 
         ValueError: for a name that no selected notebook declares, a value of another type than its default, or an
             unknown profile, seed, device or folder; with a suggestion if possible.
     """
-    options = ["profile", "seed", "force", "rerun_ablations", "rerun_study", "data", "layout", "on_error", "features",
-               "device", "precision", "steps"]  # fmt: skip
+    options = ["profile", "seed", "force", "rerun_ablations", "rerun_study", "retrain", "data", "layout", "on_error",
+               "features", "device", "precision", "steps"]  # fmt: skip
     given = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     for entry in arguments.parameter:
         name, equals, text = entry.partition("=")

@@ -14,6 +14,9 @@ from pivq.storage.writing import read_json, write_json
 TIMINGS = "timings.json"  # in the folder of executed notebooks: the seconds that each took there
 TYPICAL = paths.CHECKOUT / "docs" / TIMINGS  # minutes and memory by profile and notebook, the first time
 TRAINS = "03_train"
+# By the option that trains anew what is stored: the notebooks that do it.
+RETRAINED = {"rerun_ablations": [TRAINS], "rerun_study": ["09_when_codes_compete"],
+             "retrain": ["13_rivals", "15_other_data", "16_better_recipe"]}  # fmt: skip
 LOADED = 30.0  # seconds of this notebook when its models are there
 
 
@@ -29,9 +32,9 @@ def expected_seconds(notebooks: list[Notebook], config: Config, parameters: dict
         seconds[name] = own.get(name, usual.get(name))
         if name == TRAINS:
             seconds[name] = _of_training(own.get(name), usual.get(name), trains(config, parameters))
-    for option, name in {"rerun_ablations": TRAINS, "rerun_study": "09_when_codes_compete"}.items():
-        if parameters.get(option) and name in seconds:
-            seconds[name] = None  # hours, which no run has measured
+    for option, names in RETRAINED.items():
+        if parameters.get(option):
+            seconds |= {name: None for name in names if name in seconds}  # hours, which no run has measured
     return seconds
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stand_ins import Colours, make_split, noise, stand_in, truncate
+from stand_ins import Colours, Perceptual, make_split, noise, stand_in, truncate
 
 from pivq import precision
 from pivq.commands import jobs
@@ -25,6 +25,7 @@ from pivq.metrics import frechet_distance
 from pivq.model import PIVQ
 from pivq.precision import pick_precision
 from pivq.runs import splits
+from pivq.runs.beyond.recipe_training import recipe_dir, train_recipe
 from pivq.runs.cost import Cost
 from pivq.runs.provenance import code_digest
 from pivq.runs.run import Run, run_dir, write_config
@@ -159,6 +160,33 @@ def test_training_is_interrupted_resumed_and_found_finished(
     assert f"matching: 8 steps, held-out L1 {summary['heldout_l1']:.4f}" in out
     assert status("train", *tiny_arguments) == 0
     assert network.calls == 4 and "finished run loaded" in capsys.readouterr().out
+
+
+def test_a_recipe_trains_and_leaves_a_model_to_share(tiny_arguments, tiny_config, stand_ins, monkeypatch, capsys):
+    stand_ins()
+    monkeypatch.setattr("pivq.runs.beyond.recipe_training.load_perceptual", lambda name: Perceptual())
+    monkeypatch.setattr("pivq.commands.jobs.load_split", make_split)
+    assert status("train", *tiny_arguments, "--recipe", "re-seeded codes") == 0
+    said = capsys.readouterr().out
+    folder = recipe_dir(tiny_config(), "re-seeded codes") / "model"
+    assert said.splitlines()[-1] == str(folder) and "recipe 're-seeded codes': 8 steps, held-out L1 0." in said
+    shared, kept = PIVQ.from_pretrained(folder), train_recipe(tiny_config(), "re-seeded codes").model
+    images = make_split(tiny_config(), "heldout").images[:3]
+    assert torch.equal(shared.decode(shared.encode(images)), kept.decode(kept.encode(images)))
+    assert status("train", *tiny_arguments, "--recipe", "projected codes") == 0
+    assert "open it in Python" in capsys.readouterr().out, "a PIVQ has no projections"
+    assert not (recipe_dir(tiny_config(), "projected codes") / "model").exists()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--recipe", "rotation"], "unknown recipe 'rotation'"),
+    (["--recipe", "improved", "--quantizer", "both"], "--recipe trains with matching"),
+    (["--recipe", "improved", "--budget", "1h"], "has no --log or --budget"),
+])  # fmt: skip
+def test_a_recipe_that_cannot_be_trained_is_refused(words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", *words])
+    assert end.value.code == 2 and said in capsys.readouterr().err
 
 
 def test_a_damaged_image_ends_a_training_with_the_option_that_leaves_it_out(

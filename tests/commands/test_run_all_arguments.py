@@ -119,6 +119,7 @@ def test_parameters_by_name_are_literals_or_strings(folder):
         (["--device", "cpu", "--only", "00"], "00_first takes no parameter 'device'"),
         (["--rerun-ablations"], "no selected notebook takes a parameter 'rerun_ablations'"),
         (["--rerun-study"], "no selected notebook takes a parameter 'rerun_study'"),
+        (["--retrain", "--only", "4"], "04_capacity takes no parameter 'retrain'"),
         (["--only", "4x"], "unknown notebook '4x'; did you mean 04?"),
         (["--only", "05"], "unknown notebook '05'"),
         (["--only", "04_capcity"], "unknown notebook '04_capcity'; did you mean 04_capacity?"),
@@ -208,7 +209,8 @@ def test_help_names_every_option(capsys, tmp_path):
         parse(["--help"], tmp_path)
     assert stopped.value.code == 0
     said = capsys.readouterr().out
-    named = ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "--rerun-study")
+    named = ("--profile", "--seed", "--only", "--force", "--data", "--device", "--rerun-ablations", "--rerun-study",
+             "--retrain")  # fmt: skip
     for option in (*named, "--list", "--dry-run", "--version", "smoke", "examples:"):
         assert option in said
 

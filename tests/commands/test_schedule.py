@@ -55,6 +55,7 @@ def test_training_takes_as_long_as_the_longest_known_and_loading_seconds(expecte
 def test_what_is_trained_again_for_hours_has_no_time(expected):
     assert expected(rerun_ablations=True)["03_train"] is None
     assert expected(rerun_study=True)["09_when_codes_compete"] is None
+    assert expected(retrain=True) == expected(), "of notebooks that are not run"
     assert None not in [expected(rerun_study=True)[name] for name in NAMES[:2]]
 
 

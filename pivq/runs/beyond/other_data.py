@@ -17,7 +17,7 @@ from pivq.profiles import ASSUMPTION, PROFILES
 from pivq.runs.beyond.other_measures import measure
 from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
 from pivq.runs.beyond.rivalry import NEIGHBOURS
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_stamp, stored_rows
+from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.branching import train_ahead
 from pivq.runs.competition import BOTH
 from pivq.runs.planned import run_dir
@@ -37,6 +37,11 @@ SMALL: dict[str, tuple[Any, str, str]] = {
     "model.patch_size": (2, ASSUMPTION, "keeps the grid of 8 × 8 cells that 64 pixels have with patches of 4"),
 }
 MINUTES_PER_SET = 20  # of one CPU core, all four runs and their measures; an estimate from some steps of each
+
+
+def trained_as(profile: str) -> tuple[str, int]:
+    """Return the profile and the steps of the trainings whose rows stand among a profile's figures; 0 are all steps."""
+    return ("smoke", 0) if profile == "smoke" else ("folder", STEPS)
 
 
 class ImageSet(NamedTuple):
@@ -111,14 +116,16 @@ def settings_table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "value", "source", "why"])
 
 
-def row_file(config: Config, quantizer: str) -> Path:
-    """Return the file of a row: it is named like the run."""
-    return results_dir(config.profile) / "other_data" / f"{run_dir(config, quantizer).name}.json"
+def row_file(config: Config, quantizer: str, anew: bool = False) -> Path:
+    """Return the file of a row: it is named like the run; for `anew` see `run_set`."""
+    place = results_dir(config.profile) / "other_data"
+    return (place / rows_folder(anew) if anew else place) / f"{run_dir(config, quantizer).name}.json"
 
 
 def run_set(
-    chosen: ImageSet, seed: int = 0, profile: str = "folder", steps: int = STEPS, device: str = "auto"
-) -> list[dict[str, Any]]:
+    chosen: ImageSet, seed: int = 0, profile: str = "folder", steps: int = STEPS, device: str = "auto",
+    anew: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Train and measure what is missing of a set, and return its rows, one for each kind of tokens and quantizer.
 
     A row is written as soon as it is measured, and a training resumes from its last checkpoint. Both quantizers are one
@@ -128,12 +135,14 @@ def run_set(
         chosen: of `image_sets`.
         seed, profile, steps: see `settings_for`.
         device: "auto", "cpu", "cuda", …
+        anew: leave rows aside that come with the project or that `benchmarks/` made; those of an earlier call with
+            `anew` are taken over, and so are trainings.
     """
     rows = []
     for tokens in TOKENS:
         config = settings_for(chosen, tokens, seed, profile, steps)
         for quantizer in BOTH:
-            path = row_file(config, quantizer)
+            path = row_file(config, quantizer, anew)
             row = kept_row(path, set=chosen.name, tokens=tokens, quantizer=quantizer, seed=seed)
             if row is None:
                 train_ahead("shared", config, device)

@@ -23,7 +23,7 @@ from pivq.rivals.recipe.quantizers import effective_dimension
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
 from pivq.runs.ablations import half_as_long
 from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_stamp, stored_rows
+from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.evaluation import compare, image_features
 from pivq.runs.splits import load_splits
 from pivq.sampling import sample_pairs
@@ -87,14 +87,14 @@ def settings_of(config: Config, variant: Variant) -> Config:
     return replace(config, train=replace(config.train, **half_as_long(config)))
 
 
-def row_file(config: Config, variant: Variant) -> Path:
-    """Return the file of a row; `config` is a profile's, with the row's seed."""
+def row_file(config: Config, variant: Variant, anew: bool = False) -> Path:
+    """Return the file of a row; `config` is a profile's, with the row's seed; for `anew` see `run_recipes`."""
     folder = recipe_dir(settings_of(config, variant), variant.recipe)
-    return folder.parent / "rows" / f"{folder.name}.json"
+    return folder.parent / rows_folder(anew) / f"{folder.name}.json"
 
 
 def run_recipes(
-    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, device: str = "auto"
+    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, device: str = "auto", anew: bool = False
 ) -> list[dict[str, Any]]:
     """Train and measure what is missing, and return the rows of all variants and seeds that were asked for.
 
@@ -105,6 +105,8 @@ def run_recipes(
         names: of variants; none are all.
         seeds: of the trainings.
         device: "auto", "cpu", "cuda", …
+        anew: leave rows aside that come with the project or that `benchmarks/` made; those of an earlier call with
+            `anew` are taken over, and so are trainings.
 
     Raises:
         ValueError: see `variants`.
@@ -115,7 +117,7 @@ def run_recipes(
     plan = {}
     for seed in seeds:
         own = replace(config, seed=seed)
-        plan |= {row_file(own, variant): (own, variant) for variant in variants(names)}
+        plan |= {row_file(own, variant, anew): (own, variant) for variant in variants(names)}
     kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
     missing = {path: job for path, job in plan.items() if kept[path] is None}
     left = sum(steps_left(settings_of(own, variant), variant.recipe) for own, variant in missing.values())

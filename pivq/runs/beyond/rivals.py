@@ -19,7 +19,7 @@ from pivq.rivals.set_prior import PriorSettings
 from pivq.rivals.training import prior_settings
 from pivq.runs.beyond.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
 from pivq.runs.beyond.rivalry import NEIGHBOURS, measure
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_stamp, stored_rows
+from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.beyond.samplers import ALGORITHM_1, Sampler, draw
 from pivq.runs.beyond.set_priors import has_prior, trained_prior
 from pivq.runs.run import Run, find_run, require_run, run_dir
@@ -78,16 +78,17 @@ def contenders(names: Iterable[str] = ()) -> list[Contender]:
     return [known[name] for name in names] or CONTENDERS
 
 
-def row_file(config: Config, contender: Contender) -> Path:
-    """Return the file of a row; `config` is a profile's, or of `settings_for_minutes`."""
+def row_file(config: Config, contender: Contender, anew: bool = False) -> Path:
+    """Return the file of a row; `config` is a profile's, or of `settings_for_minutes`; for `anew` see `run_rivals`."""
     folder = run_dir(config, "matching") if contender.kind == OURS else rival_dir(config, contender.kind)
     name = "-".join(filter(None, [folder.name, contender.prior.replace(" ", "-")]))
-    return results_dir(config.profile) / "rivals" / "rows" / f"{name}.json"
+    return results_dir(config.profile) / "rivals" / rows_folder(anew) / f"{name}.json"
 
 
 def run_rivals(
-    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, minutes: float = 0, device: str = "auto"
-) -> list[dict[str, Any]]:
+    config: Config, names: Sequence[str] = (), seeds: Sequence[int] = SEEDS, minutes: float = 0, device: str = "auto",
+    anew: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Train and measure what is missing, and return the rows of all contenders and seeds that were asked for.
 
     A row is written as soon as it is measured. A stop loses no more than the steps since the last checkpoint, and those
@@ -99,6 +100,8 @@ def run_rivals(
         seeds: of the trainings.
         minutes: of each autoencoder's training; 0 trains the steps of the profile.
         device: "auto", "cpu", "cuda", …
+        anew: leave rows aside that come with the project or that `benchmarks/` made; those of an earlier call with
+            `anew` are taken over, and so are trainings.
 
     Raises:
         ValueError: see `contenders` and `pivq.runs.beyond.rival_training.settings_for_minutes`.
@@ -111,7 +114,7 @@ def run_rivals(
         for contender in chosen:
             own = replace(config, seed=seed)
             own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
-            plan[row_file(own, contender)] = own, contender
+            plan[row_file(own, contender, anew)] = own, contender
     kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
     missing = {path: job for path, job in plan.items() if kept[path] is None}
     left: dict[Path, int] = {}

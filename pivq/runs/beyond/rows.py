@@ -13,6 +13,11 @@ from pivq.storage.writing import read_sealed, seal, write_json
 Row = dict[str, Any]
 
 
+def rows_folder(anew: bool = False) -> str:
+    """Return the name of the folder of kept rows; rows that are to be made anew, beside stored ones, have their own."""
+    return "retrained" if anew else "rows"
+
+
 def keep_row(path: Path, row: Row) -> Row:
     """Write a row, with its checksum, and return it as it is read again."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from pivq.rivals.rival import Rival
 from pivq.rivals.vqvae import VQVAE, vqvae_settings
-from pivq.runs import disentanglement as module
+from pivq.runs.beyond import disentanglement as module
 from pivq.runs.beyond.disentanglement import (
     CODE,
     EXACT,

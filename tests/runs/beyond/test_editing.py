@@ -9,7 +9,7 @@ import pytest
 import torch
 from stand_ins import Colours
 
-from pivq.runs import editing as module
+from pivq.runs.beyond import editing as module
 from pivq.runs.beyond.editing import (
     ADD,
     REMOVE,

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from pivq.config import load_config
-from pivq.runs import other_data as module
-from pivq.runs import other_sets
+from pivq.runs.beyond import other_data as module
+from pivq.runs.beyond import other_sets
 from pivq.runs.beyond.other_data import (
     FOLDER,
     STEPS,
@@ -22,6 +22,7 @@ from pivq.runs.beyond.other_data import (
     settings_table,
     stored_other_data,
 )
+from pivq.runs.beyond.rows import keep_row
 from pivq.runs.splits import load_split
 from pivq.storage.writing import seal, write_json
 
@@ -107,6 +108,16 @@ def test_rows_are_made_once_and_come_back_as_they_were(few, monkeypatch, tmp_pat
     assert keep_rows([*others, *rows[2:]], digits, 0, "smoke", 0) == 2, "others are of other steps or pictures"
     assert keep_rows(rows, digits, 0, "smoke", 0) == 2 and keep_rows(rows, digits, 0, "smoke", 0) == 0
     assert run_set(digits, 0, "smoke", 0) == rows and len(few) == 4
+
+
+def test_rows_made_anew_are_not_those_that_were_stored(few):
+    (digits,) = image_sets(["digits"])
+    rows = run_set(digits, 0, "smoke", 0)
+    first = settings_for(digits, "learned", 0, "smoke", 0)
+    keep_row(row_file(first, rows[0]["quantizer"]), rows[0] | {"psnr": 99.0})
+    assert run_set(digits, 0, "smoke", 0)[0]["psnr"] == 99.0
+    assert run_set(digits, 0, "smoke", 0, anew=True) == rows
+    assert row_file(first, rows[0]["quantizer"], anew=True).exists()
 
 
 def test_a_stopped_set_keeps_what_is_measured(few, monkeypatch):

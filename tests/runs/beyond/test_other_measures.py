@@ -10,7 +10,8 @@ from stand_ins import Colours, Perceptual
 
 from pivq.inference import encode_images
 from pivq.probing import pixel_statistics, probe
-from pivq.runs import branching, other_measures, other_sets, rivalry
+from pivq.runs import branching
+from pivq.runs.beyond import other_measures, other_sets, rivalry
 from pivq.runs.beyond.other_measures import SHOWN, controls, keep_pictures, kept_pictures, measure, pictures_file
 from pivq.runs.splits import load_splits
 from pivq.runs.training import train

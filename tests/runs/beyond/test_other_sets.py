@@ -10,7 +10,7 @@ from PIL import Image, ImageFont
 from sklearn.datasets import load_digits
 
 from pivq.data import load_dataset
-from pivq.runs import other_sets as module
+from pivq.runs.beyond import other_sets as module
 from pivq.runs.beyond.other_sets import (
     BASELINE,
     EM,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from stand_ins import Perceptual, stand_in, stop_at
 
-from pivq.runs import recipe_training
+from pivq.runs.beyond import recipe_training
 from pivq.runs.beyond.pieces import step_of
 from pivq.runs.beyond.recipe_training import recipe_dir, train_recipe
 from pivq.runs.stopping import Stopped

@@ -5,7 +5,7 @@ import torch
 from stand_ins import Perceptual, stand_in, stop_at
 
 from pivq.rivals.recipe.settings import CHANGES, Recipe, improved
-from pivq.runs import recipe_training as module
+from pivq.runs.beyond import recipe_training as module
 from pivq.runs.beyond.recipe_training import recipe_digest, recipe_dir, steps_left, train_recipe
 from pivq.runs.beyond.rival_training import rivals_digest
 from pivq.runs.splits import load_splits

@@ -13,9 +13,9 @@ from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
 from pivq.pretrained.features import extract
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, improved
-from pivq.runs import recipe_training
-from pivq.runs import recipes as module
 from pivq.runs.ablations import half_as_long
+from pivq.runs.beyond import recipe_training
+from pivq.runs.beyond import recipes as module
 from pivq.runs.beyond.recipes import (
     LONGER,
     TOGETHER,
@@ -103,6 +103,16 @@ def test_rows_are_made_once_and_say_what_they_are_of(config, monkeypatch):
     assert is_trained(own, variants(names)[0]) and samples_of(own, variants(names)[1], 3).shape == (3, 3, 16, 16)
     monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
     assert run_recipes(config, names, seeds=[1]) == rows
+
+
+def test_rows_made_anew_are_not_those_that_were_stored(config, monkeypatch):
+    monkeypatch.setattr(module, "make_row", untrained_row)
+    (row,) = run_recipes(config, [USUAL], seeds=[0])
+    monkeypatch.setattr(module, "make_row", lambda *given: untrained_row(*given) | {"found": 7})
+    (again,) = run_recipes(config, [USUAL], seeds=[0], anew=True)
+    assert again == row | {"found": 7} and run_recipes(config, [USUAL], seeds=[0]) == [row]
+    monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
+    assert run_recipes(config, [USUAL], seeds=[0], anew=True) == [again], "an interrupted comparison resumes"
 
 
 def untrained_row(config, variant, device, bar) -> dict:

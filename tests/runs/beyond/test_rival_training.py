@@ -8,7 +8,7 @@ from stand_ins import Perceptual, stand_in, stop_at
 
 from pivq.config import load_config
 from pivq.rivals.training import prior_settings
-from pivq.runs import rival_training as module
+from pivq.runs.beyond import rival_training as module
 from pivq.runs.beyond.rival_training import (
     KINDS,
     count_weights,

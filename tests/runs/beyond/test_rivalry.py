@@ -12,7 +12,7 @@ from pivq.losses import psnr
 from pivq.metrics import frechet_distance
 from pivq.probing import probe
 from pivq.rivals.rival import Rival
-from pivq.runs import rivalry as module
+from pivq.runs.beyond import rivalry as module
 from pivq.runs.beyond.rivalry import measure, measure_copies, measure_paths, probe_features
 from pivq.usage import presence
 

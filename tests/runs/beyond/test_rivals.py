@@ -15,8 +15,8 @@ from pivq.rivals.autoregressive import AutoregressivePrior
 from pivq.rivals.rival import Rival, count_passes
 from pivq.rivals.set_prior import PriorSettings, SetPrior
 from pivq.rivals.training import prior_settings
-from pivq.runs import rival_training, rivalry
-from pivq.runs import rivals as module
+from pivq.runs.beyond import rival_training, rivalry
+from pivq.runs.beyond import rivals as module
 from pivq.runs.beyond.rival_training import count_weights
 from pivq.runs.beyond.rivals import (
     CONTENDERS,
@@ -68,6 +68,16 @@ def test_rows_are_made_once_and_say_what_they_are_of(config, monkeypatch):
     assert {"code", "rivals_code", "seconds", "parameters", "distance_name", "batch_size"} <= rows[0].keys()
     monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
     assert run_rivals(config, names, seeds=[0, 1]) == rows
+
+
+def test_rows_made_anew_are_not_those_that_were_stored(config, monkeypatch):
+    own = replace(config, seed=0)
+    (row,) = run_rivals(config, ["VAE"], seeds=[0], anew=True)
+    assert not row_file(own, contenders(["VAE"])[0]).exists(), "it stands apart"
+    stored = row | {"psnr": 99.0}
+    assert keep_rivals([stored], config) == 1 and run_rivals(config, ["VAE"], seeds=[0])[0]["psnr"] == 99.0
+    monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
+    assert run_rivals(config, ["VAE"], seeds=[0], anew=True) == [row], "an interrupted comparison resumes"
 
 
 @pytest.mark.parametrize("damage", [

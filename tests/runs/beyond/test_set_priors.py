@@ -13,7 +13,7 @@ from pivq.data.faces import draw_split
 from pivq.metrics import frechet_distance
 from pivq.rivals.any_order import draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, frequencies, train_set_prior
-from pivq.runs import set_priors as module
+from pivq.runs.beyond import set_priors as module
 from pivq.runs.beyond.face_bits import face_bits
 from pivq.runs.beyond.samplers import ALGORITHM_1, RECONSTRUCTIONS
 from pivq.runs.beyond.set_priors import (
