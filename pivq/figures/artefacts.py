@@ -169,7 +169,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
 def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
     """Write numbers to `figures/<profile>/<name>.json`, with name and `pivq.storage.origin.origin`, which are checked.
 
-    Device and threads are noted too, and a checksum. Numbers and arrays of numpy become plain ones.
+    Device, threads and code are noted too, unless `values` name theirs, and a checksum. Numbers and arrays of numpy
+    become plain ones.
 
     Raises:
         ValueError: for an unknown name, or a NaN or infinite number, which JSON cannot hold.
@@ -177,7 +178,7 @@ def save_json(values: dict[str, Any], name: str, config: Config) -> Path:
         OSError: when the folder cannot be written; nothing half-written is left.
     """
     path = _artefact(name, config).with_suffix(".json")
-    values = values | {"artefact": name} | computed_on() | origin(config)
+    values = computed_on() | values | {"artefact": name} | origin(config)
     values = json.loads(json.dumps(values, allow_nan=False, default=_plain))
     write_json(path, seal(values), ensure_ascii=False)
     return path

@@ -14,11 +14,11 @@ from pivq.precision import COMPILE, Precision
 from pivq.processes import pick_device
 from pivq.runs.branching import make_trainer
 from pivq.runs.planned import STAGES, run_dir
-from pivq.runs.provenance import code_digest
 from pivq.runs.ready import check_ready
 from pivq.runs.splits import load_split
 from pivq.storage.checkpoint import has_checkpoint
 from pivq.storage.paths import results_dir
+from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, write_json
 
 SESSION = 3  # hours, above which a shorter training is offered

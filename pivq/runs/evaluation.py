@@ -14,11 +14,11 @@ from pivq.metrics import frechet_distance
 from pivq.metrics.neighbours import prdc_for_all
 from pivq.model import model_digest
 from pivq.pretrained.features import FeatureNet, cached_features
-from pivq.runs.provenance import features_digest
 from pivq.runs.run import Run
 from pivq.runs.splits import load_split
 from pivq.sampling import SampledPairs, sample_pairs
 from pivq.storage.paths import results_dir
+from pivq.storage.source import features_digest
 
 
 def draw_samples(run: Run, count: int, seed: int | None = None) -> SampledPairs:

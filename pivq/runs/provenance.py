@@ -1,11 +1,8 @@
 """Where a number comes from: seeds, versions, the stamp on every artefact and the caption under every figure."""
 
-import hashlib
 import platform
 import random
 import re
-from collections.abc import Iterable
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,9 @@ from pivq.config import Config
 from pivq.settings import check_whole
 from pivq.storage.origin import computed_on
 from pivq.storage.paths import CHECKOUT
+from pivq.storage.source import code_digest, measures_digest
 
 UNKNOWN = "unknown"  # code that an earlier version did not note
-# Of `pivq.runs`, those that measure what notebooks 04 to 07 leave for the verdict.
-MEASURES = ("evaluation", "paths", "probes", "quality", "recombination", "untrained")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 
 
@@ -47,47 +43,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-@cache
-def code_digest() -> str:
-    """Return 16 hex digits that change with the source of the modules that decide numbers."""
-    place = Path(pivq.__file__).parent
-    files = [path for path in place.glob("*.py") if path.stem not in ("paper", "inference", "__init__", "__main__")]
-    return _digest(files + [path for room in ("solvers", "data", "metrics", "pretrained")
-                            for path in (place / room).glob("*.py")])  # fmt: skip
-
-
-@cache
-def features_digest(decoded: bool) -> str:
-    """Return 16 hex digits that change with the source of what makes features of images, and decodes these if so.
-
-    Kept features are found again by it: after an edit they are made anew.
-    """
-    place = Path(pivq.__file__).parent
-    decoders = [place / f"{name}.py" for name in ("inference", "layers", "model", "quantizers")]
-    return _digest([*(place / "pretrained").glob("*.py"), *(decoders if decoded else [])])
-
-
-@cache
-def measures_digest() -> str:
-    """Return 16 hex digits that change with the source of what measures models, as `code_digest` does with theirs."""
-    place = Path(pivq.__file__).parent
-    return _digest([place / "inference.py", *(place / "runs" / f"{name}.py" for name in MEASURES)])
-
-
-@cache
-def prior_digest() -> str:
-    """Return 16 hex digits that change with the source of the prior over sets."""
-    return _digest(Path(pivq.__file__).parent / "rivals" / f"{name}.py" for name in ("any_order", "set_prior"))
-
-
-def _digest(files: Iterable[Path]) -> str:
-    place, digest = Path(pivq.__file__).parent, hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(place).as_posix()} ".encode())
-        digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
-    return digest.hexdigest()[:16]
 
 
 def code_so_far(before: str | None, steps: int) -> str:
@@ -133,9 +88,9 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
     """Return the facts that an artefact needs to be made again. They hold no date: equal runs have equal stamps.
 
     They are `profile`, `dataset`, `image_size` in pixels and `seed`; the `steps` trained (generator updates) and the
-    `quantizer`, where given, with the `digest` that names its run's folder; the `device` and the `threads` of torch,
-    where it is loaded; the digest of the `code`, and that of what `measures`; `layout` and `on_error`, where they are
-    not the usual ones; `extra` facts, in plain types; and `versions` by package.
+    `quantizer`, where given, with the `digest` that names its run's folder; the `device`, the `threads` of torch, where
+    it is loaded, and the digest of the `code`; that of what `measures`; `layout` and `on_error`, where they are not the
+    usual ones; `extra` facts, in plain types; and `versions` by package.
 
     Example:
         >>> from pivq.config import load_config
@@ -151,7 +106,6 @@ def stamp(config: Config, steps: int | None = None, quantizer: str | None = None
         "quantizer": quantizer,
         "digest": config.digest(quantizer) if quantizer else None,
         **computed_on(),
-        "code": code_digest(),
         "measures": measures_digest(),
         "layout": config.layout or None,
         "on_error": config.on_error if config.on_error != "raise" else None,

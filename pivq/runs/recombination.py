@@ -16,10 +16,10 @@ from pivq.metrics.traits import LEAST, TraitClassifier, count_traits
 from pivq.model import PIVQ, model_digest
 from pivq.pretrained.features import FeatureNet, cached_features
 from pivq.runs.evaluation import decoded_features
-from pivq.runs.provenance import features_digest
 from pivq.runs.run import Run
 from pivq.sampling import SampledPairs, exchange_slots, sample_pairs
 from pivq.storage.paths import results_dir
+from pivq.storage.source import features_digest
 from pivq.usage import slot_usage
 
 READERS = 2000  # training images whose reconstructions the classifier of traits is fitted to, at most

@@ -20,10 +20,10 @@ from pivq.data import ImageDataset
 from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
 from pivq.runs.planned import STAGES, run_dir
-from pivq.runs.provenance import code_digest
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
+from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
 IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy

@@ -15,12 +15,13 @@ from pivq.processes import pick_device
 from pivq.runs.branching import alone, last_stage, make_trainer, train_stage
 from pivq.runs.callbacks import read_log, validate
 from pivq.runs.planned import run_dir
-from pivq.runs.provenance import UNKNOWN, code_digest, commit, stamp
+from pivq.runs.provenance import UNKNOWN, commit, stamp
 from pivq.runs.ready import check_ready
 from pivq.runs.replacing import drop_replaced
 from pivq.runs.run import Run, arrays_digest, find_run, left_out, missing_files, require_run, write_config
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import newest_checkpoint
+from pivq.storage.source import code_digest
 from pivq.storage.writing import atomic_write, read_json, seal, write_json
 from pivq.trainer import Trainer
 from pivq.usage import code_usage

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, write_json
 
 NOTE = "data.json"  # in a folder of figures of any folder of images: which one; not to be shared, it has a path
@@ -25,15 +26,15 @@ def origin(config: Any) -> dict[str, Any]:
 
 
 def computed_on() -> dict[str, Any]:
-    """Return the `device` on which this process has computed and, for torch on a CPU, the number of `threads`.
+    """Return the `device` on which this process has computed, the number of `threads` of torch, and its `code`.
 
-    The last digits depend on both (docs/platforms.md), so they are noted in all that is made, and compared with
-    nothing. Without torch, the device is "cpu".
+    The last digits depend on device and threads (docs/platforms.md), so they are noted in all that is made, and
+    compared with nothing. Without torch, the device is "cpu". For the code see `pivq.storage.source.code_digest`.
     """
     torch = sys.modules.get("torch")
     used = torch is not None and torch.cuda.is_initialized()
     device = f"cuda ({torch.cuda.get_device_name()})" if used else "cpu"
-    return {"device": device} | ({"threads": torch.get_num_threads()} if torch else {})
+    return {"device": device} | ({"threads": torch.get_num_threads()} if torch else {}) | {"code": code_digest()}
 
 
 def origin_text(config: Any, name: str) -> str:
@@ -53,7 +54,7 @@ def other_origin(values: dict[str, Any], config: Any) -> str:
 
 
 def other_line(noted: str, config: Any, name: str) -> str:
-    """Return what a line of `origin_text` notes, without device and threads; "" if it is this artefact's.
+    """Return what a line of `origin_text` notes, without device, threads and code; "" if it is this artefact's.
 
     Example:
         >>> from pivq.config import load_config

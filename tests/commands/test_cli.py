@@ -20,6 +20,7 @@ from pivq.commands import jobs
 from pivq.commands.cli import main, one_line
 from pivq.commands.terminal import CONTROLS
 from pivq.config import load_config
+from pivq.data import from_uint8
 from pivq.inference import encode_images
 from pivq.metrics import frechet_distance
 from pivq.model import PIVQ
@@ -27,11 +28,11 @@ from pivq.precision import pick_precision
 from pivq.runs import splits
 from pivq.runs.beyond.recipe_training import recipe_dir, train_recipe
 from pivq.runs.cost import Cost
-from pivq.runs.provenance import code_digest
 from pivq.runs.run import Run, run_dir, write_config
 from pivq.sampling import sample_pairs
 from pivq.storage.checkpoint import save_checkpoint
 from pivq.storage.paths import CHECKOUT
+from pivq.storage.source import code_digest
 from pivq.storage.writing import seal, write_json
 
 
@@ -171,7 +172,7 @@ def test_a_recipe_trains_and_leaves_a_model_to_share(tiny_arguments, tiny_config
     folder = recipe_dir(tiny_config(), "re-seeded codes") / "model"
     assert said.splitlines()[-1] == str(folder) and "recipe 're-seeded codes': 8 steps, held-out L1 0." in said
     shared, kept = PIVQ.from_pretrained(folder), train_recipe(tiny_config(), "re-seeded codes").model
-    images = make_split(tiny_config(), "heldout").images[:3]
+    images = from_uint8(make_split(tiny_config(), "heldout").images[:3])
     assert torch.equal(shared.decode(shared.encode(images)), kept.decode(kept.encode(images)))
     assert status("train", *tiny_arguments, "--recipe", "projected codes") == 0
     assert "open it in Python" in capsys.readouterr().out, "a PIVQ has no projections"

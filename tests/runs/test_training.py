@@ -14,7 +14,6 @@ from stand_ins import Perceptual, make_split, same_results, stand_in
 from pivq.config import Config
 from pivq.runs import training
 from pivq.runs.callbacks import validate
-from pivq.runs.provenance import code_digest
 from pivq.runs.run import (
     MissingRun,
     arrays_digest,
@@ -28,6 +27,7 @@ from pivq.runs.run import (
 from pivq.runs.training import train
 from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, newest_checkpoint, save_checkpoint
 from pivq.storage.locking import InUse, locked
+from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, write_json
 from pivq.trainer import Trainer, TrainingDiverged
 

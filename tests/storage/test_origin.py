@@ -11,6 +11,7 @@ import torch
 
 from pivq.config import load_config
 from pivq.storage.origin import OtherData, claim_figures, computed_on, origin, origin_text, other_origin
+from pivq.storage.source import code_digest
 
 
 def test_origin_changes_with_all_that_makes_other_numbers(tmp_path):
@@ -32,21 +33,23 @@ def test_what_differs_is_said():
     assert other_origin({}, config).startswith("profile not noted, dataset not noted, seed not noted, runs not noted")
 
 
-def test_device_and_threads_are_noted_and_compared_with_nothing(monkeypatch):
+def test_device_threads_and_code_are_noted_and_compared_with_nothing(monkeypatch):
     config, before = load_config("smoke"), origin(load_config("smoke"))
-    assert computed_on() == {"device": "cpu", "threads": torch.get_num_threads()}
-    assert origin_text(config, "slots").endswith(f"; device cpu; threads {torch.get_num_threads()}")
+    assert computed_on() == {"device": "cpu", "threads": torch.get_num_threads(), "code": code_digest()}
+    assert origin_text(config, "slots").endswith(
+        f"; device cpu; threads {torch.get_num_threads()}; code {code_digest()}"
+    )
     monkeypatch.setattr(torch, "get_num_threads", lambda: 96)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
-    assert computed_on() == {"device": "cuda (H100)", "threads": 96}
+    assert computed_on() == {"device": "cuda (H100)", "threads": 96, "code": code_digest()}
     assert other_origin(before | computed_on(), config) == "" and origin(config) == before
 
 
 def test_without_torch_there_are_no_threads():
     code = "import sys; from pivq.storage.origin import computed_on; print(computed_on(), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "{'device': 'cpu'} False\n"
+    assert done.stdout == f"{{'device': 'cpu', 'code': '{code_digest()}'}} False\n"
 
 
 # --- One folder of figures, two sets of images ------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def judge_table(judge: Judge, real: NDArray, again: NDArray, attributes: pd.Data
         the mean of the last two.
     """
     first, last = judge.accuracy(real, attributes), judge.accuracy(again, attributes)
-    frame = first.join(last, lsuffix=", images", rsuffix=", reconstructions")
+    frame = first.add_suffix(", images").join(last.add_suffix(", reconstructions"))
     frame = frame.assign(ceiling=last.mean(axis=1)).sort_values("ceiling", ascending=False, kind="stable")
     return frame.rename_axis("attribute").reset_index()
 

@@ -14,11 +14,11 @@ from pivq.processes import pick_device
 from pivq.rivals.recipe.settings import Recipe, as_recipe, described
 from pivq.rivals.recipe.trainer import RecipeTrainer
 from pivq.runs.beyond.pieces import finish, step_of
-from pivq.runs.provenance import code_digest
 from pivq.runs.run import signature
 from pivq.runs.splits import load_splits
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
+from pivq.storage.source import code_digest
 
 
 class Trained(NamedTuple):

@@ -26,12 +26,12 @@ from pivq.rivals.vae import VAE, beta_vae_settings, vae_settings
 from pivq.rivals.vqvae import VQVAE, vqvae_settings
 from pivq.runs.beyond.pieces import finish, step_of
 from pivq.runs.branching import make_trainer
-from pivq.runs.provenance import code_digest
 from pivq.runs.run import arrays_digest, signature
 from pivq.runs.splits import load_splits
 from pivq.settings import suggestion
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
+from pivq.storage.source import code_digest
 from pivq.storage.writing import read_sealed, seal, write_json
 
 TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed

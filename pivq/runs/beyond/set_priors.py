@@ -25,9 +25,9 @@ from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequen
 from pivq.runs.beyond.face_bits import face_bits
 from pivq.runs.beyond.samplers import ALGORITHM_1, RECONSTRUCTIONS, Sampler, draw, five_metrics, novelty
 from pivq.runs.evaluation import decoded_features
-from pivq.runs.provenance import prior_digest
 from pivq.runs.run import Run, arrays_digest
 from pivq.storage.paths import results_dir
+from pivq.storage.source import prior_digest
 from pivq.storage.writing import kept_arrays
 from pivq.usage import code_usage, exchange_groups
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pivq.config import Config
-from pivq.runs.provenance import code_digest, measures_digest
 from pivq.storage.origin import other_origin
 from pivq.storage.paths import figures_dir, stored_file
+from pivq.storage.source import code_digest, measures_digest
 from pivq.storage.writing import read_sealed
 
 Facts = dict[str, Any]
