@@ -28,7 +28,7 @@ Another seed has folders of its own: figures/PROFILE-seedN/ and results/PROFILE/
 
 examples:
   ./run_all.sh --demo                            a first look in a minute, with the model that comes with the project
-  ./run_all.sh                                   the default run, about half an hour on two CPU cores
+  ./run_all.sh                                   the default run, 15 to 30 minutes on two CPU cores
   ./run_all.sh --profile smoke                   every notebook in a few minutes, with models too small to show anything
   ./run_all.sh --only 4-6                        some notebooks; the models must be trained
   ./run_all.sh --profile folder --data DIR       your own aligned images: about the time of the default run
