@@ -10,7 +10,8 @@ and the exit status is 1 if there are any. To keep an edit made in JupyterLab, b
 Of README.md it writes what stands between `<!-- name -->` and `<!-- /name -->`: badges and address, and the results of
 the default run, from `figures/quick/`; in the map of notebooks, the links to files there. Of docs/findings.md it writes
 each number that a comment follows, such as `25.03<!-- results rows/seed=0/psnr .2f -->`: a file of `figures/quick/`,
-the keys that lead to the number, of a list what its element has (`a=1&b=2`), and how Python formats it.
+the keys that lead to the number, of a list what its element has (`a=1&b=2`; `seed=*`: the mean over all seeds), and how
+Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
@@ -25,6 +26,8 @@ import sys
 import tomllib
 from functools import partial
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import jupytext
 import nbformat
@@ -181,18 +184,24 @@ def number(place: str) -> str:
     *words, form = place.split()
     name, keys = words[0], " ".join(words[1:])
     found = json.loads((FOLDER.parent / "figures" / "quick" / f"{name}.json").read_text(encoding="utf-8"))
-    for key in keys.split("/"):
-        if isinstance(found, list):
-            wanted = dict(pair.split("=") for pair in key.split("&"))
-            found = [row for row in found if all(str(row.get(name)) == value for name, value in wanted.items())]
-            if len(found) != 1:
-                raise ValueError(f"docs/findings.md: {len(found)} rows of {name}.json are {key}")
-            (found,) = found
-        elif key in found:
-            found = found[key]
-        else:
-            raise ValueError(f"docs/findings.md: {name}.json has no {keys}")
-    return format(found, form)
+    try:
+        return format(_reached(found, keys.split("/")), form)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"docs/findings.md, {name}.json, {keys}: {error}") from error
+
+
+def _reached(found: Any, keys: list[str]) -> Any:
+    """Return what some keys lead to; where one is such as `seed=*`, the mean over the rows that it allows."""
+    if not keys:
+        return found
+    if not isinstance(found, list):
+        return _reached(found[keys[0]], keys[1:])
+    wanted = dict(pair.split("=") for pair in keys[0].split("&"))
+    rows = [row for row in found if all(value in ("*", str(row.get(name))) for name, value in wanted.items())]
+    if not rows or len(rows) > 1 and "*" not in wanted.values():
+        raise LookupError(f"{len(rows)} rows are {keys[0]}")
+    values = [_reached(row, keys[1:]) for row in rows]
+    return fmean(values) if "*" in wanted.values() else values[0]
 
 
 def findings() -> str:

@@ -395,7 +395,8 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     (tmp_path / "docs").mkdir()
     findings = tmp_path / "docs" / "findings.md"
     fd, share = "<!-- found rows/method=a, b&seed=0/fd .1f -->", "<!-- found rows/seed=1/fd .0% -->"
-    findings.write_text(f"FD −9,999{fd}, 1%{share}, 3.\n")
+    mean = "<!-- found rows/method=a, b&seed=*/fd .2f -->"
+    findings.write_text(f"FD −9,999{fd}, 1%{share}, 0{mean}, 3.\n")
 
     def sync(*options: str) -> int:
         return subprocess.run([sys.executable, script, *options], capture_output=True).returncode
@@ -413,9 +414,11 @@ def test_sync_writes_the_same_bytes_and_notices_a_difference(tmp_path):
     before = made.read_bytes()
     made.unlink()
     assert sync() == 0 and made.read_bytes() == before and sync("--check") == 0
-    said = f"FD 12.3{fd}, 57%{share}, 3.\n"
+    said = f"FD 12.3{fd}, 57%{share}, 6.45{mean}, 3.\n"
     assert findings.read_text() == said
     findings.write_text(said.replace("seed=1/", ""))
+    assert sync() == 1, "two rows: which?"
+    findings.write_text(said.replace("method=a, b&seed=*", "method=a, b"))
     assert sync() == 1, "two rows: which?"
     findings.write_text(said)
     source.write_text(source.read_text().replace("+ 1", "+ 2"))
