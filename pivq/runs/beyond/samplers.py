@@ -46,7 +46,13 @@ class Sampler(NamedTuple):
         return "Algorithm 1" if self == ALGORITHM_1 else (BY_GROUP if self.by_group else BY_CODE) + near
 
 
+    def among(self, num_images: int) -> "Sampler":
+        """Return the sampler; with fewer partners where there are not as many images, as in a trial."""
+        return self if self.partners < num_images - 1 else self._replace(partners=num_images // 2)
+
+
 ALGORITHM_1 = Sampler(0, by_group=False)
+NEAR = Sampler(20, by_group=True)  # the best of notebook 11
 
 
 def samplers(num_images: int) -> list[Sampler]:

@@ -23,7 +23,7 @@ from pivq.pretrained.features import FeatureNet
 from pivq.rivals.any_order import Predictor, draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequencies, train_set_prior
 from pivq.runs.beyond.face_bits import face_bits
-from pivq.runs.beyond.samplers import ALGORITHM_1, RECONSTRUCTIONS, Sampler, draw, five_metrics, novelty
+from pivq.runs.beyond.samplers import ALGORITHM_1, NEAR, RECONSTRUCTIONS, draw, five_metrics, novelty
 from pivq.runs.evaluation import decoded_features
 from pivq.runs.run import Run, arrays_digest
 from pivq.storage.paths import results_dir
@@ -33,7 +33,6 @@ from pivq.usage import code_usage, exchange_groups
 
 PRIOR, PAIRS, FREQUENCIES = "prior", "pairs alone", "frequencies"
 RECIPE = "the recipe of the faces"  # by which they are drawn
-NEAR = Sampler(20, by_group=True)  # the best of notebook 11
 FEW_PASSES = 4  # of the prior, for the cheap samples; source: assumption
 IMAGES, ORDERS = 500, 8  # whose bits are measured, and random orders of each; source: assumption
 ALTERNATIVE, ANY_CODE = "an alternative", "any code"  # what an exchanged code is exchanged for
