@@ -1,4 +1,4 @@
-"""What is measured of a run on other pictures than faces, each measure beside its control; and pictures to look at."""
+"""What is measured of a run on other pictures than faces, each measure with its control; and pictures to look at."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -156,7 +156,7 @@ def _untrained(run: Run, start: PIVQ, network: FeatureNet, splits: dict[str, Ima
 
 
 def keep_pictures(name: str, runs: Mapping[str, Run], seed: int, device: str = "auto") -> Path:
-    """Write what the figure shows of a set; return the file, `pictures-<name>.npz` beside the rows of the profile.
+    """Write what the figure shows of a set; return the file, `pictures-<name>.npz` next to the rows of the profile.
 
     By the name of its row, each array is `(SHOWN, 3, H, W)` uint8: held-out images, and of each run of `runs`, by its
     tokens, their reconstructions, samples of Algorithm 1 and samples from near parents.

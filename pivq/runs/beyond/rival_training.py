@@ -33,7 +33,7 @@ from pivq.storage.paths import results_dir
 from pivq.storage.source import code_digest, rivals_digest
 from pivq.storage.writing import read_sealed, seal, write_json
 
-TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed
+TIMED_STEPS = 5  # timed, after two that are not, to estimate how many steps fit the minutes of a training
 
 
 class Kind(NamedTuple):

@@ -187,7 +187,7 @@ def ours_with_prior(run: Run, device: str = "auto") -> tuple[Ours, dict[str, Any
 
 
 def set_prior_settings(config: Config) -> PriorSettings:
-    """Return the size and steps of PI-VQ's prior beside the rivals': as many weights, in `quick`, and as many steps."""
+    """Return the size and steps of PI-VQ's prior: in `quick` as many weights as the rivals' priors, and the steps."""
     steps = prior_settings(config).train.steps
     return PriorSettings(dim=SET_PRIOR_DIM, feedforward=SET_PRIOR_FEEDFORWARD, steps=steps)
 
@@ -210,7 +210,7 @@ def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
 def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
     """Write stored rows of this profile's settings to where `run_rivals` looks for them; return how many were written.
 
-    Files that are there stay. Rows that were trained for so many minutes are left out: their steps differ by machine.
+    Files that are there stay. Rows whose training was given in minutes are left out: their steps differ by machine.
     """
     kept = 0
     for row in rows:

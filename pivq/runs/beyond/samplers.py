@@ -1,10 +1,10 @@
-"""Samplers beside Algorithm 1, from the same sets of codes: what they gain, and what they pay in novelty. Ours.
+"""Samplers in addition to Algorithm 1, from the same sets of codes: what they gain, and what they pay in novelty. Ours.
 
 Algorithm 1 draws two images at random and mixes their codes one by one. Two things are changed, alone and together:
 the second parent is drawn from the P images that have most codes in common with the first, and codes that are
 alternatives to each other come from one parent (`pivq.sampling.interpolate`, `pivq.usage.exchange_groups`). Each sample
-is still a set of L codes and one pass of the decoder. Parents that are alike make samples that are like them, so every
-figure stands beside the number of codes that are new.
+is still a set of L codes and one pass of the decoder. Parents that are alike make samples that are like them, so each
+number is shown with the number of codes that are new.
 """
 
 import warnings

@@ -98,12 +98,12 @@ def prior_file(run: Run, key: str) -> Path:
 def measure_bits(
     run: Run, predictors: Mapping[str, Predictor], images: int = IMAGES, orders: int = ORDERS
 ) -> pd.DataFrame:
-    """Return the bits a set takes: a row for Eq. (4), then one per predictor and split; frequencies come first.
+    """Return the bits per set: a row for Eq. (4), then one per predictor and split; frequencies come first.
 
     Columns: `predictor`; `split`; `bits`, the one-order bound, the mean over images and orders; `error`, the standard
     error over images; `tightened`, the bound of all `orders` together; `images`. Training images that the prior was
-    trained on stand beside held-out ones: the difference is what it knows by heart. Of drawn faces, the last rows are
-    of the recipe that draws them, exactly: no code that is computed from a face has more bits on average.
+    trained on are compared with held-out ones: the difference is what it knows by heart. Of drawn faces, the last rows
+    are of the recipe that draws them, exactly: no code that is computed from a face has more bits on average.
     """
     size = run.config.model.codebook_size
     codes = {split: torch.from_numpy(run.codes(split)) for split in ("train", "heldout")}
