@@ -33,7 +33,7 @@ from pivq.usage import code_usage
 SEEDS = (0, 1, 2)
 NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
 USUAL, LONGER, TOGETHER = "as trained", "as trained, longer", "together"
-LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the dearest recipe needs; source: assumption
+LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the slowest recipe needs; source: assumption
 MINUTES_PER_SEED = 120  # of one CPU core, all variants, profile `quick`; an estimate from some steps of each
 
 
