@@ -71,7 +71,7 @@ install_requirements() {
   # A log without a stamp is of an interrupted installation: packages may be there in part, which pip takes for whole.
   # They come again from pip's cache. A .venv that somebody made has no log, and keeps what is in it.
   if { [ -e "$log" ] && [ ! -e "$stamp" ]; } || ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
-    rm -rf "${venv:?}/bin" # first, so that clearing the rest goes on if it is interrupted too
+    rm -rf "${venv:?}/bin" # first, so that an interrupted clearing is completed by the next start
     "$python" -P -m venv --clear "$venv" ||
       fail "could not make $venv with $python: is it read-only, the disk full, or (Debian, Ubuntu) python3-venv missing?"
   fi

@@ -2,7 +2,7 @@
 
     python benchmarks/complete_study.py
 
-Rows that are stored, on whatever device they were trained, stay as they are. An interrupted call stores the rows that
+Rows that are stored stay as they are, on any device they were trained. An interrupted call stores the rows that
 are finished, and the next one resumes. Run notebook 09 afterwards, to draw its figures from all rows.
 """
 

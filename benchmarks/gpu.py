@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py                           # on a GPU: measure, print the tables, keep the numbers
     python benchmarks/gpu.py --write                   # also put the tables into docs/performance.md
-    python benchmarks/gpu.py --device cpu --quick      # tiny sizes: only to see that this script works
+    python benchmarks/gpu.py --device cpu --quick      # tiny sizes: only to check that this script works
 
 | part | seconds at most | measures |
 |---|---:|---|
@@ -236,7 +236,7 @@ def measure_metrics(device: torch.device, quick: bool, clock: Clock) -> Iterator
 
 
 def measure_metric(job: Callable, count: int) -> Numbers:
-    """Return the seconds of a metric of two sets of so many samples."""
+    """Return the seconds of a metric of two sets of this size."""
     real, fake = features(count, 1), features(count, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RankDeficientWarning)  # of the quick sizes
@@ -255,8 +255,7 @@ def measure_training(device: torch.device, quick: bool, clock: Clock) -> Iterato
         steps = config.train.steps if quick else min(config.train.steps, max(400, int(seconds / each)))
         with tempfile.TemporaryDirectory() as folder:
             os.environ["PIVQ_ROOT"] = folder
-            run = train(load_config(profile, steps=steps), "matching", device.type)
-            summary = run.summary
+            summary = train(load_config(profile, steps=steps), "matching", device.type).summary
         names = {"heldout_l1": "l1", "heldout_psnr": "psnr", "codes_in_use": "codes_in_use"}
         return {"steps": steps, "precision": trainer.precision.name} | {new: summary[old] for old, new in names.items()}
 

@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2, help="of which the median is shown (default: 2)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
-    print("| profile | parameters | batch | seconds a step | peak GB | machine |")
+    print("| profile | parameters | batch | seconds per step | peak GB | machine |")
     print("|---|---:|---:|---:|---:|---|", flush=True)
     for profile in arguments.profiles:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ Python formats it.
 
 `--student DIR` writes notebooks for a class to DIR instead: the answers of the exercises are left out. Of a code cell
 tagged `answer`, names, signatures and docstrings stay, and dots stand for the rest; of a text, what is folded
-under "Answer" is left out. Keep DIR beside `notebooks/`, so that the first cell finds the project.
+under "Answer" is left out. Keep DIR next to `notebooks/`, so that the first cell finds the project.
 """
 
 import argparse

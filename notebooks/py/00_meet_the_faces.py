@@ -257,7 +257,7 @@ if train.attributes is not None:
     display(styled(readable, {"correlation": "{:+.2f}"}))
 
 # %% [markdown]
-# **What to look at.** Some correlations follow from the definitions: nobody has light and dark skin, and headwear hides long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
+# **What to look at.** Some correlations follow from the definitions: no drawn face has both light and dark skin, and headwear hides long hair. Others come from the set: in photographs from who was photographed, in drawn faces from the rules of the drawing, such as hair colours that go with skin tones. Remember them when a probe finds dark hair in the codes: it may have read the skin.
 
 # %% [markdown]
 # ## Summary
@@ -296,18 +296,18 @@ display(Markdown(check_best_constant(best_constant)))
 #
 # <details><summary>Answer</summary>
 #
-# It always says what is more frequent and is right in $\max(p, 1 - p)$ of all cases: with $p = 6\%$ it reaches 94%. An accuracy means something only beside this *majority baseline*, so Fig. 5 shows both.
+# It always says what is more frequent and is right in $\max(p, 1 - p)$ of all cases: with $p = 6\%$ it reaches 94%. An accuracy means something only next to this *majority baseline*, so Fig. 5 shows both.
 #
 # </details>
 
 # %% [markdown]
 # ### Exercise 0.3: hair or skin?
 #
-# In this set, black hair and dark skin go together. A classifier of black hair is right for 80% of the faces. How do you find out whether it looks at the hair or at the skin?
+# Among the drawn faces, black hair and dark skin go together. A classifier of black hair is right for 80% of the faces. How do you find out whether it looks at the hair or at the skin?
 #
 # <details><summary>Answer</summary>
 #
-# Test it where the two part: among the faces with dark skin alone, and among those with light skin alone, each time beside the majority baseline of that group. A classifier that reads the skin falls to the baseline within both groups.
+# Test it within each group: among the faces with dark skin alone, and among those with light skin alone. Compare each time with the majority baseline of that group. A classifier that reads the skin falls to the baseline within both groups.
 #
 # </details>
 

@@ -27,7 +27,7 @@
 #
 # | | |
 # |---|---|
-# | needs | the faces ([notebook 00](00_meet_the_faces.ipynb)). Until [notebook 03](03_train.ipynb) has trained a model, the one that comes with the project is shown; the claim is about the architecture, so an untrained one will do |
+# | needs | the faces ([notebook 00](00_meet_the_faces.ipynb)). Until [notebook 03](03_train.ipynb) has trained a model, the one that comes with the project is shown; the claim is about the architecture, so an untrained model is enough |
 # | makes | `fig2_architecture`, `parameters` in `figures/<profile>/` |
 
 # %% [markdown]
@@ -108,7 +108,7 @@ display(Markdown(which(run)))
 # %% [markdown]
 # ## Why a set?
 #
-# A VQ-VAE or VQ-GAN replaces each cell of a feature map by one of $K$ learned vectors: its *code*. Its codes stand in a grid, so the code at the mouth means something only at the mouth, and only beside its neighbours. To draw a new image, one needs a second model, a *prior*, that knows which codes go together where. PI-VQ gives up the grid: an image is a set $C_x$ of $L$ codes without places. Then two images can be mixed by mixing their sets ([notebook 05](05_interpolation.ipynb)), and no prior is needed. The price is the information in the order ([notebook 04](04_capacity.ipynb)).
+# A VQ-VAE or VQ-GAN replaces each cell of a feature map by one of $K$ learned vectors: its *code*. Its codes stand in a grid, so the code at the mouth means something only at the mouth, and only next to its neighbours. To draw a new image, one needs a second model, a *prior*, that knows which codes go together where. PI-VQ gives up the grid: an image is a set $C_x$ of $L$ codes without places. Then two images can be mixed by mixing their sets ([notebook 05](05_interpolation.ipynb)), and no prior is needed. The price is the information in the order ([notebook 04](04_capacity.ipynb)).
 #
 # ## The architecture (Fig. 2)
 #

@@ -247,7 +247,7 @@ columns = ["loss", "value", "gradient at the latents (norm)", "gradient at the c
 display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
-# **What to look at.** Without the straight-through line the decoder's loss never reaches the latents: the encoder would not learn from it. With it, the gradient arrives unchanged, although $z_e$ and $z_c$ differ: it is an *estimate*, the worse the longer the way from a latent to its code.
+# **What to look at.** Without the straight-through line the decoder's loss never reaches the latents: the encoder would not learn from it. With it, the gradient arrives unchanged, although $z_e$ and $z_c$ differ: it is an *estimate*, and it gets worse as the distance from a latent to its code grows.
 
 # %% [markdown]
 # ## Real vectors in a plane (Fig. 3)
@@ -418,14 +418,14 @@ display(styled(pd.DataFrame(rows, columns=columns)))
 display(Markdown("  \n".join(which(run) for run in found.values()) or "No model is trained."))
 
 # %% [markdown]
-# **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree. See first whether that is so *before* training: then no training has divided the codebook. An untrained encoder's latents differ by their tokens where these have a large share of the variance; k-means then gives each token codes of its own, and nothing competes for them. That share follows from how tokens are initialised, which the paper does not say (`token_spread`, README). Tokens that are drawn anew for every image have no codes of their own.
+# **What to look at.** If the number of different codes is close to $L$, the two quantizers rarely disagree. First check whether this holds *before* training: then it was not the training that divided the codebook. An untrained encoder's latents differ by their tokens where these have a large share of the variance; k-means then gives each token codes of its own, and nothing competes for them. That share follows from how tokens are initialised, which the paper does not say (`token_spread`, README). Tokens that are drawn anew for every image have no codes of their own.
 #
 # The paper reports repeats for its much larger $L$, $K$ and longer training (at most 49 different codes of 512). [Notebook 04](04_capacity.ipynb) measures the trained models on all faces and shows which token uses which code; [notebook 09](09_when_codes_compete.ipynb) asks when codes compete.
 
 # %% [markdown]
 # ## What it costs
 #
-# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). How much it is depends on the latents. A latent whose nearest code no other latent wants is done. The others are assigned among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and dual prices prove each answer optimal (`pivq/matching.py`). Where all latents have nearest codes of their own, as in our models with learned tokens, the remaining work is to read the $L \times K$ distances, and nearest-neighbour quantization reads them too. Where they crowd on few codes, as the 512 latents on 49 codes that the paper reports of nearest, there is more to solve. [docs/performance.md](https://github.com/REPOSITORY/blob/main/docs/performance.md) compares the times with scipy's solver on made-up latents of each kind, and shows how they grow with $K$ and $L$.
+# The paper solves Eq. (3) with the Hungarian algorithm, $\mathcal{O}(n^3)$ for $n = \max(L, K)$, and calls the added complexity "a necessary trade-off" (Section 3.4). How much it is depends on the latents. A latent whose nearest code no other latent wants is done. The others are assigned among the codes near them by shortest augmenting paths (`pivq/solvers/augmenting.py`), and dual prices prove each answer optimal (`pivq/matching.py`). Where all latents have nearest codes of their own, as in our models with learned tokens, the remaining work is to read the $L \times K$ distances, and nearest-neighbour quantization reads them too. Where many latents want the same few codes (the paper reports 512 latents on 49 codes with nearest), there is more to solve. [docs/performance.md](https://github.com/REPOSITORY/blob/main/docs/performance.md) compares the times with scipy's solver on made-up latents of each kind, and shows how they grow with $K$ and $L$.
 
 # %% [markdown]
 # ## Summary
@@ -511,7 +511,7 @@ display(Markdown(check_straight_through(straight_through)))
 #
 # <details><summary>Answer</summary>
 #
-# Suppose none has. Start at any latent and look at its nearest code. If that code is free, moving there lowers the total: not optimal. So another latent holds it. Go on from that latent to its own nearest code, and so on. There are finitely many latents, so the walk comes back to one that it has visited. Give every latent on this cycle its nearest code, which its successor gives up: all of them are better off, nobody else changes. That contradicts optimality.
+# Suppose none has. Start at any latent and look at its nearest code. If that code is free, moving there lowers the total: not optimal. So another latent holds it. Continue from that latent to its own nearest code, and so on. There are finitely many latents, so the walk comes back to one that it has visited. Give every latent on this cycle its nearest code, which its successor gives up: all of them are better off, and no other latent changes. That contradicts optimality.
 #
 # </details>
 

@@ -128,7 +128,7 @@ use_precision(precision)
 # each term a mean over pixels or numbers (`pivq/losses.py`). The words in it:
 #
 # - **Perceptual distance.** Both images go through a network that was trained to classify photographs and is never trained here; its features, scaled to unit length, are compared. The paper's is LPIPS with VGG16. The small profiles use a network whose weights come with a package.
-# - **Discriminator** $D$: a small convolutional network that scores patches, high for real images and low for reconstructions. It is trained beside the autoencoder with the **hinge loss**, which stops pushing once a score is beyond a margin of 1:
+# - **Discriminator** $D$: a small convolutional network that scores patches, high for real images and low for reconstructions. It is trained together with the autoencoder, with the **hinge loss**, which has no gradient once a score is beyond a margin of 1:
 #
 # $$\mathcal{L}_D = \tfrac12 \big( \overline{\max(0, 1 - D(x))} + \overline{\max(0, 1 + D(\hat x))} \big).$$
 #
@@ -138,7 +138,7 @@ use_precision(precision)
 # $$\lambda = \min \left( \frac{\lVert \nabla_\theta (w_r \text{L1} + w_p \text{LPIPS}) \rVert}{\lVert \nabla_\theta (-D(\hat x)) \rVert + 10^{-4}},\; \lambda_\text{max} \right).$$
 #
 # - **Codebook and commitment loss**, and $\mathrm{sg}$, the stopped gradient: see [notebook 02](02_matching_quantization.ipynb). They have equal values and different gradients.
-# - **EMA**, the exponential moving average: beside the trained weights $\theta$, a second set $\bar\theta \leftarrow \beta \bar\theta + (1 - \beta)\, \theta$ with $\beta = 0.995$ follows after each step. It is smoother, and it is what all later notebooks load.
+# - **EMA**, the exponential moving average: in addition to the trained weights $\theta$, a second set $\bar\theta \leftarrow \beta \bar\theta + (1 - \beta)\, \theta$ with $\beta = 0.995$ follows after each step. It is smoother, and it is what all later notebooks load.
 #
 # **Delayed quantization** (Section 3.7). Up to step $T_q$ nothing is quantized: $z_c = z_e$, and the last two terms are absent. At $T_q$ the codebook is **fitted**: k-means, with k-means++ seeding ([notebook 02](02_matching_quantization.ipynb)), on the latents of the last $W$ steps. It is fitted again after each further $W$ steps, a few times, because latents and codes move.
 
@@ -160,7 +160,7 @@ plot_latents_and_codes(latents, codebooks);
 # %% [markdown]
 # The table has what counts for the decoder:
 #
-# - how far a latent is from its nearest code, beside the distance between the latents of *one token* in two faces, which is all that tells faces apart;
+# - how far a latent is from its nearest code, compared with the distance between the latents of *one token* in two faces, which is all that tells faces apart;
 # - how many codes are in use;
 # - the share of faces in which a token takes its most frequent code;
 # - the entropy of the codes, summed over tokens: the bits that they can say about a face ([notebook 04](04_capacity.ipynb)).
@@ -185,7 +185,7 @@ columns += ["faces with a token's most frequent code", "bits"]
 display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
-# **What to look at.** The latents form one cloud for each learned token, and the clouds are small beside the distance to a random code. So a token takes nearly the same code for every face, and the set says hardly anything about the face. The decoder sees nothing but codes, so it learns little more than the mean face. Its gradient, which is copied straight through to latents far away, does not tell the encoder what to change: that is the "catastrophic failure" of Section 3.7. A fitted codebook has several codes within each cloud. The last section measures both.
+# **What to look at.** The latents form one cloud for each learned token, and the clouds are small compared with the distance to a random code. So a token takes nearly the same code for every face, and the set says hardly anything about the face. The decoder sees nothing but codes, so it learns little more than the mean face. Its gradient, which is copied straight through to latents far away, does not tell the encoder what to change: that is the "catastrophic failure" of Section 3.7. A fitted codebook has several codes within each cloud. The last section measures both.
 
 # %% [markdown]
 # ## What is trained, and how it departs from the paper
@@ -370,7 +370,7 @@ note = f"held-out images; {ERRORS}: what the codes lose"
 save_figure(figure, "reconstructions", config, caption(config, note=note));
 
 # %% [markdown]
-# **What to look at.** Outlines that are grey are misplaced by a pixel or blurred. Whole areas that are grey have another colour: does headwear or a background come back in the colour that most faces have? Black spots are details that are gone: look at mouths, brows and the direction of the eyes, and compare expressions from face to face.
+# **What to look at.** Outlines that are grey are misplaced by a pixel or blurred. Whole areas that are grey have another colour: do hats, clothes or backgrounds come back in the colour that most faces have? Black spots are details that are gone: look at mouths, brows and the direction of the eyes, and compare expressions from face to face.
 
 # %% [markdown]
 # ## What each part is worth
@@ -456,7 +456,7 @@ display(Markdown(f"Kept {where}."))
 # - Five terms: L1, perceptual, adversarial, codebook, commitment. The adaptive weight balances the third against the first two.
 # - Quantization starts at $T_q$, with a codebook fitted to the latents of the last $W$ steps, and fitted again a few times.
 # - With a random codebook from the start, a token takes nearly the same code for every face, and the decoder learns little more than the mean face.
-# - With learned tokens both quantizers take the same steps here, so they are one model; with drawn tokens they part.
+# - As long as no two latents of an image want the same code, both quantizers take the same steps. In `quick`, that holds to the end with learned tokens, so both are one model, and not with drawn tokens.
 #
 # Next: [notebook 04](04_capacity.ipynb) counts what a set of codes can hold.
 

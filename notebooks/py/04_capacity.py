@@ -176,7 +176,7 @@ plot_cost_of_order(budgets);
 # %% [markdown]
 # ## The numbers of the paper, computed again
 #
-# Here are the paper's numbers beside what its formulas give, for its sizes $K = 4096$ and $L = 512$. One of them does not match.
+# Here are the paper's numbers next to what its formulas give, for its sizes $K = 4096$ and $L = 512$. One of them does not match.
 
 # %%
 k_paper, l_paper = paper.CODEBOOK_SIZE, paper.NUM_CODES
@@ -343,7 +343,7 @@ display(styled(pd.DataFrame(rows, columns=columns), precision=2, na_rep="–"))
 device = pick_device(device)
 train, heldout = load_split(config, "train"), load_split(config, "heldout")
 some = heldout.images[:500]
-before, lines = {}, []
+before, rows = {}, []
 for kind, of in kinds.items():
     model = untrained_model(of, train.images, "nearest", device)
     of_draw = effect_of_draw(model, some)
@@ -355,21 +355,13 @@ for kind, of in kinds.items():
         "slot_dominant_share": slot_usage(first, of.model.codebook_size).dominant_share,
         "slot_dominant_share_redrawn": of_draw["dominant_share"],
     }
-    length, first, last = (
-        lengths[kind],
-        before[kind]["mean_codes_per_image"],
-        near[kind].mean_codes_per_image,
-    )
-    if last < 0.99 * length:
-        text = "so nearest **repeats codes**, and matching has something to decide"
-    elif first >= 0.99 * length:
-        text = "so nearest **does not repeat codes, and did not before training** (notebook 02)"
-    else:
-        text = "so nearest repeated codes before training, and **does not any more**"
-    said = f"{last:.1f} of {length} different codes per image with nearest"
-    said += f", {first:.1f} before training"
-    lines.append(f"{kind} tokens: {said}, {text}.")
-display(Markdown("  \n".join(lines)))
+    different = before[kind]["mean_codes_per_image"], near[kind].mean_codes_per_image
+    rows.append([kind, *different, lengths[kind]])
+columns = ["tokens", "different codes per image, untrained", "the same, trained", "L"]
+display(styled(pd.DataFrame(rows, columns=columns), precision=1))
+
+# %% [markdown]
+# **What to look at.** Where the mean is $L$, nearest repeats no code, and matching has nothing to decide. Where it is so in both columns, training has nothing to do with it ([notebook 02](02_matching_quantization.ipynb)). Where only the trained model repeats codes, training makes latents compete.
 
 # %% [markdown]
 # ## Capacity against length (Fig. 4)

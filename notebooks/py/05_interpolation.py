@@ -17,12 +17,12 @@
 #
 # **Claim that is tested here.** Since codes have no places, two images can be mixed by mixing their sets of codes. "It is also possible to interpolate (approximately) smoothly from one image to another", along "multiple, equally plausible paths": $(|R|!)^2$ of them, where $|R|$ is the number of codes that only one of the two has (Sections 3.5 and 4.4, Fig. 1). The same recombination gives new images: Algorithm 1 keeps "all the features shared by $C_a$ and $C_b$ as well as a mixture of features which are not shared". And codes "capture global information about an image" (Section 3.2).
 #
-# Each of these is measured beside a control that could show it to be false: an untrained model, cross-faded pixels, reconstructions.
+# Each of these is measured with a control that could show it to be false: an untrained model, cross-faded pixels, reconstructions.
 #
 # **Afterwards you can**
 #
 # - state Algorithm 1 and the smooth path with sets, and count their results;
-# - measure whether a path is smooth, whether its images are plausible and how far one code reaches, each beside a control;
+# - measure whether a path is smooth, whether its images are plausible and how far one code reaches, each with a control;
 # - say where traits come from that neither parent has.
 #
 # Read with it: Sections 3.5 and 4.4, and Algorithm 1 of [the paper](https://arxiv.org/abs/2604.01843).
@@ -72,7 +72,6 @@ device = "auto"
 import math
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
@@ -109,6 +108,7 @@ from pivq.runs.recombination import (
 from pivq.runs.shipped import ShippedRun, runs_to_show, which
 from pivq.runs.splits import load_split
 from pivq.runs.teaching.exercises import check_number_of_samples, check_recombine
+from pivq.runs.trait_tables import effect_of_slots, on_common_attributes, worst_traits
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import SMOOTH_STEP, cross_fade, interpolate, smooth_path
 
@@ -233,7 +233,7 @@ if heldout.attributes is not None:
 save_figure(figure, "fig1_interpolation", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# **What to look at.** First compare each original with its reconstruction: what is lost there (expressions, some backgrounds, with few codes also headwear) is not lost on the path. Then compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
+# **What to look at.** First compare each original with its reconstruction: what is lost there is not lost on the path. Then compare the two rows of a pair: they begin and end alike and differ in between, because traits change in another order. A trait that several codes carry changes over several steps. Look also for traits on the way that neither end has, such as a beard between two shaven faces: "approximately smooth" does not mean that every image on the way is a face with the traits of its ends. Below, this is counted.
 #
 # The animation shows one path for each of four pairs at once, from a to b and back, with learned tokens. Originals are not shown. It is saved as `fig1_path.webp`, which browsers, GitHub and JupyterLab play.
 
@@ -248,7 +248,7 @@ path = save_animation(frames, "fig1_path", config, seconds=1.4)
 display(HTML(embedded(path, "Four faces turn into four others and back, code by code")))
 
 # %% [markdown]
-# The first table has the exact number of paths of the two pairs, and how far apart the two that are shown run: the mean distance over their steps, as a share of the distance between the ends. Two pairs prove little, and two random paths differ in any model. So the second table has two random paths for each of many pairs, with the untrained model beside it:
+# The first table has the exact number of paths of the two pairs, and how far apart the two that are shown run: the mean distance over their steps, as a share of the distance between the ends. Two pairs prove little, and two random paths differ in any model. So the second table has two random paths for each of many pairs, in the trained and in the untrained model:
 
 # %%
 rows = [
@@ -364,31 +364,18 @@ stops = {
     "half_way": "half-way by codes",
     "cross_fade_half_way": "half-way by cross-fade",
 }
-rows = [[text, *(of[name] for of in plausibility.values())] for name, text in stops.items()]
-display(
-    styled(
-        pd.DataFrame(
-            rows,
-            columns=[
-                "median distance to the nearest training face",
-                *(titles[kind] for kind in plausibility),
-            ],
-        ),
-        precision=1,
-    )
-)
-lines = []
-for kind, of in plausibility.items():
-    within = 2 * math.sqrt(0.25 / of["pairs"])  # two standard errors of a share of one half
-    word = "more plausible" if of["nearer"] > 0.5 + within else "not more plausible"
-    lines.append(
-        f"{titles[kind].capitalize()}: half-way, {of['nearer']:.0%} of {of['pairs']} pairs are "
-        "nearer to a real face "
-        f"by codes than by cross-fade (a coin gives {50 - 100 * within:.0f}% to "
-        f"{50 + 100 * within:.0f}%). By this "
-        f"measure paths through codes are **{word}** than double exposures."
-    )
-display(Markdown("  \n".join(lines)))
+rows = [
+    [text, *(f"{of[name]:.1f}" for of in plausibility.values())] for name, text in stops.items()
+]
+nearer = "half-way, pairs nearer to a real face by codes than by cross-fade"
+rows.append([nearer, *(f"{of['nearer']:.0%} of {of['pairs']}" for of in plausibility.values())])
+errors = [1 / math.sqrt(of["pairs"]) for of in plausibility.values()]  # two, of a share of one half
+rows.append(["what a coin gives", *(f"{0.5 - e:.0%} to {0.5 + e:.0%}" for e in errors)])
+columns = ["median distance to the nearest training face", *(titles[kind] for kind in plausibility)]
+display(styled(pd.DataFrame(rows, columns=columns)))
+
+# %% [markdown]
+# **What to look at.** Paths through codes are more plausible than double exposures if the share of pairs lies above what a coin gives. [Notebook 08](08_verdict.ipynb) judges by this rule.
 
 # %% [markdown]
 # ## How far does one code reach?
@@ -502,18 +489,17 @@ recombined = {
     if countable
 }
 counted = {kind: measured for kind, measured in recombined.items() if len(measured.traits)}
-lines = (
-    ["These images have no attributes that can be counted."]
-    if not recombined
-    else [
-        f"{titles[kind].capitalize()}: {measured.traits['attribute'].nunique()} attributes are "
-        "read with a balanced error "
-        f"of {READABLE:.0%} or less; read worse, or not known of every image: "
-        f"{escape(', '.join(measured.unread).replace('_', ' ')) or 'none'}."
-        for kind, measured in recombined.items()
+rows = [
+    [
+        titles[kind],
+        str(measured.traits["attribute"].nunique()),
+        ", ".join(measured.unread).replace("_", " ") or "none",
     ]
-)
-display(Markdown("  \n".join(lines)))
+    for kind, measured in recombined.items()
+]
+columns = ["model", f"counted: balanced error of {READABLE:.0%} or less"]
+columns += ["not counted: misread more, or not known of every image"]
+display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
 # The figure shows all attributes that are counted, and the table has their numbers.
@@ -541,75 +527,43 @@ if counted:
     display(styled(readable, shares, na_rep="–"))
 
 # %% [markdown]
-# The next cell says in words which attribute samples of Algorithm 1 most often show although neither parent has it, and which one they most often lose, both beyond the larger of the two controls. Then it names all attributes that are clear of both controls: their 95% intervals do not overlap.
+# The table has the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lack although both have it, beyond the larger of the two controls. (*Slot by slot* is explained below.) The last column has all attributes that are clear of both controls: their 95% intervals do not overlap. Each of them is a trait for which Algorithm 1 does not keep what the parents share, although the set contains all their shared *codes* and no others.
 
 # %%
-lines, worst = [], {}
-for kind, measured in counted.items():
-    by_sampler = {
-        name: of.set_index("attribute") for name, of in measured.traits.groupby("sampler")
-    }
-    of_algorithm, fade = by_sampler["Algorithm 1"], by_sampler["cross-fade"]
-    for share, of, control, text in (
-        ("gained", "neither", "false_alarms", "show it although neither parent has it"),
-        ("lost", "both", "misses", "lack it although both parents have it"),
-    ):
-        excess = of_algorithm[share] - np.maximum(of_algorithm[control], fade[share])
-        excess = excess[of_algorithm[of] >= 20].dropna()
-        if len(excess):
-            name = worst[kind, share] = excess.idxmax()
-            most, clear = (
-                of_algorithm.loc[name],
-                ", ".join(beyond_controls(measured.traits, share)) or "none",
-            )
-            lines.append(
-                f"{titles[kind].capitalize()}, **{escape(name.replace('_', ' '))}**: "
-                f"{most[share]:.0%} of {most[of]:,} "
-                f"samples {text}; reconstructions err in {most[control]:.1%}, "
-                f"cross-fades in {fade.loc[name, share]:.1%}. Clear of both: "
-                f"{escape(clear.replace('_', ' '))}."
-            )
-for kind, measured in counted.items():
-    gained, lost = (len(beyond_controls(measured.traits, error)) for error in ("gained", "lost"))
-    attributes = measured.traits["attribute"].nunique()
-    where = f"for {gained} (from nowhere) and {lost} (lost) of {attributes} attributes"
-    lines.append(
-        f"So with {titles[kind]} a recombined set contains all *codes* that both parents share, "
-        "and none from "
-        "elsewhere; of *traits* the same "
-        + (
-            f"**does not hold** {where}."
-            if gained + lost
-            else "holds as far as this can be counted."
-        )
-    )
-sums, common = {}, set()
-if len(counted) > 1:
-    common = set.intersection(*(set(of.traits["attribute"]) for of in counted.values()))
-    sums = {
-        kind: total_errors(of.traits[of.traits["attribute"].isin(common)])
-        for kind, of in counted.items()
-    }
-    told = [
-        f"{titles[kind]} {of['gained'][0]:.1%} and {of['lost'][0]:.1%}"
-        if of["lost"][0] is not None
-        else titles[kind]
-        for kind, of in sums.items()
-        if len(of)
-    ]
-    lines.append(
-        f"Compare the models only on the {len(common)} attributes that are counted in both. There "
-        "traits come from "
-        f"nowhere, and are lost, in these shares of the cases: {'; '.join(told)}."
-    )
-if lines:
-    display(Markdown("  \n".join(lines)))
+worst = {kind: worst_traits(measured.traits) for kind, measured in counted.items()}
+if counted:
+    table = pd.concat([frame.assign(tokens=kind) for kind, frame in worst.items()])
+    table["error"] = table["error"].map({"gained": "neither parent has it", "lost": "both have it"})
+    table["attribute"] = table["attribute"].str.replace("_", " ")
+    table["clear"] = [", ".join(names).replace("_", " ") or "none" for names in table["clear"]]
+    columns = {"tokens": "tokens", "error": "error", "attribute": "attribute", "cases": "cases"}
+    columns |= {"algorithm": "Algorithm 1", "by_slot": "slot by slot"}
+    columns |= {"cross_fade": "cross-fades", "reconstructions": "reconstructions"}
+    table = table.rename(columns=columns | {"clear": "clear of both controls"})
+    shares = dict.fromkeys([*columns.values()][4:], "{:.1%}")
+    shown = [*columns.values(), "clear of both controls"]
+    display(styled(table[shown], shares | {"cases": "{:,.0f}"}, na_rep="–"))
+
+# %% [markdown]
+# Compare two models only on the attributes that are counted in both. The next table adds these up: the shares of the cases in which Algorithm 1 makes a trait from nowhere, and loses one.
+
+# %%
+common, sums = on_common_attributes({kind: of.traits for kind, of in counted.items()})
+rows = [
+    [titles[kind], len(common), of["gained"].iloc[0], of["lost"].iloc[0]]
+    for kind, of in sums.items()
+    if len(of)
+]
+if rows:
+    table = pd.DataFrame(rows, columns=["model", "attributes", "from nowhere", "lost"])
+    display(styled(table, dict.fromkeys(table.columns[2:], "{:.1%}"), na_rep="–"))
 
 # %% [markdown]
 # Here are such samples of the first attribute, with learned tokens, drawn from the seed. They stand between the *reconstructions* of their parents, which already show what decoding alone does.
 
 # %%
-if name := worst.get(("learned", "gained")):
+name = worst["learned"]["attribute"].iloc[0] if "learned" in worst else None
+if pd.notna(name):
     at = torch.from_numpy(counted["learned"].from_nowhere[name])
     at = at[torch.randperm(len(at), generator=generator)[:12]]
     if len(at):
@@ -634,46 +588,23 @@ if name := worst.get(("learned", "gained")):
 # 1. samples with more slots of two codes go wrong more often, and more so than the same pairs do slot by slot, and
 # 2. hardly any go wrong *slot by slot*, where each latent takes the code of one parent or the other, and no slot has two.
 #
-# The first table groups the samples by their slots with two codes. The second adds all attributes up.
+# For each model, the first table groups the samples by their slots with two codes, and the second adds all attributes up. The last table has what slots explain: of the errors that recombining adds to those of reconstructions, the part that goes away slot by slot; and how many points the share rises from the samples with the fewest such slots to those with the most. What rises slot by slot as well, in the same pairs, is due to the pairs.
 
 # %%
-totals, lines = {}, []
+totals = {kind: total_errors(measured.traits) for kind, measured in counted.items()}
 for kind, measured in counted.items():
-    totals[kind] = total_errors(measured.traits)
     shares = dict.fromkeys([*measured.twice.columns[2:]], "{:.1%}")
     display(Markdown(f"{titles[kind].capitalize()}:"), styled(measured.twice, shares))
     patterns = {"gained": "{:.1%}", "lost": "{:.1%}", "neither": "{:,}", "both": "{:,}"}
     display(styled(totals[kind], patterns, na_rep="–"))
-    of = totals[kind].set_index("sampler")["gained"].astype(float)
-    if (part := explained_by_slots(totals[kind])) is not None:
-        lines.append(
-            f"{titles[kind].capitalize()}: traits from nowhere in {of['Algorithm 1']:.1%} of the "
-            "cases with Algorithm "
-            f"1, in {of['slot by slot']:.1%} slot by slot, in {of['reconstructions']:.1%} of "
-            "reconstructions. Of the "
-            f"errors that recombining adds, slots with two codes explain **{max(0, part):.0%}**; "
-            "the rest stays when "
-            "there are none."
-        )
-    if name := worst.get((kind, "gained")):
-        shares = measured.traits.set_index(["attribute", "sampler"]).loc[name, "gained"]
-        lines.append(
-            f"{escape(name).replace('_', ' ').capitalize()} from nowhere: "
-            f"{shares['Algorithm 1']:.0%} with Algorithm "
-            f"1, {shares['slot by slot']:.0%} slot by slot."
-        )
-    rise, without = (
-        measured.twice[name].iloc[-1] - measured.twice[name].iloc[0]
-        for name in ("gained", "gained slot by slot")
-    )
-    lines.append(
-        "From the samples with the fewest such slots to those with the most, this share changes "
-        f"by {100 * rise:+.1f} "
-        f"points; slot by slot, in the same pairs, by {100 * without:+.1f}: that part is "
-        "due to the pairs."
-    )
-if lines:
-    display(Markdown("  \n".join(lines)))
+if counted:
+    rows = [{"tokens": kind} | effect_of_slots(measured) for kind, measured in counted.items()]
+    words = {"algorithm": "from nowhere: Algorithm 1", "by_slot": "slot by slot"}
+    words |= {"explained": "explained by slots", "rise_by_slot": "rise, slot by slot"}
+    table = pd.DataFrame(rows).rename(columns=words)
+    points = dict.fromkeys(["rise", "rise, slot by slot"], "{:+.1%}")
+    shares = dict.fromkeys([*[*words.values()][:2], "reconstructions"], "{:.1%}")
+    display(styled(table, shares | points | {"explained by slots": "{:.0%}"}, na_rep="–"))
 
 # %% [markdown]
 # **What to look at.** What stays slot by slot is not a matter of which codes are combined but of what they are: then a trait is not one code's, or one slot's, and half of each parent's codes can add up to what neither had. With drawn tokens a latent has no name in training, so there is no form to fill in, and slot by slot is only another way to draw half of the codes.
@@ -702,7 +633,7 @@ traits = {
         "by_slots": as_records(measured.twice),
         "totals": as_records(totals[kind]),
         "common": as_records(sums[kind]) if kind in sums else [],
-        "common_attributes": sorted(common),
+        "common_attributes": common,
         "unread": measured.unread,
         "beyond_controls": {
             error: beyond_controls(measured.traits, error) for error in ("gained", "lost")

@@ -20,7 +20,7 @@
 # **Afterwards you can**
 #
 # - state the five metrics and what each of them cannot see;
-# - choose a reference and a yardstick, so that a number means something;
+# - choose a reference and a control, so that a number means something;
 # - design a test of memorisation that a blurred model does not pass by being blurred.
 #
 # Read with it: Section 4.3, and Tables 1 and 3 of [the paper](https://arxiv.org/abs/2604.01843).
@@ -261,7 +261,7 @@ note = f"distances in {network.label} features"
 save_figure(figure, "samples_and_neighbours", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
-# How far is the nearest training face of every sample? If samples were copies, they would be closer to training faces than images that the model cannot know. The fair yardstick is *reconstructions* of held-out faces: like samples, they come out of the decoder. The right panel needs no features: how many of its $L$ codes does an image share with the most similar training face, a sample's parents left out?
+# How far is the nearest training face of every sample? If samples were copies, they would be closer to training faces than images that the model cannot know. The fair comparison is with *reconstructions* of held-out faces: like samples, they come out of the decoder. The right panel needs no features: how many of its $L$ codes does an image share with the most similar training face, a sample's parents left out?
 
 # %%
 parents = samples.pairs[:fewer].numpy()
@@ -434,7 +434,7 @@ save_json(numbers | stamp(config, config.train.steps), "sample_quality", config)
 # ## Summary
 #
 # - FD compares two moments of features; precision and recall ask who lies among whom; density and coverage are their robust variants.
-# - A number means something beside held-out images, which are real, and beside reconstructions, which show what decoding costs.
+# - A number means something only next to those of held-out images, which are real, and of reconstructions, which show what decoding costs.
 # - Samples take one pass of the decoder. To judge novelty, compare with reconstructions of held-out faces, and count shared codes.
 #
 # Next: [notebook 07](07_probing.ipynb) asks what the codes know.
@@ -481,7 +481,7 @@ display(Markdown(check_precision(precision)))
 #
 # <details><summary>Answer</summary>
 #
-# Compare like with like. (a) Take *reconstructions of held-out faces* as the yardstick, as above: they are blurred as well, and cannot be memorised. Samples that are copies are nearer to training faces than these are. (b) Compare samples with *reconstructions* of training faces instead of the faces themselves, so that blur is on both sides. (c) Look at codes instead of pictures: how many codes does a sample share with the most similar training face, parents left out, and how many does a held-out face? (d) As a positive control, put copies among the samples, and see whether the test finds them.
+# Compare like with like. (a) Compare with *reconstructions of held-out faces*, as above: they are blurred as well, and cannot be memorised. Samples that are copies are nearer to training faces than these are. (b) Compare samples with *reconstructions* of training faces instead of the faces themselves, so that blur is on both sides. (c) Look at codes instead of pictures: how many codes does a sample share with the most similar training face, parents left out, and how many does a held-out face? (d) As a positive control, put copies among the samples, and see whether the test finds them.
 #
 # </details>
 

@@ -15,13 +15,13 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/07_probing.ipynb)
 #
-# **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5). What an *untrained* encoder's codes tell is measured beside it: only what goes beyond that was learned.
+# **Claim that is tested here.** "For certain attributes […] the logistic regression is significantly more accurate than the baseline", so that "the semantic codes capture separable, interpretable features"; for others it "is not much better than predicting the majority class" (Section 4.4, Fig. 5). The control is what an *untrained* encoder's codes tell: only what goes beyond that was learned.
 #
 # **Afterwards you can**
 #
 # - state the probe: its inputs, its model, its baseline and its control;
 # - say which attributes the codes hold, and which training put there;
-# - compute a limit that no probe can exceed, however clever.
+# - compute a limit that no probe can exceed, not even a nonlinear one.
 #
 # Read with it: Sections 3.8 and 4.4, and Fig. 5 of [the paper](https://arxiv.org/abs/2604.01843).
 #
@@ -78,7 +78,7 @@ from pivq.figures.artefacts import save_figure, save_json, save_table
 from pivq.figures.charts import plot_probing
 from pivq.figures.pictures import plot_images
 from pivq.figures.style import use_style
-from pivq.figures.tables import escape, facts_table, styled, to_markdown
+from pivq.figures.tables import facts_table, styled, to_markdown
 from pivq.inference import encode_images
 from pivq.probing import correlate_codes, pixel_statistics, probe, top_attributes
 from pivq.runs.probes import compare_probes, in_words
@@ -145,7 +145,7 @@ display(
 #
 # $$P(y = 1 \mid C_x) = \sigma \Big( b + \sum_{k \in C_x} w_k \Big), \qquad \sigma(s) = \frac{1}{1 + e^{-s}}.$$
 #
-# So each code adds its vote, whatever the others are. It is *cross-validated*: the faces are split into folds, and each fold is predicted by a probe that was fitted to the others. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
+# So each code adds its vote, and the other codes do not change it. It is *cross-validated*: the faces are split into folds, and each fold is predicted by a probe that was fitted to the others. Folds are stratified, so each has the same share of positives. The *baseline* always predicts the class that is more frequent. An attribute is **significantly above** the baseline if the error bars (one standard deviation over folds) of probe and baseline do not overlap. Faces whose attribute cannot be seen are left out for that attribute.
 
 # %% [markdown]
 # **The control** is an encoder that was never trained: its first random weights, and a codebook fitted to its latents as at $T_q$. Random networks keep much of an image, so a probe of their codes finds attributes, too. The next cell encodes all faces with such an encoder and probes all models. This takes about a minute.
@@ -225,7 +225,7 @@ display(
 # %% [markdown]
 # ## What no probe can know
 #
-# Is an attribute that the probe does not find absent from the codes, or does it only need a cleverer classifier? There is a limit that holds for *every* classifier, linear or not. Faces with the same set of codes look the same to it, so it can be right at most for the more frequent label of each such group:
+# Is an attribute that the probe does not find absent from the codes, or would a better classifier find it? There is a limit that holds for *every* classifier, linear or not. Faces with the same set of codes look the same to it, so it can be right at most for the more frequent label of each such group:
 #
 # $$\text{accuracy} \;\le\; \frac1N \sum_{S} \max_{y} \big|\{ n : C_{x_n} = S,\; y_n = y \}\big|.$$
 #
@@ -293,11 +293,6 @@ measured += f"{chance:.1%} by a random code"
 figure.suptitle(measured, x=0.01, y=1.01, ha="left", va="bottom", fontsize=11)
 note = f"held-out faces drawn from the seed; code {code} goes with the attribute “{title}”"
 save_figure(figure, "predictive_codes", config, caption(config, config.train.steps, note))
-more = "more" if effect > chance else "no more"
-display(Markdown(
-    f"By this measure, code {code} changes the picture {more} than a random code does. It goes "
-    f"with “{escape(title)}”; that alone does not show that it makes it."
-))
 
 # %% [markdown]
 # **What to look at.** What do the faces of the first row have in common that those of the second lack? It need not be the attribute alone: codes serve the reconstruction, and one code can carry several attributes that go together ([notebook 00](00_meet_the_faces.ipynb)). The fourth row shows what one code can do by itself, and the last row what any exchange does: only what the fourth row has *and the last one lacks* is made by this code. Look also for traits that come with it although nobody asked for them.
@@ -336,7 +331,7 @@ if not isinstance(run, ShippedRun):  # the verdict is on runs of one's own
 # %% [markdown]
 # ## Summary
 #
-# - The probe sees presence and absence of codes, and adds their votes. An accuracy means something beside the majority baseline, and a claim about *learning* beside the untrained encoder.
+# - The probe sees presence and absence of codes, and adds their votes. Compare an accuracy with the majority baseline, and a claim about *learning* with the untrained encoder.
 # - Some attributes are in the codes, some are not, and some are lost by training.
 # - Faces that share their whole set of codes set a limit for any classifier.
 # - A code that goes with an attribute need not make it: that takes an experiment.

@@ -21,7 +21,7 @@
 # - *By construction*: true of any model, trained or not. A check of the code, no finding.
 # - *Recomputed from the paper*: arithmetic on the numbers that the paper prints. Nothing trained is looked at.
 #
-# *Differs* means that the statement does not hold for what was computed or measured here. *Not decided by this run* means that the run cannot say, because something was not measured or its models show too little. *Needs paper-scale data* means that the number is of other images and features; ours would mean nothing beside it, so none is shown.
+# *Differs* means that the statement does not hold for what was computed or measured here. *Not decided by this run* means that the run cannot say, because something was not measured or its models show too little. *Needs paper-scale data* means that the number is of other images and features; ours cannot be compared with it, so none is shown.
 #
 # **Afterwards you can**
 #
@@ -190,9 +190,9 @@ save_json(numbers | stamp(config, config.train.steps), "verdict", config);
 # %% [markdown]
 # ## Summary
 #
-# - Claims are counted by kind, because only those that are measured beside a control can be findings.
+# - Claims are counted by kind, because only those that are measured with a control can be findings.
 # - *Differs* and *not decided* are results, too; each has its reason.
-# - All of it is about small models on drawn faces, and one seed unless stated.
+# - All of it is about the models and images of this profile, and one seed unless stated.
 #
 # Next: [notebook 09](09_when_codes_compete.ipynb) is about the claim that needs a change of the model to be seen.
 

@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/10_from_scratch.ipynb)
 #
-# **What this is.** The whole method of [the paper](https://arxiv.org/abs/2604.01843) in about 150 plain lines, each piece beside its equation: both quantizers, the decoder that knows no order, one training step, Algorithm 1, and the capacities. Nothing here is fast or checked for bad input. Each piece is compared with the package on a trained model, and the notebook fails if they differ.
+# **What this is.** The whole method of [the paper](https://arxiv.org/abs/2604.01843) in about 150 plain lines, each piece next to its equation: both quantizers, the decoder that knows no order, one training step, Algorithm 1, and the capacities. Nothing here is fast or checked for bad input. Each piece is compared with the package on a trained model, and the notebook fails if they differ.
 #
 # **Afterwards you can**
 #
@@ -62,7 +62,7 @@ steps = 0
 force = False
 
 # %% [markdown]
-# The next cell imports what is needed. The method itself uses only `math`, `torch` and scipy's solver; the rest shows it, or is what it is compared with.
+# The next cell imports what is needed. The method itself uses only `math`, `torch` and scipy's solver; the other imports show it, or are compared with it.
 
 # %%
 import copy
@@ -251,11 +251,11 @@ plot_images(torch.cat([images, made, shuffled]), columns=B, row_labels=rows);
 #
 # $$\mathcal{L} = w_r \lVert \hat x - x \rVert_1 + w_p \, \mathrm{LPIPS}(\hat x, x) + \lambda \, G(\hat x) + w_c \, \mathcal{L}_\text{codebook} + w_e \, \mathcal{L}_\text{commitment}.$$
 #
-# $G = -\mathrm{mean}\, D(\hat x)$ is what the discriminator $D$ thinks of the reconstruction. The *adaptive weight* $\lambda$ is the ratio of two gradients at the decoder's last layer $\theta$, of what reconstructs and of what pleases $D$, and at most $\lambda_\text{max}$:
+# $G = -\mathrm{mean}\, D(\hat x)$ is low where the discriminator $D$ takes the reconstruction for a real image. The *adaptive weight* $\lambda$ is the ratio of the gradients of reconstruction and of $G$ at the decoder's last layer $\theta$, and at most $\lambda_\text{max}$:
 #
 # $$\lambda = \min\Big(\lambda_\text{max}, \; \frac{\lVert \nabla_\theta (w_r \lVert \hat x - x \rVert_1 + w_p \mathrm{LPIPS}) \rVert}{\lVert \nabla_\theta G \rVert + 10^{-4}}\Big).$$
 #
-# $D$ minimises a *hinge loss*: it is content once real images score above 1 and reconstructions below −1,
+# $D$ minimises a *hinge loss*: it is 0 once real images score above 1 and reconstructions below −1,
 #
 # $$\mathcal{L}_D = \tfrac12 \, \mathrm{mean} \max(0, 1 - D(x)) + \tfrac12 \, \mathrm{mean} \max(0, 1 + D(\hat x)).$$
 #

@@ -101,7 +101,7 @@ seed_everything(seed)
 use_style()
 
 # %% [markdown]
-# Matching makes sets without repeats, which is what is recombined here: the next cell loads the models that quantize by matching, and the network whose features describe an image.
+# Only sets without repeats are recombined here, and matching makes them. The next cell loads the models that quantize by matching, and the network whose features describe an image.
 
 # %%
 runs = {name: run for name, run in require_models(config).items() if run.quantizer == "matching"}
@@ -140,7 +140,7 @@ display(styled(table, dict.fromkeys(table.columns[1:], "{:.1%}")))
 # 1. **What is exchanged.** *Code by code* is Algorithm 1: of the codes that only one parent has, any half. *Group by group*: a coin per group says which parent its codes come from. What the coins choose is taken first, and if that is not half, chance takes the rest or leaves some out: a sample is a set of $L$ codes as ever.
 # 2. **Who is the other parent.** *Any* image, as in the paper, or one of the $P$ images that have most codes in common with the first.
 #
-# Each is measured against as many reconstructions of training images as there are samples: what decoding costs cancels. Precision, recall, density and coverage are those of [notebook 06](06_sample_quality.ipynb). The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
+# Each is measured against as many reconstructions of training images as there are samples, so what decoding costs is on both sides and cancels. Precision, recall, density and coverage are those of [notebook 06](06_sample_quality.ipynb). The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)

@@ -155,7 +155,7 @@ save_figure(figure, "prior_training", config, caption(config, note=LABEL));
 # %% [markdown]
 # ## How many bits do faces use?
 #
-# Eq. (4) counts every set of $L$ of the codes in use. The bars are bounds for real images, from several random orders of each: $-\log_2$ of the mean over orders of $L!$ times their probability is a bound too, in expectation, and a lower one (`pivq.rivals.any_order.tightened`). *Frequencies* draws codes as often as the training images have them, whatever is there already. What lies between it and the prior is what codes say about each other. Whiskers are two standard errors over images.
+# Eq. (4) counts every set of $L$ of the codes in use. The bars are bounds for real images, from several random orders of each: $-\log_2$ of the mean over orders of $L!$ times their probability is a bound too, in expectation, and a lower one (`pivq.rivals.any_order.tightened`). *Frequencies* draws each code as often as the training images have it, and takes no account of the codes that are already given. What lies between it and the prior is what codes say about each other. Whiskers are two standard errors over images.
 #
 # How few bits could it be? For drawn faces that is known: they are drawn by a recipe, part by part, and a face of probability $p$ in it has $-\log_2 p$ bits (`pivq.runs.beyond.face_bits`). Codes are computed from the picture, so their sets cannot have more on average, and may have fewer if codes miss a part. This is the control: a small number here is first of all a fact about the data.
 
@@ -172,7 +172,7 @@ display(styled(shown, {"images": "{:.0f}"}, precision=1, na_rep="–"))
 # %% [markdown]
 # ## Samples
 #
-# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. The temperature is 1: nothing is made more likely than the prior says. Each kind is measured as in [notebook 11](11_better_samples.ipynb): against as many reconstructions of training images, beside those of held-out images, with its novelty.
+# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. The temperature is 1: nothing is made more likely than the prior says. Each kind is measured as in [notebook 11](11_better_samples.ipynb): against as many reconstructions of training images. The control is reconstructions of held-out images, and the novelty of each is counted.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)
@@ -256,7 +256,7 @@ save_json(numbers | stamp(config, config.train.steps), "prior", config)
 display(Markdown("\n".join(f"- {sentence}" for sentence in sentences)))
 
 # %% [markdown]
-# **How to read it.** A low distance alone would also be had by copying training images; so read it with the novelty of held-out images beside it. Unlike Algorithm 1, the prior needs a training and, for each sample, passes of a network.
+# **How to read it.** A low distance alone would also be had by copying training images; so compare the novelty with that of held-out images. Unlike Algorithm 1, the prior needs a training and, for each sample, passes of a network.
 #
 # Next: [notebook 13](13_rivals.ipynb) compares PI-VQ with other kinds of codes.
 

@@ -114,7 +114,7 @@ use_style()
 #
 # VQ-GAN (TT) and VQ-GAN (UT) are rows of Table 1: the VQ-GAN of *Taming Transformers*, with an autoregressive prior, and that of *Unleashing Transformers*, with absorbing diffusion (see the references).
 #
-# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they count whatever else the machine did meanwhile, and are left out where a training was paused.
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they are measured by the clock, so other work on the same machine lengthens them. They are left out where a training was paused.
 #
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
@@ -144,7 +144,7 @@ origin = f"rows of profile {rows[0]['profile']}" if rows else "no rows"
 line = caption(config, note=f"{origin}, {seeds} seed{'s' * (seeds != 1)}; k = 3")
 
 # %% [markdown]
-# ## Table 1, measured beside reported
+# ## Table 1, measured and reported
 #
 # *Discrete*: what a model stores of an image is whole numbers, and written to bytes and read back they give the same picture. *Passes*: how often a network runs while a batch of samples is drawn. *Interpolation* is two things here. A path between two faces is *smooth* if its largest step is small, which is all that [notebook 06](06_sample_quality.ipynb) asks of PI-VQ, and *realistic* if its middle is nearer to a real face than a double exposure is, in more than half of the pairs. A VQ-VAE's path exchanges the codes of cells, one by one: what PI-VQ does with sets. The steps here are those between 17 stops of a path, for all models alike. [Notebook 05](05_interpolation.ipynb) takes a step at every exchange of a code, which is shorter, so do not compare its largest steps with these.
 
@@ -190,7 +190,7 @@ if rows:
 # %% [markdown]
 # ## The priors, at equal size
 #
-# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (this is set for the profile `quick`), and as many steps of training. Its steps are not the same, though: it is trained with 128 sets in a batch, Muon beside AdamW, and the best of its validations is kept; the autoregressive and the absorbing prior have 32 images in a batch, AdamW alone, and the averaged weights after the last step. TokenSet's prior is larger: most of its weights are in one layer, which has outputs for every code. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
+# The prior over PI-VQ's sets does what the priors of a VQ-VAE do for a grid of codes. Here it has about as many weights as they have (this is set for the profile `quick`), and as many steps of training. Its steps are not the same, though: it is trained with 128 sets in a batch, with Muon and AdamW, and the best of its validations is kept; the autoregressive and the absorbing prior have 32 images in a batch, AdamW alone, and the averaged weights after the last step. TokenSet's prior is larger: most of its weights are in one layer, which has outputs for every code. In [notebook 12](12_prior_over_sets.ipynb) it is smaller and trained for longer. *Bits stored* is the capacity of a model's codes, and *bits under the prior* is the mean cost of a held-out image's codes, at most. The models store different codes, so do not compare these bits across models. Compare what a prior saves of the capacity, and how near samples come to the model's own reconstructions.
 
 # %%
 columns = ["prior_parameters", "prior_steps", "prior_seconds", "bits", "prior_bits", "fd_own"]
@@ -230,14 +230,14 @@ else:
 # %% [markdown]
 # ## What this does not say
 #
-# These are small models after minutes of training on drawn faces. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
+# The stored rows are of small models, trained for minutes on drawn faces. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
 
 # %% [markdown]
 # ## Summary
 #
 # - A model can be better at reconstruction and worse at sampling. The distance to its own reconstructions leaves the decoder's errors out.
 # - A yes of Table 1 needs a measure, a threshold and a control: a path can be smooth and yet no more real in its middle than a cross-fade.
-# - A learned prior needs a training and passes of a network. What it gains, the prior over PI-VQ's own sets shows: same model, same decoder.
+# - A learned prior needs a training and passes of a network. The prior over PI-VQ's own sets shows what it gains: same model, same decoder.
 # - *Where PI-VQ loses* counts a difference only where the seeds do not overlap.
 #
 # Next: [notebook 14](14_what_codes_mean.ipynb) asks what a single code means.

@@ -20,7 +20,7 @@
 # **Afterwards you can**
 #
 # - tell what a code says (counted on labels) from what it does (decoded);
-# - compute mutual information, disentanglement, completeness and the mutual information gap (MIG) of sets, each beside its control;
+# - compute mutual information, disentanglement, completeness and the mutual information gap (MIG) of sets, each with its control;
 # - edit a face by exchanging the fewest codes, and say why greedy finds the fewest;
 # - judge an edit by its picture, not by the probe that made it.
 #
@@ -234,7 +234,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["atlas"])))
 #
 # $$D_u = 1 - H_A\big(R_{u\cdot} / \textstyle\sum_a R_{ua}\big), \qquad C_a = 1 - H_U\big(R_{\cdot a} / \textstyle\sum_u R_{ua}\big),$$
 #
-# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too. A predictor that uses few units makes $D$ high whatever it reads, so both are also computed with mutual information in the place of $R$ (*by bits*).
+# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too. A predictor that uses few units makes $D$ high even if it reads nothing, so both are also computed with mutual information in the place of $R$ (*by bits*).
 # - **MIG** (mutual information gap). The bits of the most informative unit less those of the second, over $H(y)$; the mean over attributes.
 #
 # The **controls** are shuffled labels and the untrained encoder. Rivals are scored where they are trained on this machine.
@@ -253,7 +253,7 @@ for one in kinds.values():
 if not kinds:
     display(
         Markdown(
-            "No rival is trained here, so PI-VQ is scored beside its controls alone. "
+            "No rival is trained here, so PI-VQ is scored with its controls alone. "
             "`python benchmarks/complete_rivals.py --seeds 0` trains them, in hours."
         )
     )
@@ -273,9 +273,9 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["disentanglement
 # %% [markdown]
 # ## Editing by the probe
 #
-# The probe gives each code a weight, and an image the probability $\sigma\big(b + \sum_{k \in \mathcal S} w_k\big)$ of the attribute. Exchanging code $k$ for $k'$ of its group gains $w_{k'} - w_k$, whatever the other groups hold. So the most that $m$ exchanges can gain is the sum of the $m$ largest gains of different groups, and **greedy is optimal**: take the largest gains one after the other until the probe is 90% sure; no other choice needs fewer exchanges. (`tests/runs/beyond/test_editing.py` compares it with trying every set.) At most 8 codes are exchanged.
+# The probe gives each code a weight, and an image the probability $\sigma\big(b + \sum_{k \in \mathcal S} w_k\big)$ of the attribute. Exchanging code $k$ for $k'$ of its group gains $w_{k'} - w_k$, independently of the other groups. So the most that $m$ exchanges can gain is the sum of the $m$ largest gains of different groups, and **greedy is optimal**: take the largest gains one after the other until the probe is 90% sure; no other choice needs fewer exchanges. (`tests/runs/beyond/test_editing.py` compares it with trying every set.) At most 8 codes are exchanged.
 #
-# The probe is content then, by construction. A **judge** that knows nothing of codes decides whether the *picture* shows the attribute: linear classifiers of image features, fitted to real training pictures. It is not perfect, and decoded pictures are blurred: how well it reads reconstructions of real faces is the ceiling of any edit.
+# The probe then says yes, by construction. A **judge** that knows nothing of codes decides whether the *picture* shows the attribute: linear classifiers of image features, fitted to real training pictures. It is not perfect, and decoded pictures are blurred: how well it reads reconstructions of real faces is the ceiling of any edit.
 
 # %%
 network = load_feature_network(config.evaluation.features, on)
@@ -306,9 +306,9 @@ if len(table):
     display(styled(readable, dict.fromkeys(shares, "{:.0%}"), precision=1, na_rep="–"))
 
 # %% [markdown]
-# **What to look at.** An edit means something only where the circle is far from the cross: random exchanges in the same groups change a face, too. Where both succeed, it was enough to take the old code away, whichever came in. Where the circle is near the bar, the edit does all that the judge could see. Pale attributes are those that the judge does not read well from reconstructions; they do not count.
+# **What to look at.** An edit means something only where the circle is far from the cross: random exchanges in the same groups change a face, too. Where both succeed, it was enough to take the old code away; the new one did not matter. Where the circle is near the bar, the edit does all that the judge could see. Pale attributes are those that the judge does not read well from reconstructions; they do not count.
 #
-# Is the probe content with too little? The next cell asks it to be surer, which takes more exchanges. It edits fewer faces of each attribute; the rows are means over the attributes and directions that can be judged.
+# Does the probe say yes too early? The next cell asks it to be surer, which takes more exchanges. It edits fewer faces of each attribute; the rows are means over the attributes and directions that can be judged.
 
 # %%
 by_goal = over_goals(run, network, judge, probe, labels.heldout, groups, seed=seed)
@@ -343,7 +343,7 @@ save_json(numbers | stamp(config, config.train.steps), "what_codes_mean", config
 display(Markdown("\n".join(f"- {sentence}" for part in told.values() for sentence in part)))
 
 # %% [markdown]
-# **How to read it.** That a probe reads an attribute says that the codes *contain* it. That exchanging its codes changes the picture says that they *make* it. The first can hold without the second: a probe uses whatever goes together in the data. And a score of disentanglement says neither: it is a property of the codes and of the attributes that somebody happened to label.
+# **How to read it.** That a probe reads an attribute says that the codes *contain* it. That exchanging its codes changes the picture says that they *make* it. The first can hold without the second: a probe uses everything that goes together in the data. And a score of disentanglement says neither: it is a property of the codes and of the attributes that somebody happened to label.
 #
 # Next: [notebook 15](15_other_data.ipynb) trains the same model on other pictures.
 

@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/15_other_data.ipynb)
 #
-# **Beyond the paper.** The paper asks whether positions are needed for *spatially aligned* images, and answers with faces alone. All numbers of this companion are of faces, too, and of drawn ones. Here the same method is trained on other aligned pictures: handwritten digits, printed letters, and any folder of pictures, such as photo-like faces. Each finding of [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) gets a rule that was fixed before anything was measured. Two rules became stricter afterwards, and none more lenient: what a coin may give decides nothing, and mixtures of a model that rebuilds nothing are not judged. Which of them are about the method, and which about our faces?
+# **Beyond the paper.** The paper asks whether positions are needed for *spatially aligned* images, and answers with faces alone. All numbers of notebooks 00 to 14 are of faces, too; those of the default profile are of drawn ones. Here the same method is trained on other aligned pictures: handwritten digits, printed letters, and any folder of pictures, such as photo-like faces. Each finding of [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) gets a rule that was fixed before anything was measured. Two rules became stricter afterwards, and none more lenient: what a coin may give decides nothing, and mixtures of a model that rebuilds nothing are not judged. Which of them are about the method, and which about our faces?
 #
 # **Afterwards you can**
 #
@@ -121,9 +121,9 @@ use_style()
 # |---|---|---|---|---|
 # | digits | scanned digits of 8 × 8 pixels, centred; of scikit-learn | ten shapes, and the hand | which digit, whether it is even | one in four, by a hash; a writer can be in both splits |
 # | glyphs | letters of the DejaVu fonts of matplotlib, on one baseline, centred | some 1,200 shapes, in twelve fonts | bold, slanted, serif, fixed width, upper case, accented, script | one letter in five, in all fonts: its shape was never seen |
-# | a folder of pictures | what the reader's pictures have in common | anything | those that are beside the pictures, else properties of pixels | as [docs/datasets.md](https://github.com/REPOSITORY/blob/main/docs/datasets.md) says |
+# | a folder of pictures | what the reader's pictures have in common | anything | those in lists next to the pictures, else properties of pixels | as [docs/datasets.md](https://github.com/REPOSITORY/blob/main/docs/datasets.md) says |
 #
-# Digits and glyphs are made from installed packages, without a download and without chance. Each becomes a folder of PNGs in `data/`, with CelebA's two lists beside them: that is how a folder of yours can have labels and a split, too. Glyphs that look alike in every pixel, such as the Latin and the Greek A, are kept once.
+# Digits and glyphs are made from installed packages, without a download and without chance. Each becomes a folder of PNGs in `data/`, with CelebA's two lists next to them: that is how a folder of yours can have labels and a split, too. Glyphs that look alike in every pixel, such as the Latin and the Greek A, are kept once.
 #
 # The next cell makes both folders, which takes seconds the first time, and shows pictures of each.
 
@@ -141,7 +141,7 @@ figure = plot_images(torch.cat([*shown.values()]), columns=12, row_labels=labels
 # %% [markdown]
 # ## How they are trained
 #
-# With the profile `folder`, as `./run_all.sh --profile folder --data DIR` does, except for what the next table lists. Learned tokens are those of the paper; drawn tokens, our variant, have $L = 64$ and no discriminator ([notebook 09](09_when_codes_compete.ipynb)). Both quantizers are one training for as long as they choose the same codes.
+# They are trained with the profile `folder`, as `./run_all.sh --profile folder --data DIR` does. The next table lists the exceptions. Learned tokens are those of the paper; drawn tokens, our variant, have $L = 64$ and no discriminator ([notebook 09](09_when_codes_compete.ipynb)). Both quantizers are one training for as long as they choose the same codes.
 
 # %%
 display(styled(settings_table()))
@@ -237,7 +237,7 @@ else:
     display(Markdown("There are no pictures yet."))
 
 # %% [markdown]
-# **What to look at.** Is a sample of Algorithm 1 a letter that could exist, or two letters on top of each other? Codes are global, so half of one shape cannot stand beside half of another: a mixture is a compromise in every pixel.
+# **What to look at.** Is a sample of Algorithm 1 a letter that could exist, or two letters on top of each other? Codes are global, so half of one shape cannot stand next to half of another: a mixture is a compromise in every pixel.
 
 # %% [markdown]
 # ## All measures
@@ -257,7 +257,7 @@ display(styled(table.set_index("name").T.reset_index(names="measure")))
 # %% [markdown]
 # ## What this does not say
 #
-# The sets are small and the models are trained for minutes. Digits of 8 × 8 pixels cannot show detail. A rule has a threshold, and another threshold can turn a cell that is near it; the numbers stand beside each judgement for that reason. One seed says nothing about small differences.
+# The sets are small and the models are trained for minutes. Digits of 8 × 8 pixels cannot show detail. A rule has a threshold, and another threshold can change the judgement of a cell that is near it. For that reason each judgement has its numbers. One seed says nothing about small differences.
 #
 # **Try it.** `python benchmarks/complete_other_data.py --folder DIR --title "my pictures"` adds a column for pictures of yours.
 

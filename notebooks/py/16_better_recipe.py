@@ -102,7 +102,7 @@ use_style()
 # %% [markdown]
 # ## The changes
 #
-# **Rotation trick.** Between a latent $e$ and its code $q$ there is no gradient. *Straight through* takes the gradient $g$ at $q$ over to $e$ as it is. The rotation trick holds constant the map that turns $e$ into $q$: with directions $\hat e$, $\hat q$ and $r \propto \hat e + \hat q$,
+# **Rotation trick.** Between a latent $e$ and its code $q$ there is no gradient. *Straight through* takes the gradient $g$ at $q$ over to $e$ as it is. The rotation trick treats the map that turns $e$ into $q$ as a constant: with directions $\hat e$, $\hat q$ and $r \propto \hat e + \hat q$,
 #
 # $$q = \lambda R\, e, \qquad R = I - 2 r r^\top + 2 \hat q \hat e^\top, \qquad \lambda = \lVert q \rVert / \lVert e \rVert ,$$
 #
@@ -232,17 +232,17 @@ else:
 # %% [markdown]
 # ## To train by a recipe
 #
-# `pivq.runs.beyond.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`; the name of one change, or a `Recipe` of your own, does as well.
+# `pivq.runs.beyond.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`; the name of one change, or a `Recipe` of your own, works in the same way.
 #
 # ## What this does not say
 #
-# These are small models after minutes of training on drawn faces, and each change has one strength, taken from its authors or assumed, not tuned. One that does not help here may help at the paper's scale, where the codebook is larger and training longer.
+# The stored rows are of small models, trained for minutes on drawn faces, and each change has one strength, taken from its authors or assumed, not tuned. One that does not help here may help at the paper's scale, where the codebook is larger and training longer.
 
 # %% [markdown]
 # ## Summary
 #
 # - Each change acts in one place: on the gradient that passes the quantizer, on the codebook, on the tokens, or on what the decoder sees in training.
-# - A change counts as a help only where all seeds agree, and beside the usual recipe trained longer.
+# - A change helps only where all seeds agree. Compare it also with the usual recipe trained longer.
 # - Samples and reconstructions are judged apart: a change can help one and cost the other.
 #
 # Next: [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) has the findings of all notebooks on one page.

@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/colab.ipynb)
 #
-# **What this does.** On one GPU, a free T4 is enough, it trains the paper's two models, matching and nearest, on CelebA at 64 × 64, with the profile `celeba64_short`: the paper's method and losses at half the width, in a training of hours instead of days. Then it runs the numbered notebooks, so that every figure and table is made, each number beside the paper's. All results go to your Google Drive. After a disconnect, run all cells again: finished work is loaded, and an interrupted training is resumed.
+# **What this does.** On one GPU (a free T4 is enough), it trains the paper's two models, matching and nearest, on CelebA at 64 × 64, with the profile `celeba64_short`: the paper's method and losses at half the width, in a training of hours instead of days. Then it runs the numbered notebooks, so that every figure and table is made, each number next to the paper's. All results go to your Google Drive. After a disconnect, run all cells again: finished work is loaded, and an interrupted training is resumed.
 #
 # Before you start: choose *Runtime → Change runtime type → T4 GPU*, and put CelebA's three files into the folder `celeba` of your Drive ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md) says which, how long it takes on which card, and what to do if something fails).
 #
@@ -168,7 +168,7 @@ if shell.user_ns["_exit_code"]:
 # %% [markdown]
 # ## Results
 #
-# The page of all results and the executed notebooks are on your Drive, too. Each number stands beside the paper's.
+# The page of all results and the executed notebooks are on your Drive, too. Each number stands next to the paper's.
 
 # %%
 figures = figures_dir(profile, seed)

@@ -43,7 +43,7 @@ if importlib.util.find_spec("pivq") is None:
     sys.path.insert(0, str(checkout))
 
 # %% [markdown]
-# The parameters: another seed draws other orders, paths and samples.
+# These are the parameters. Another seed draws other orders, paths and samples.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -87,7 +87,7 @@ display(Markdown(f"{which(run)} K = {K}, L = {L}. The first face is the set **{{
 # %% [markdown]
 # ## Shuffled codes, the same image
 #
-# The first row shows faces that the model has not been trained on, the second what it makes of their codes, the third what it makes of the same codes in a random order. Small things get lost in so few codes; the order is no loss.
+# The first row shows faces that the model has not been trained on, the second what it makes of their codes, the third what it makes of the same codes in a random order. Few codes lose small details; a random order loses nothing.
 
 # %%
 order = torch.randperm(codes.shape[1], generator=generator)
@@ -111,7 +111,7 @@ plot_images(pictures, columns=8, row_labels=["one path", "another"], titles=titl
 # %% [markdown]
 # ## New faces from two parents
 #
-# Algorithm 1 keeps the codes that both parents have and takes any of the others until there are $L$. One pass of the decoder makes an image of them. Look for traits that neither parent has: every code comes from a parent, but not every trait does (notebook [05](05_interpolation.ipynb) counts).
+# Algorithm 1 keeps the codes that both parents have and adds any of the others until there are $L$. One pass of the decoder makes an image of them. Look for traits that neither parent has: every code comes from a parent, but not every trait does (notebook [05](05_interpolation.ipynb) counts).
 
 # %%
 pairs = [(3, 4), (5, 6)]

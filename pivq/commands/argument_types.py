@@ -59,7 +59,7 @@ def images(text: str) -> Path:
 
 
 def images_or_model(text: str) -> Path:
-    """Return the full path of a folder or zip that is there, whatever it holds."""
+    """Return the full path of a folder or zip that is there; its content is not looked at."""
     # Full, since it is kept in a run's settings, which are used from other folders too. The method `resolve` raises
     # RuntimeError for links in a circle.
     path = Path(os.path.realpath(place(text)))

@@ -139,7 +139,7 @@ def _decode(arguments: argparse.Namespace) -> None:
     if sets.model not in (None, digest := model_digest(model)) and not arguments.any_model:
         raise ValueError(
             f"{arguments.codes} holds codes of another model ({sets.model}, this one is {digest}): name the one that "
-            "made them, or decode them all the same with --any-model"
+            "made them, or decode them anyway with --any-model"
         )
     made = decode_codes(model, sets, arguments.out)
     kept = f", {len(sets.names) - made:,} were there" if made < len(sets.names) else ""
@@ -209,7 +209,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _check_neighbours(ks: Sequence[int], sizes: dict[object, int]) -> None:
-    """Refuse sets that are too small for their images to have so many neighbours."""
+    """Refuse sets with too few images to have the largest k of `ks` neighbours."""
     for name, size in sizes.items():
         if size <= max(ks):
             needed = f"--k {max(ks)} needs at least {max(ks) + 1} images"

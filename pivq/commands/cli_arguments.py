@@ -292,7 +292,7 @@ def _add_interpolate(commands: Any) -> None:
     add("--duration", type=seconds, default=3.0, metavar="SECONDS", help="of the way from A to B (default: 3)")
     add("--loop", action="store_true", help="play it back to A, and again, forever (default: once)")
     add("--scale", type=at_least(1, 100), metavar="N",
-        help="enlarge each picture so many times (default: an animation to at least 256 pixels, a sheet not)")
+        help="enlarge each picture by this factor (default: an animation to at least 256 pixels, a sheet not)")
 
 
 def _add_sample(commands: Any) -> None:

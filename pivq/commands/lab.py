@@ -1,7 +1,7 @@
 """JupyterLab at the root of the checkout, as `run_lab.sh` starts it: notebooks are saved without their outputs.
 
 A notebook of the project that was only run is written back as it was, so a checkout stays clean. One that was edited
-keeps the edit. What the cells showed is kept beside the results, in `results/lab/`.
+keeps the edit. What the cells showed is kept with the results, in `results/lab/`.
 """
 
 import json

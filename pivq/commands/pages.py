@@ -37,7 +37,7 @@ _latex = LatexToMathML(fancy_error=False)
 
 
 class Heading(NamedTuple):
-    """A heading of a page: 1 is the title's level; `html` is what stands in it."""
+    """A heading of a page: 1 is the title's level; `html` is its content."""
 
     level: int
     id: str

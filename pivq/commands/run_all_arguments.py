@@ -59,7 +59,7 @@ class Notebook:
 class Request:
     """A checked command line; `parameters` always holds `profile` and `seed`.
 
-    `instead` is what is to be done instead of a run: "list", "dry_run", "check_only" or "", a run. Before it, missing
+    `instead` says what to do in place of a run: "list", "dry_run", "check_only"; "" is a run. Before it, missing
     weights are downloaded if `download` is set. `budget` is the time of all trainings, "" for no limit; with `compile`,
     they compile the model's blocks on a GPU.
     """
@@ -122,7 +122,7 @@ def _unknown(word: str, known: Iterable[str]) -> str:
 
 
 def print_anything() -> None:
-    """Let output to a terminal or file that is not UTF-8 go on: what it cannot show, such as "…", is escaped."""
+    """Print to a terminal or file that is not UTF-8 without an error: what it cannot show, such as "…", is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -78,7 +78,7 @@ def write_walk(
         out: ends in `.gif`, `.webp` or, for a sheet, `.png`.
         seconds: of the way from the first to the last image; each end is held for a moment more.
         loop: play it back again, forever, instead of once.
-        scale: each pixel becomes a square of so many; of an animation, what makes it 256 pixels wide when None.
+        scale: each pixel becomes a square of `scale` × `scale`; None makes an animation at least 256 pixels wide.
         quality: of a `.webp`, 0 … 100, as Pillow counts it; without loss when None, which takes several times as much.
         description: what a `.webp` was made from, in ASCII; kept in its EXIF data.
 

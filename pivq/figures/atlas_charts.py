@@ -133,7 +133,7 @@ def plot_edits(rows: Sequence[Sequence[Images]], success: Sequence[Sequence[Any]
 
 
 def plot_success(frame: pd.DataFrame) -> Figure:
-    """Draw the share of edits that succeed for each attribute, beside the control and the ceiling; a panel a direction.
+    """Draw the share of edits that succeed per attribute, with control and ceiling; one panel per direction.
 
     Args:
         frame: columns `attribute`, `edit`, `success`, `control`, `ceiling`, `readable`; attributes that are not

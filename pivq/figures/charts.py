@@ -43,7 +43,7 @@ TITLES = {
 ACROSS = 3  # panels in a row
 # Of the measures of ablations, by their last word: which values are better.
 BETTER = {"L1": " ↓", "(dB)": " ↑", "perceptual": " ↓", "use": " ↑", "FD": " ↓", "FID": " ↓"}
-# What is drawn in Fig. 5 beside the paper's model.
+# What is drawn in Fig. 5 in addition to the paper's model.
 PROBED = {"untrained": ("untrained encoder (control)", GREY, "s"), "drawn": ("drawn tokens (our variant)", GREEN, "^")}
 SAME = 0.01  # of the images: cumulative curves that are nowhere farther apart are drawn as one
 MARK_STYLES = [(INK, "-"), (INK, ":"), (GREY, "--"), (GREY, "-.")]

@@ -1,4 +1,4 @@
-"""The charts of notebook 12: how the prior over sets is trained, and how many bits a set takes."""
+"""The charts of notebook 12: how the prior over sets is trained, and how many bits each set takes."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from pivq.figures.style import BLUE, GREY, INK, LEGEND_ABOVE, PALETTE, SKY, WIDT
 
 
 def plot_training(logs: Mapping[str, Sequence[dict[str, float]]]) -> Figure:
-    """Draw the bits a set over the steps of training; dashed, those of the sets that are trained on.
+    """Draw the bits per set over the steps of training; dashed, those of the sets that are trained on.
 
     Args:
         logs: of `pivq.rivals.set_prior.TrainedPrior`, by the name of the prior.
@@ -32,7 +32,7 @@ def plot_training(logs: Mapping[str, Sequence[dict[str, float]]]) -> Figure:
 
 
 def plot_bits(frame: pd.DataFrame) -> Figure:
-    """Draw bars of the bits a set: Eq. (4), then each predictor on held-out and on training images.
+    """Draw bars of the bits per set: Eq. (4), then each predictor on held-out and on training images.
 
     Args:
         frame: of `pivq.runs.beyond.set_priors.measure_bits`; bars are of `tightened`, whiskers two standard errors.

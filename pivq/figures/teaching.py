@@ -168,7 +168,7 @@ def plot_latents_and_codes(
     Args:
         latents: `(N, L, d)`, of N images.
         codebooks: `(K, d)` by the title of the panel.
-        coloured: latents of so many tokens have a colour of their own, the others are grey.
+        coloured: number of tokens whose latents have a colour of their own; the others are grey.
     """
     points = np.asarray(latents, np.float32)
     count, tokens, dim = points.shape

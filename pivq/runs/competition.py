@@ -112,7 +112,7 @@ def measure(variation: Variation, run: Run, network: FeatureNet) -> dict[str, An
     """Measure a run: reconstruction, codes, capacity, samples, traits and probes; NaN becomes None.
 
     Traits (`pivq.runs.recombination.Recombination`) and probes are there only where the images have attributes.
-    `history` has the mean number of different codes an image by step, on a few held-out images; `device` and `torch`
+    `history` has the mean number of different codes per image by step, on a few held-out images; `device` and `torch`
     say what computed the row.
     """
     config, summary, heldout = run.config, run.summary, load_split(run.config, "heldout")
@@ -231,10 +231,10 @@ def describe(model: PIVQ, images: Tensor) -> dict[str, float]:
 
 
 def variance_shares(latents: Tensor) -> dict[str, float]:
-    """Return whose the variance of latents `(N, L, d)` is: the token's, the image's, or both together; the sum is 1.
+    """Return the shares of the variance of latents `(N, L, d)` by token, by image, and by both together; the sum is 1.
 
-    The token's part is what all images have in common at a place in the order; the image's what all its latents have in
-    common. All images must have had the same tokens.
+    The token's share comes from what all images have in common at a place in the order, the image's from what all its
+    latents have in common. All images must have had the same tokens.
 
     Example:
         >>> variance_shares(torch.tensor([[[0.0], [2.0]], [[0.0], [2.0]]]))

@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 def code_so_far(before: str | None, steps: int) -> str:
     """Return the digests of all code that trains a run, joined by "+": of its steps so far, and now.
 
-    `before` is what this function returned for those steps, if they are any; None where an earlier version did not note
+    `before` is what this function returned when those steps were trained; None where an earlier version did not note
     it.
 
     Example:

@@ -1,4 +1,4 @@
-"""Train again what is finished: the old run is kept aside until the new one is, and what people put into it stays."""
+"""Clear the folders of runs, to train again or to free the disk; what people put into them stays."""
 
 import shutil
 from collections.abc import Iterable
@@ -27,16 +27,28 @@ def set_aside(config: Config, quantizers: Iterable[str]) -> list[Path]:
         InUse: another process trains one of them.
     """
     moved = []
-    for run in (*quantizers, *STAGES):
-        folder = run_dir(config, run)
-        if not folder.exists():
-            continue
+    for folder in _folders(config, quantizers):
         with locked(folder, "trained"):
             if (folder / "summary.json").exists():
                 moved.append(_move(folder))
             else:
                 _clear(folder)
     return moved
+
+
+def discard(config: Config, quantizers: Iterable[str]) -> None:
+    """Delete what trainings wrote for these runs and the steps that they share, finished or not.
+
+    Raises:
+        InUse: another process trains one of them.
+    """
+    for folder in _folders(config, quantizers):
+        with locked(folder, "trained"):
+            _clear(folder)
+
+
+def _folders(config: Config, quantizers: Iterable[str]) -> list[Path]:
+    return [folder for run in (*quantizers, *STAGES) if (folder := run_dir(config, run)).exists()]
 
 
 def _move(folder: Path) -> Path:

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +18,9 @@ from pivq.config import Config
 from pivq.data import ImageDataset
 from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
-from pivq.runs.planned import STAGES, run_dir
+from pivq.runs.planned import run_dir
 from pivq.runs.splits import load_splits
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
-from pivq.storage.locking import locked
 from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
 
@@ -247,18 +245,6 @@ def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
-
-
-def discard(config: Config, quantizers: Iterable[str]) -> None:
-    """Delete the runs of these settings and the steps that they share, so that `train` starts again from step 0.
-
-    Raises:
-        InUse: another process trains one of them.
-    """
-    folders = [run_dir(config, run) for run in (*quantizers, *STAGES) if run_dir(config, run).exists()]
-    for folder in folders:
-        with locked(folder, "trained"):
-            shutil.rmtree(folder)
 
 
 def write_config(config: Config, quantizer: str) -> Path:

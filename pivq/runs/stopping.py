@@ -1,7 +1,7 @@
-"""Stop a training between two steps: the first signal asks for it and what is done is saved; a second one ends at once.
+"""Stop a training between two steps: after the first signal the step ends and is saved; a second one ends at once.
 
-Ctrl-C and Jupyter's *Interrupt Kernel* send SIGINT; SIGTERM is what a scheduler, or the process that started a
-training, sends. Standard library only.
+Ctrl-C and Jupyter's *Interrupt Kernel* send SIGINT; SIGTERM comes from a scheduler, or from the process
+that started a training. Standard library only.
 """
 
 import signal

@@ -20,11 +20,12 @@ from pivq.runs.cost import measure_cost
 from pivq.runs.evaluation import real_features
 from pivq.runs.parallel import end_with_parent, run_module, side_by_side
 from pivq.runs.planned import run_dir
-from pivq.runs.provenance import stamp
-from pivq.runs.run import Run, discard
+from pivq.runs.replacing import discard
+from pivq.runs.rows import keep_row, rows_stamp
+from pivq.runs.run import Run
 from pivq.runs.training import train
 from pivq.storage.paths import results_dir
-from pivq.storage.writing import read_sealed, seal, write_json
+from pivq.storage.writing import read_sealed
 
 MEASURING = 120  # seconds to measure a run on two cores: features of 24,000 images, 200 a second; an estimate
 
@@ -113,7 +114,7 @@ def keep_rows(
         }  # fmt: skip
         found = [row for row in rows if wanted.items() <= row.items()]
         if len(found) == 1 and not path.exists():
-            write_json(path, seal(found[0]))
+            keep_row(path, found[0])
             kept += 1
     return kept
 
@@ -121,7 +122,7 @@ def keep_rows(
 def study_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
     """Return the stamp of the rows' file. What each row was computed on stands in the row (`device`, `torch`)."""
     protocol = "FD and PRDC: up to 2,000 samples against as many reconstructions, k = 3; traits: 4,000 samples"
-    return stamp(config, protocol=protocol, devices=sorted({row["device"] for row in rows}))
+    return rows_stamp(rows, config, protocol)
 
 
 def row_files(variations: Sequence[Variation], usual: dict[str, Any]) -> dict[Path, tuple[Variation, str]]:
@@ -163,7 +164,7 @@ def run_group(variations: Sequence[Variation], usual: dict[str, Any], device: st
         network = load_feature_network(config.evaluation.features, pick_device(device))
         real_features(run, network)  # kept
         with _new_features_removed(run):
-            write_json(path, seal(measure(variation, run, network)))
+            keep_row(path, measure(variation, run, network))
     for variation in variations:
         discard(settings_of(variation, **usual), variation.quantizers)
 

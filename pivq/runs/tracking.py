@@ -1,4 +1,4 @@
-"""TensorBoard beside the log of a training, through accelerate's tracker: curves, pictures, the use of codes."""
+"""TensorBoard, in addition to a training's log, through accelerate's tracker: curves, pictures, the use of codes."""
 
 import os
 import warnings

@@ -114,7 +114,7 @@ def _summarise(trainer: Trainer, splits: Mapping[str, ImageDataset], folder: Pat
     if missing := left_out(splits):
         summary["left_out"] = {name: len(found) for name, found in missing.items()}
     summary |= stamp(config, steps=trainer.step, quantizer=trainer.quantizer)
-    summary["code"] = checkpoint.get("code", UNKNOWN)  # that trained, whatever summarises
+    summary["code"] = checkpoint.get("code", UNKNOWN)  # that trained; the code that summarises may be newer
     if summary["code"] == code_digest() and (found := commit()):
         summary["commit"] = found
     write_json(folder / "summary.json", seal(summary))

@@ -98,7 +98,7 @@ def megabytes(count: float) -> str:
 
 
 def _bring(source: str | os.PathLike, part: Path, target: Path, size: int) -> None:
-    """Fill `part`; after a cut, go on from what there is."""
+    """Fill `part`; after a cut, resume from its end."""
     from tqdm import tqdm
 
     with tqdm(total=size, desc=target.name, unit="B", unit_scale=True) as bar:

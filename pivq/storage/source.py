@@ -9,6 +9,7 @@ import pivq
 
 # Of `pivq.runs`, those that measure what notebooks 04 to 07 leave for the verdict.
 MEASURES = ("evaluation", "paths", "probes", "quality", "recombination", "untrained")
+SET_PRIOR = ("any_order", "set_prior")  # of `pivq.rivals`, the prior over PI-VQ's sets; no rival is trained with it
 
 
 @cache
@@ -41,7 +42,28 @@ def measures_digest() -> str:
 @cache
 def prior_digest() -> str:
     """Return 16 hex digits that change with the source of the prior over sets."""
-    return _digest(Path(pivq.__file__).parent / "rivals" / f"{name}.py" for name in ("any_order", "set_prior"))
+    return _digest(Path(pivq.__file__).parent / "rivals" / f"{name}.py" for name in SET_PRIOR)
+
+
+@cache
+def rivals_digest() -> str:
+    """Return 16 hex digits that change with the source of the rivals, as `code_digest` does with the product's."""
+    rivals = (Path(pivq.__file__).parent / "rivals").glob("*.py")
+    return _digest_by_name(path for path in rivals if path.stem not in SET_PRIOR)
+
+
+@cache
+def recipe_digest() -> str:
+    """Return 16 hex digits that change with the source of the recipes."""
+    return _digest_by_name((Path(pivq.__file__).parent / "rivals" / "recipe").glob("*.py"))
+
+
+def _digest_by_name(files: Iterable[Path]) -> str:
+    """Return the digest of files of one folder, in the form that kept trainings and stored rows have."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]
 
 
 def _digest(files: Iterable[Path]) -> str:

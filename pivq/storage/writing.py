@@ -142,7 +142,7 @@ def no_formula(cell: Any) -> Any:
 
 
 def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
-    """Read a JSON file of names and values, of at most so many bytes.
+    """Read a JSON file of names and values; a file of more bytes than the limit is refused.
 
     Raises:
         FileNotFoundError: there is no such file.

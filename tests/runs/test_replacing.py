@@ -1,4 +1,4 @@
-"""What is trained again: the finished run lies aside until the new one is finished, and nothing of people is lost."""
+"""What is trained again, or deleted: a finished run lies aside until the new one is, and nothing of people is lost."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 from stand_ins import same_results, stand_in
 
 from pivq.runs.planned import run_dir, under_way
-from pivq.runs.replacing import ASIDE, drop_replaced, set_aside
+from pivq.runs.replacing import ASIDE, discard, drop_replaced, set_aside
 from pivq.runs.run import find_run, open_run
 from pivq.runs.training import train
 from pivq.storage.locking import InUse, locked
@@ -77,8 +77,25 @@ def test_of_an_unfinished_run_only_what_a_training_wrote_is_deleted(copy, tiny_c
     assert not copy.exists()
 
 
-def test_runs_in_training_stay(copy, tiny_config):
+def test_discarded_runs_are_trained_again(finished, tiny_config, monkeypatch, tmp_path):
+    network = stand_in(monkeypatch, tmp_path)
+    train(tiny_config(), "matching")
+    other = run_dir(tiny_config(seed=1), "matching")
+    other.mkdir()
+    discard(tiny_config(), ["matching", "nearest"])
+    assert list(other.parent.iterdir()) == [other]
+    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
+    assert network.calls == 16
+
+
+def test_what_is_not_of_a_training_outlives_a_discarded_run(copy, tiny_config):
+    discard(tiny_config(), ["matching"])
+    assert os.listdir(copy) == ["note.txt"] and not (copy.parent / ASIDE).exists()
+
+
+@pytest.mark.parametrize("clear", [set_aside, discard])
+def test_runs_in_training_stay(copy, tiny_config, clear):
     with locked(copy, "trained"):
         with pytest.raises(InUse, match=f"is being trained by process {os.getpid()}"):
-            set_aside(tiny_config(), ["matching"])
+            clear(tiny_config(), ["matching"])
     assert find_run(tiny_config(), "matching") == open_run(copy)

@@ -1,12 +1,11 @@
 """Runs as folders: where one lies, finding it, what can be read from it, and that its images are the right ones."""
 
 import hashlib
-import os
 import shutil
 
 import numpy as np
 import pytest
-from stand_ins import make_split, same_results, stand_in
+from stand_ins import make_split, stand_in
 
 from pivq.config import load_config
 from pivq.runs import run as run_module
@@ -14,7 +13,6 @@ from pivq.runs import splits
 from pivq.runs.run import (
     MissingRun,
     OtherImages,
-    discard,
     find_run,
     open_run,
     read_config,
@@ -24,7 +22,6 @@ from pivq.runs.run import (
 )
 from pivq.runs.training import train
 from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
-from pivq.storage.locking import InUse, locked
 from pivq.storage.writing import seal, write_json
 
 
@@ -228,13 +225,6 @@ def test_damaged_settings_are_named(tmp_path, content):
         read_config(tmp_path / "config.json")
 
 
-def test_runs_in_training_are_not_discarded(finished, copy, tiny_config):
-    with locked(copy.folder, "trained"):
-        with pytest.raises(InUse, match=f"is being trained by process {os.getpid()}"):
-            discard(tiny_config(), ["matching"])
-    assert find_run(tiny_config(), "matching") == copy
-
-
 def test_pictures_are_originals_and_reconstructions(finished, tiny_config):
     run = finished[0]["matching"]
     pictures = run.pictures()
@@ -325,14 +315,3 @@ def test_a_run_without_one_of_its_files_is_not_finished(finished, tiny_config, m
     assert find_run(tiny_config(), "matching") is None
     with pytest.raises(FileNotFoundError, match=f"no finished run in .*: {name} is missing; `pivq train` trains runs"):
         open_run(copy)
-
-
-def test_discarded_runs_are_trained_again(finished, tiny_config, monkeypatch, tmp_path):
-    network = stand_in(monkeypatch, tmp_path)
-    train(tiny_config(), "matching")
-    other = run_dir(tiny_config(seed=1), "matching")
-    other.mkdir()
-    discard(tiny_config(), ["matching", "nearest"])
-    assert list(other.parent.iterdir()) == [other]
-    assert same_results(train(tiny_config(), "matching"), finished[0]["matching"])
-    assert network.calls == 16

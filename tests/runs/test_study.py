@@ -13,7 +13,7 @@ from stand_ins import Colours, stand_in
 
 from pivq.runs import competition, study
 from pivq.runs.competition import Variation, settings_of
-from pivq.runs.run import STAGES, run_dir
+from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.study import finished_rows, keep_rows, row_files, run_group, run_study, study_facts, study_hours
 
 SIZES = {"train__steps": 8, "train__quantize_from_step": 3, "model__num_codes": 4, "model__codebook_size": 12}

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 import pivq
-from pivq.storage.source import code_digest, features_digest, measures_digest, prior_digest
+from pivq.storage.source import (
+    code_digest,
+    features_digest,
+    measures_digest,
+    prior_digest,
+    recipe_digest,
+    rivals_digest,
+)
 
 
 @pytest.mark.parametrize("file, decides", [("model.py", True), ("losses.py", True), ("solvers/augmenting.py", True),
@@ -27,6 +34,7 @@ def test_the_code_s_digest_changes_with_what_decides_numbers(tmp_path, monkeypat
     ("model.py", ["decoded"]), ("layers.py", ["decoded"]), ("inference.py", ["decoded", "measures"]),
     ("pretrained/features.py", ["decoded", "real"]), ("pretrained/efficientnet.py", ["decoded", "real"]),
     ("losses.py", []), ("rivals/set_prior.py", ["prior"]), ("rivals/any_order.py", ["prior"]),
+    ("rivals/vae.py", ["rivals"]), ("rivals/training.py", ["rivals"]), ("rivals/recipe/trainer.py", ["recipe"]),
     ("runs/evaluation.py", ["measures"]), ("runs/recombination.py", ["measures"]), ("runs/beyond/rivals.py", []),
 ])  # fmt: skip
 def test_what_is_kept_is_made_anew_after_an_edit_of_what_makes_it(tmp_path, monkeypatch, file, changed):
@@ -35,7 +43,8 @@ def test_what_is_kept_is_made_anew_after_an_edit_of_what_makes_it(tmp_path, monk
     monkeypatch.setattr(pivq, "__file__", str(place / "__init__.py"))
     features = features_digest.__wrapped__
     digests = {"decoded": lambda: features(True), "real": lambda: features(False),
-               "prior": prior_digest.__wrapped__, "measures": measures_digest.__wrapped__}  # fmt: skip
+               "prior": prior_digest.__wrapped__, "measures": measures_digest.__wrapped__,
+               "rivals": rivals_digest.__wrapped__, "recipe": recipe_digest.__wrapped__}  # fmt: skip
     before = {name: digest() for name, digest in digests.items()}
     with open(place / file, "a") as source:
         source.write("\n# edited\n")

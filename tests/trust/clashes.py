@@ -2,7 +2,7 @@
 
     python tests/trust/clashes.py --many 40
 
-What is left is what a training alone leaves. One that comes late may load what is finished and go on with the rest.
+What is left is what a training alone leaves. One that starts late may load finished runs and train the others.
 """
 
 import random
@@ -43,7 +43,7 @@ def _meeting(root: Path, offsets: list[float], wanted: dict[str, str]) -> Trial:
     if not done or len(done) + len(refused) < len(ends):
         return Trial(what, "", f"{where}: {ends}")
     other = differences(wanted, contents(root))
-    outcome = f"{len(refused)} refused, end alike"
+    outcome = f"end alike ({len(refused) or 'none'} refused)"
     return Trial(what, outcome, f"{where}: {other} differ" if other else "")
 
 

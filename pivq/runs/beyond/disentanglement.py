@@ -15,8 +15,8 @@ The predictor is L1 logistic regression, on columns of unit variance, with the s
 Eastwood and Williams use a lasso, too; boosted trees, which others use, are slow on the tens of thousands of sparse
 columns of a VQ-VAE. The importance of a column is its absolute weight, that of a unit the sum over its columns. The
 weakest choice is the empty predictor, so that where nothing can be read, nothing has importance, and completeness is 0.
-A predictor that uses few units makes disentanglement high, whatever it reads; so both scores are also computed with
-mutual information in the place of importance.
+A predictor that uses few units makes disentanglement high, even if it reads nothing; so both scores are also computed
+with mutual information in the place of importance.
 """
 
 from collections.abc import Mapping, Sequence

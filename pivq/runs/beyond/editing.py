@@ -1,12 +1,12 @@
 """Editing: add an attribute to a face, or remove it, by exchanging the fewest codes that a linear probe asks for. Ours.
 
 The probe of Section 3.8 gives each code a weight: an image's score is b + the sum of its codes' weights. Exchanging a
-code for another one of its exchange group changes the score by the difference of their weights, whatever the other
-groups have. So the most that m exchanges can gain is the sum of the m largest gains, and the fewest exchanges that
+code for another one of its exchange group changes the score by the difference of their weights, independently of the
+other groups. So the most that m exchanges can gain is the sum of the m largest gains, and the fewest exchanges that
 reach a score are the largest gains, one after the other: greedy is optimal here, which a linear probe and groups
 without common codes make true. The set stays a set of L distinct codes.
 
-Whether the *picture* then shows the attribute, another classifier says: it reads features of pictures, is fitted to
+Another classifier says whether the *picture* then shows the attribute: it reads features of pictures, is fitted to
 real training pictures, and knows nothing of codes.
 """
 

@@ -17,10 +17,10 @@ from pivq.profiles import ASSUMPTION, PROFILES
 from pivq.runs.beyond.other_measures import measure
 from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
 from pivq.runs.beyond.rivalry import NEIGHBOURS
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.branching import train_ahead
 from pivq.runs.competition import BOTH
 from pivq.runs.planned import run_dir
+from pivq.runs.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.run import Run, find_run
 from pivq.runs.splits import load_split
 from pivq.runs.training import train
@@ -157,7 +157,7 @@ def run_set(
 
 
 def stored_other_data(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows, see `pivq.runs.beyond.rows.stored_rows`."""
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
     return stored_rows("other_data", profile, "complete_other_data.py")
 
 

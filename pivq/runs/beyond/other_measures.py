@@ -1,4 +1,4 @@
-"""What is measured of a run on other pictures than faces, each measure beside its control; and pictures to look at."""
+"""What is measured of a run on other pictures than faces, each measure with its control; and pictures to look at."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from pivq.rivals.ours import Ours
 from pivq.rivals.rival import BATCH
 from pivq.runs.beyond.rivalry import PAIRS, measure_paths
 from pivq.runs.beyond.rivals import ours
-from pivq.runs.beyond.samplers import Sampler, draw, five_metrics, novelty
+from pivq.runs.beyond.samplers import NEAR, draw, five_metrics, novelty
 from pivq.runs.competition import USED_IMAGES, capacity, effect_of_draw, samples_measured, without_nan
 from pivq.runs.evaluation import decoded_features, draw_samples, real_features
 from pivq.runs.paths import measure_spread
@@ -29,7 +29,6 @@ from pivq.storage.paths import results_dir
 from pivq.storage.writing import atomic_write
 from pivq.usage import code_usage, slot_usage
 
-NEAR = Sampler(20, by_group=True)  # near parents, as in notebook 11
 CHECKED = 50  # images whose codes are shuffled, as in notebook 05
 SHOWN = 12  # pictures of a kind in the figure
 
@@ -115,8 +114,8 @@ def _near_parents(run: Run, network: FeatureNet) -> dict[str, Any]:
     """Return the metrics of samples from near parents against reconstructions, and how new these and the usual are."""
     size, count = run.config.model.codebook_size, min(run.config.evaluation.samples, len(run.codes("heldout")))
     codes = torch.from_numpy(run.codes("train"))
-    way = NEAR if NEAR.partners < len(codes) - 1 else NEAR._replace(partners=len(codes) // 2)  # of a trial
-    sets = {"near": draw(codes, size, way, count, run.config.seed).codes, "Algorithm 1": draw_samples(run, count).codes}
+    near = draw(codes, size, NEAR.among(len(codes)), count, run.config.seed).codes
+    sets = {"near": near, "Algorithm 1": draw_samples(run, count).codes}
     sets["held-out"] = torch.from_numpy(run.codes("heldout"))[:count]
     own = decoded_features(run, network, codes[:count])
     found = five_metrics(own, decoded_features(run, network, sets["near"]), network)
@@ -157,7 +156,7 @@ def _untrained(run: Run, start: PIVQ, network: FeatureNet, splits: dict[str, Ima
 
 
 def keep_pictures(name: str, runs: Mapping[str, Run], seed: int, device: str = "auto") -> Path:
-    """Write what the figure shows of a set; return the file, `pictures-<name>.npz` beside the rows of the profile.
+    """Write what the figure shows of a set; return the file, `pictures-<name>.npz` next to the rows of the profile.
 
     By the name of its row, each array is `(SHOWN, 3, H, W)` uint8: held-out images, and of each run of `runs`, by its
     tokens, their reconstructions, samples of Algorithm 1 and samples from near parents.

@@ -15,7 +15,7 @@ from pivq.storage.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, newest
 from pivq.storage.writing import read_sealed, seal, write_json
 from pivq.trainer import Trainer
 
-PROGRESS = "progress.json"  # beside the checkpoints: steps and seconds, to be read without them
+PROGRESS = "progress.json"  # next to the checkpoints: steps and seconds, to be read without them
 NEEDED = ("step", "seconds", "made_from", "model", "ema", "optimizer")  # of such a checkpoint
 
 

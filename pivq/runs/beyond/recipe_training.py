@@ -1,12 +1,10 @@
 """Train PI-VQ by another recipe (`pivq.rivals.recipe`), in pieces that survive a stop, with checkpoints and seconds."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-import pivq.rivals.recipe
 from pivq.config import Config
 from pivq.model import PIVQ
 from pivq.pretrained.perceptual import load_perceptual
@@ -18,7 +16,7 @@ from pivq.runs.run import signature
 from pivq.runs.splits import load_splits
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
-from pivq.storage.source import code_digest
+from pivq.storage.source import code_digest, recipe_digest
 
 
 class Trained(NamedTuple):
@@ -73,11 +71,3 @@ def train_recipe(
     facts = {"steps": trainer.step, "seconds": known["seconds"], "recipe": described(recipe)}
     facts |= {"reseeded": trainer.reseeded, "parameters": sum(weight.numel() for weight in model.parameters())}
     return Trained(model, facts | {name: known["made_from"][name] for name in ("code", "recipe_code")})
-
-
-def recipe_digest() -> str:
-    """Return 16 hex digits that change with the source of `pivq.rivals.recipe`."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(pivq.rivals.recipe.__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()[:16]

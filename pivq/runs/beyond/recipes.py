@@ -23,8 +23,8 @@ from pivq.rivals.recipe.quantizers import effective_dimension
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
 from pivq.runs.ablations import half_as_long
 from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.evaluation import compare, image_features
+from pivq.runs.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.splits import load_splits
 from pivq.sampling import sample_pairs
 from pivq.settings import suggestion
@@ -33,7 +33,7 @@ from pivq.usage import code_usage
 SEEDS = (0, 1, 2)
 NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
 USUAL, LONGER, TOGETHER = "as trained", "as trained, longer", "together"
-LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the dearest recipe needs; source: assumption
+LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the slowest recipe needs; source: assumption
 MINUTES_PER_SEED = 120  # of one CPU core, all variants, profile `quick`; an estimate from some steps of each
 
 
@@ -186,7 +186,7 @@ def samples_of(config: Config, variant: Variant, count: int, device: str = "auto
 
 
 def stored_recipes(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows, see `pivq.runs.beyond.rows.stored_rows`."""
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
     return stored_rows("recipes", profile, "complete_recipes.py")
 
 

@@ -1,4 +1,4 @@
-"""What the rows of the rivals say: one table of means, Table 1 measured beside reported, and where PI-VQ loses."""
+"""What the rows of the rivals say: one table of means, Table 1 as measured and as reported, and where PI-VQ loses."""
 
 import math
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def _digits(value: float) -> int:
 
 
 def capabilities(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return Table 1 measured beside reported: a line for each name, means over its seeds.
+    """Return Table 1 as measured and as reported: a line for each name, means over its seeds.
 
     *Discrete* and *passes* are counted. *Interpolation* is measured as two things: `smooth`, whether the largest step
     of a path is below `SMOOTH_STEP` of the distance between its ends, on average over the paths; and `realistic`,

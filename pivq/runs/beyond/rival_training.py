@@ -1,6 +1,5 @@
 """Train the rivals in pieces that survive a stop: each in a folder of its own, with checkpoints and its seconds."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -31,10 +30,10 @@ from pivq.runs.splits import load_splits
 from pivq.settings import suggestion
 from pivq.storage.locking import locked
 from pivq.storage.paths import results_dir
-from pivq.storage.source import code_digest
+from pivq.storage.source import code_digest, rivals_digest
 from pivq.storage.writing import read_sealed, seal, write_json
 
-TIMED_STEPS = 5  # from which the steps of a training of so many minutes are estimated, after two that are not timed
+TIMED_STEPS = 5  # timed, after two that are not, to estimate how many steps fit the minutes of a training
 
 
 class Kind(NamedTuple):
@@ -139,15 +138,6 @@ def count_weights(network: nn.Module) -> int:
 
 def _weights_digest(network: nn.Module) -> str:
     return arrays_digest({name: value.cpu().numpy() for name, value in network.state_dict().items()})
-
-
-def rivals_digest() -> str:
-    """Return 16 hex digits that change with the source of `pivq.rivals`, as `code_digest` does with the product's."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].joinpath("rivals").glob("*.py")):
-        if path.stem not in ("set_prior", "any_order"):  # the prior of PI-VQ's sets; no rival is trained with it
-            digest.update(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()[:16]
 
 
 def settings_for_minutes(config: Config, kind: str, minutes: float, device: str = "auto") -> Config:

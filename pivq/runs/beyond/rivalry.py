@@ -1,4 +1,4 @@
-"""Measure the rivals, and PI-VQ beside them, in one way: Tables 1 and 3 on the same images, a row a rival and seed.
+"""Measure the rivals and PI-VQ in one way: Tables 1 and 3 on the same images, a row per rival and seed.
 
 Each row is of a rival and a seed of training. All are measured in evaluation mode with their averaged weights; what a
 row holds is said at `measure`. `benchmarks/complete_rivals.py` makes the rows, and notebook 13 shows them.
@@ -149,7 +149,7 @@ def measure_paths(
 
 
 def measure_copies(real: NDArray, samples: NDArray, again: NDArray, heldout: NDArray) -> dict[str, float]:
-    """Return how near samples are to training images, beside images that the model cannot know.
+    """Return how near samples are to training images, and how near images are that the model cannot know.
 
     Args:
         real: features of the training images `(N, F)`.

@@ -19,9 +19,9 @@ from pivq.rivals.set_prior import PriorSettings
 from pivq.rivals.training import prior_settings
 from pivq.runs.beyond.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
 from pivq.runs.beyond.rivalry import NEIGHBOURS, measure
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
-from pivq.runs.beyond.samplers import ALGORITHM_1, Sampler, draw
+from pivq.runs.beyond.samplers import ALGORITHM_1, NEAR, draw
 from pivq.runs.beyond.set_priors import has_prior, trained_prior
+from pivq.runs.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
 from pivq.runs.run import Run, find_run, require_run, run_dir
 from pivq.runs.splits import load_splits
 from pivq.runs.training import train
@@ -29,8 +29,7 @@ from pivq.settings import suggestion
 from pivq.storage.paths import results_dir
 
 OURS = "pi-vq"  # the kind of PI-VQ itself
-NEAR = 20  # images that the second parent is drawn from; source: notebook 11
-SAMPLERS = {"Algorithm 1": ALGORITHM_1, "near parents": Sampler(NEAR, by_group=True)}
+SAMPLERS = {"Algorithm 1": ALGORITHM_1, "near parents": NEAR}
 SET_PRIOR = "set prior"  # draws for PI-VQ too, but is trained
 SET_PRIOR_DIM, SET_PRIOR_FEEDFORWARD = 96, 256  # source: assumption: equal size of all priors, in profile `quick`
 SEEDS = (0, 1, 2)
@@ -163,9 +162,7 @@ def open_contender(
 def ours(run: Run, sampler: str, device: str = "auto") -> Ours:
     """Return the model of a run of matching, with one of `SAMPLERS` on the codes of its training images."""
     codes = torch.from_numpy(run.codes("train"))
-    way = SAMPLERS[sampler]
-    if way.partners >= len(codes) - 1:  # of a trial with few images
-        way = way._replace(partners=len(codes) // 2)
+    way = SAMPLERS[sampler].among(len(codes))
 
     def drawn(count: int, seed: int) -> Tensor:
         return draw(codes, run.config.model.codebook_size, way, count, seed).codes
@@ -190,7 +187,7 @@ def ours_with_prior(run: Run, device: str = "auto") -> tuple[Ours, dict[str, Any
 
 
 def set_prior_settings(config: Config) -> PriorSettings:
-    """Return the size and steps of PI-VQ's prior beside the rivals': as many weights, in `quick`, and as many steps."""
+    """Return the size and steps of PI-VQ's prior: in `quick` as many weights as the rivals' priors, and the steps."""
     steps = prior_settings(config).train.steps
     return PriorSettings(dim=SET_PRIOR_DIM, feedforward=SET_PRIOR_FEEDFORWARD, steps=steps)
 
@@ -206,14 +203,14 @@ def is_trained(config: Config, contender: Contender) -> bool:
 
 
 def stored_rivals(profile: str = "quick") -> list[dict[str, Any]]:
-    """Return the stored rows, see `pivq.runs.beyond.rows.stored_rows`."""
+    """Return the stored rows, see `pivq.runs.rows.stored_rows`."""
     return stored_rows("rivals", profile, "complete_rivals.py")
 
 
 def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
     """Write stored rows of this profile's settings to where `run_rivals` looks for them; return how many were written.
 
-    Files that are there stay. Rows that were trained for so many minutes are left out: their steps differ by machine.
+    Files that are there stay. Rows whose training was given in minutes are left out: their steps differ by machine.
     """
     kept = 0
     for row in rows:

@@ -1,10 +1,10 @@
-"""Samplers beside Algorithm 1, from the same sets of codes: what they gain, and what they pay in novelty. Ours.
+"""Samplers in addition to Algorithm 1, from the same sets of codes: what they gain, and what they pay in novelty. Ours.
 
 Algorithm 1 draws two images at random and mixes their codes one by one. Two things are changed, alone and together:
 the second parent is drawn from the P images that have most codes in common with the first, and codes that are
 alternatives to each other come from one parent (`pivq.sampling.interpolate`, `pivq.usage.exchange_groups`). Each sample
-is still a set of L codes and one pass of the decoder. Parents that are alike make samples that are like them, so every
-figure stands beside the number of codes that are new.
+is still a set of L codes and one pass of the decoder. Parents that are alike make samples that are like them, so each
+number is shown with the number of codes that are new.
 """
 
 import warnings
@@ -46,7 +46,13 @@ class Sampler(NamedTuple):
         return "Algorithm 1" if self == ALGORITHM_1 else (BY_GROUP if self.by_group else BY_CODE) + near
 
 
+    def among(self, num_images: int) -> "Sampler":
+        """Return the sampler; with fewer partners where there are not as many images, as in a trial."""
+        return self if self.partners < num_images - 1 else self._replace(partners=num_images // 2)
+
+
 ALGORITHM_1 = Sampler(0, by_group=False)
+NEAR = Sampler(20, by_group=True)  # the best of notebook 11
 
 
 def samplers(num_images: int) -> list[Sampler]:

@@ -23,7 +23,7 @@ from pivq.pretrained.features import FeatureNet
 from pivq.rivals.any_order import Predictor, draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequencies, train_set_prior
 from pivq.runs.beyond.face_bits import face_bits
-from pivq.runs.beyond.samplers import ALGORITHM_1, RECONSTRUCTIONS, Sampler, draw, five_metrics, novelty
+from pivq.runs.beyond.samplers import ALGORITHM_1, NEAR, RECONSTRUCTIONS, draw, five_metrics, novelty
 from pivq.runs.evaluation import decoded_features
 from pivq.runs.run import Run, arrays_digest
 from pivq.storage.paths import results_dir
@@ -33,7 +33,6 @@ from pivq.usage import code_usage, exchange_groups
 
 PRIOR, PAIRS, FREQUENCIES = "prior", "pairs alone", "frequencies"
 RECIPE = "the recipe of the faces"  # by which they are drawn
-NEAR = Sampler(20, by_group=True)  # the best of notebook 11
 FEW_PASSES = 4  # of the prior, for the cheap samples; source: assumption
 IMAGES, ORDERS = 500, 8  # whose bits are measured, and random orders of each; source: assumption
 ALTERNATIVE, ANY_CODE = "an alternative", "any code"  # what an exchanged code is exchanged for
@@ -99,12 +98,12 @@ def prior_file(run: Run, key: str) -> Path:
 def measure_bits(
     run: Run, predictors: Mapping[str, Predictor], images: int = IMAGES, orders: int = ORDERS
 ) -> pd.DataFrame:
-    """Return the bits a set takes: a row for Eq. (4), then one per predictor and split; frequencies come first.
+    """Return the bits per set: a row for Eq. (4), then one per predictor and split; frequencies come first.
 
     Columns: `predictor`; `split`; `bits`, the one-order bound, the mean over images and orders; `error`, the standard
     error over images; `tightened`, the bound of all `orders` together; `images`. Training images that the prior was
-    trained on stand beside held-out ones: the difference is what it knows by heart. Of drawn faces, the last rows are
-    of the recipe that draws them, exactly: no code that is computed from a face has more bits on average.
+    trained on are compared with held-out ones: the difference is what it knows by heart. Of drawn faces, the last rows
+    are of the recipe that draws them, exactly: no code that is computed from a face has more bits on average.
     """
     size = run.config.model.codebook_size
     codes = {split: torch.from_numpy(run.codes(split)) for split in ("train", "heldout")}

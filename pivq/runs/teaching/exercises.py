@@ -1,6 +1,6 @@
 """The checks of the notebooks' exercises: each takes an answer and says, as Markdown, what is right or wrong with it.
 
-An exercise asks for a function or a number. Nothing is raised, whatever the answer does: the sentence names the input,
+An exercise asks for a function or a number. Nothing is raised by a wrong answer: the sentence names the input,
 what came out, and what to look at.
 """
 

@@ -22,7 +22,7 @@ from pivq.runs.beyond.other_data import (
     settings_table,
     stored_other_data,
 )
-from pivq.runs.beyond.rows import keep_row
+from pivq.runs.rows import keep_row
 from pivq.runs.splits import load_split
 from pivq.storage.writing import seal, write_json
 
@@ -154,7 +154,7 @@ def test_rows_are_in_the_order_of_sets_seeds_tokens_and_quantizers():
 
 
 def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("pivq.runs.beyond.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
+    monkeypatch.setattr("pivq.runs.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
     assert stored_other_data() == []
     write_json(tmp_path / "other_data.json", seal({"rows": [{"title": "digits"}]}))
     assert stored_other_data() == [{"title": "digits"}]

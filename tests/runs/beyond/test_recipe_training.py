@@ -6,12 +6,12 @@ from stand_ins import Perceptual, stand_in, stop_at
 
 from pivq.rivals.recipe.settings import CHANGES, Recipe, improved
 from pivq.runs.beyond import recipe_training as module
-from pivq.runs.beyond.recipe_training import recipe_digest, recipe_dir, steps_left, train_recipe
-from pivq.runs.beyond.rival_training import rivals_digest
+from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
 from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped
 from pivq.runs.training import train
 from pivq.storage.checkpoint import CHECKPOINT, load_checkpoint
+from pivq.storage.source import recipe_digest, rivals_digest
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from pivq.runs.beyond.rival_training import (
     count_weights,
     encode_levels,
     rival_dir,
-    rivals_digest,
     settings_for_minutes,
     steps_left,
     train_rival,
@@ -23,6 +22,7 @@ from pivq.runs.splits import load_splits
 from pivq.runs.stopping import Stopped
 from pivq.storage.bounds import check_extent
 from pivq.storage.checkpoint import load_checkpoint
+from pivq.storage.source import rivals_digest
 from pivq.storage.writing import read_sealed
 
 

@@ -196,7 +196,7 @@ def test_new_rows_replace_those_of_the_same_line_in_the_order_of_the_table():
 
 
 def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("pivq.runs.beyond.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
+    monkeypatch.setattr("pivq.runs.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
     assert stored_rivals() == []
     write_json(tmp_path / "rivals.json", seal({"rows": [{"name": "VAE"}]}))
     assert stored_rivals() == [{"name": "VAE"}]

@@ -14,6 +14,7 @@ from pivq.metrics import frechet_distance, prdc
 from pivq.runs.beyond import samplers as module
 from pivq.runs.beyond.samplers import (
     ALGORITHM_1,
+    NEAR,
     RECONSTRUCTIONS,
     Sampler,
     draw,
@@ -40,6 +41,8 @@ def test_the_first_sampler_is_algorithm_1_and_small_data_have_no_near_images():
     assert samplers(8000)[0] == ALGORITHM_1 and ALGORITHM_1.name == "Algorithm 1"
     assert [way.name for way in samplers(8000)][1:4] == ["group by group", "code by code, 500 near",
                                                          "group by group, 500 near"]  # fmt: skip
+    assert NEAR.among(8000) == NEAR and ALGORITHM_1.among(2) == ALGORITHM_1
+    assert NEAR.among(21) == Sampler(10, by_group=True), "20 of 20 others are no choice"
     assert {way.partners for way in samplers(100)} == {0, 20} and {way.partners for way in samplers(21)} == {0}
 
 

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def rows_folder(anew: bool = False) -> str:
-    """Return the name of the folder of kept rows; rows that are to be made anew, beside stored ones, have their own."""
+    """Return the name of the folder of kept rows; rows that are made anew although stored ones exist have their own."""
     return "retrained" if anew else "rows"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pivq.figures.artefacts import save_json
-from pivq.runs.beyond.rows import keep_row, kept_row, rows_stamp, stored_rows
+from pivq.runs.rows import keep_row, kept_row, rows_stamp, stored_rows
 
 
 @pytest.fixture(autouse=True)
