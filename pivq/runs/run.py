@@ -21,6 +21,7 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
 from pivq.runs.planned import STAGES, run_dir
 from pivq.runs.splits import load_splits
+from pivq.storage.bounds import Refused, check_arrays
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.locking import locked
 from pivq.storage.source import code_digest
@@ -223,15 +224,18 @@ def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray
     """Return the arrays of a `.npz` file by name, compared with their checksum if the file, or the caller, has one.
 
     Raises:
-        ValueError: the file is damaged, of another kind or of another run; names it.
+        ValueError: the file is damaged, too large, of another kind or of another run; names it.
     """
     try:
-        with open(path, "rb") as file, np.load(file) as found:
-            arrays = dict(found)
+        with open(path, "rb") as file:
+            check_arrays(file)
+            with np.load(file) as found:
+                arrays = dict(found)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file can make numpy raise nearly anything
-        raise ValueError(f"{path} is damaged or no file of codes") from error
+        fault = str(error) if isinstance(error, Refused) else " is damaged or no file of codes"
+        raise ValueError(f"{path}{fault}") from error
     noted = arrays.pop("sha256", None)
     if noted is not None and str(noted) != arrays_digest(arrays):
         raise ValueError(f"{path} is damaged: its checksum does not match")
