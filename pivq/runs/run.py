@@ -170,8 +170,9 @@ def open_run(folder: Path) -> Run:
         UserWarning: other code than this trained it.
     """
     if missing := missing_files(folder):
-        if (folder / WEIGHTS).exists():
-            raise FileNotFoundError(f"{folder} is an exported model: this needs a run, which has its codes, too")
+        kinds = {WEIGHTS: "an exported model", "progress.json": "a training beyond the paper"}
+        if kind := next((kind for name, kind in kinds.items() if (folder / name).exists()), ""):
+            raise FileNotFoundError(f"{folder} is {kind}: this needs a run, which has its codes, too")
         damaged = [name.removesuffix(" (damaged)") for name in missing if name.endswith(")")]
         parts = {"missing": [name for name in missing if not name.endswith(")")], "damaged": damaged}
         said = "; ".join(f"{', '.join(names)} is {state}" for state, names in parts.items() if names)
@@ -227,10 +228,8 @@ def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray
         ValueError: the file is damaged, too large, of another kind or of another run; names it.
     """
     try:
-        with open(path, "rb") as file:
-            check_arrays(file)
-            with np.load(file) as found:
-                arrays = dict(found)
+        with open(path, "rb") as file, np.load(check_arrays(file)) as found:
+            arrays = dict(found)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file can make numpy raise nearly anything

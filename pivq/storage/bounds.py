@@ -69,8 +69,8 @@ def check_extent(outline: Any, size: int) -> None:
         raise Refused(f" has {size:,} bytes, more than the {most:,} that a run of its settings can need")
 
 
-def check_arrays(file: IO[bytes]) -> None:
-    """Check that the arrays of a `.npz` file are not out of proportion to its size; leave the file at its start.
+def check_arrays(file: IO[bytes]) -> IO[bytes]:
+    """Check that the arrays of a `.npz` file are not out of proportion to its size; return the file, at its start.
 
     Raises:
         zipfile.BadZipFile: it is no zip.
@@ -81,6 +81,7 @@ def check_arrays(file: IO[bytes]) -> None:
     if expanded > most:
         raise Refused(f" would take {expanded:,} bytes of memory, more than the {most:,} of a file of {size:,} bytes")
     file.seek(0)
+    return file
 
 
 def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
