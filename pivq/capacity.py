@@ -167,6 +167,6 @@ def _size(name: str, value: int) -> int:
         size = operator.index(value)
     except TypeError:
         size = None
-    if size is None or isinstance(value, bool) or not 1 <= size <= MOST[name]:
+    if size is None or "bool" in str(getattr(value, "dtype", type(value))) or not 1 <= size <= MOST[name]:
         raise ValueError(f"{name} must be a whole number from 1 to {MOST[name]:,}, got {value!r:.80}")
     return size

@@ -59,19 +59,25 @@ def reconstruction_errors(
         more: each maps reconstructions and originals to errors `(B,)`.
 
     Raises:
-        TypeError, ValueError: what is no function, images of another type or shape, a batch size below 1, or no such
-            device.
+        TypeError, ValueError: what is no function, no images, or some of another type or shape, a batch size below 1,
+            no such device, or a function of `more` that does not return one error per image.
     """
     for name, given, functions in (("reconstruct", reconstruct, [reconstruct]), ("more", more, more)):
         if not isinstance(functions, Sequence) or not all(map(callable, functions)):
             raise refusal(name, "a function" if name == "reconstruct" else "functions", given)
     _check_levels(images)
+    if not len(images):
+        raise refusal("images", "at least one image (N, 3, H, W)", images)
     batch_size = check_whole("batch_size", batch_size)
     device, sums = check_device(device), torch.zeros(2 + len(more), dtype=torch.float64)
     for batch in images.split(batch_size):
         originals = from_uint8(batch.to(device))
         made = reconstruct(originals)
-        errors = [(made - originals).abs().mean(dim=(1, 2, 3)), *(error(made, originals) for error in (psnr, *more))]
+        found = [error(made, originals) for error in (psnr, *more)]  # psnr refuses another shape than the originals'
+        for values in found:
+            if getattr(values, "shape", None) != (len(batch),):
+                raise refusal("errors of more", f"a tensor ({len(batch)},), one per image", values)
+        errors = [(made - originals).abs().mean(dim=(1, 2, 3)), *found]
         sums += torch.stack([error.sum().cpu() for error in errors])
     return (sums / len(images)).tolist()
 

@@ -49,11 +49,11 @@ def as_codes(codes: Any, codebook_size: int = MOST_CODES, name: str = "codes", d
     """
     codebook_size = check_whole("codebook_size", codebook_size)
     expected = f"whole numbers {'(B, L)' if dimensions == 2 else '(L,)'} with L >= 1"
+    check_dense(name, codes)
     try:
         values = codes if isinstance(codes, Tensor) else torch.from_numpy(np.array(codes))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be {expected}, got {type(codes).__name__}: {error}") from error
-    check_dense(name, values)
     whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
     if not whole or values.ndim != dimensions or values.shape[-1] == 0:
         raise ValueError(f"{name} must be {expected}, got {values.dtype} {tuple(values.shape)}")

@@ -59,11 +59,16 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
 
 
 def check_dense(name: str, value: Any) -> None:
-    """Raise ValueError for a tensor that does not hold its numbers one by one: sparse, nested, on the device meta."""
+    """Raise ValueError for a tensor that does not hold its numbers one by one: sparse, nested, on the device meta.
+
+    So for an array in which numbers are masked: what lies behind the mask would count.
+    """
     layout = str(getattr(value, "layout", "torch.strided")).removeprefix("torch.")
     if getattr(value, "is_meta", False) or getattr(value, "is_nested", False) or layout != "strided":
         kind = "one on the device meta" if value.is_meta else "a nested one" if value.is_nested else f"a {layout} one"
         raise ValueError(f"{name} must be a dense tensor that holds its numbers, got {kind}")
+    if hasattr(value, "filled") and value.mask.any():
+        raise ValueError(f"{name} must not have masked numbers, got {int(value.mask.sum())}: leave these out")
 
 
 def check_path(name: str, value: Any) -> str:

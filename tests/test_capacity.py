@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from pivq.capacity import exactly_distinct_bits, matching_bits, multiset_bits, nearest_bits, positional_bits
 
@@ -81,7 +82,7 @@ def test_numpy_integers_do_not_overflow():
     assert type(positional_bits(np.int32(1024), np.int32(256))) is float
 
 
-@pytest.mark.parametrize("bad", [0, -1, 2.0, 2.5, "3", None, True, float("nan")])
+@pytest.mark.parametrize("bad", [0, -1, 2.0, 2.5, "3", None, True, float("nan"), torch.tensor(True)])
 def test_sizes_that_are_not_positive_integers_are_refused(bad):
     for call in (
         lambda: matching_bits(bad, 1),

@@ -15,6 +15,7 @@ from pivq.inference import (
     encode_images,
     latents_in_batches,
     order_difference,
+    reconstruction_errors,
     token_attention,
 )
 from pivq.model import PIVQ
@@ -129,3 +130,23 @@ def test_attention_leaves_no_hook_behind(model):
     token_attention(model, images)
     assert not model.encoder.transformer.layers[-1]._forward_pre_hooks
     assert torch.equal(model.encode(images), before)
+
+
+@pytest.mark.parametrize("error", [
+    lambda made, originals: (made - originals).abs().mean() + 1,
+    lambda made, originals: (made - originals).abs() + 1,
+    lambda made, originals: (made - originals)[:1, 0, 0, 0],
+    lambda made, originals: 1.0,
+])  # fmt: skip
+def test_errors_that_are_not_one_per_image_are_refused(error):
+    """A mean of the batch came out as a half of itself, with two images in a batch."""
+    images = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)
+    with pytest.raises((TypeError, ValueError), match=r"errors of more must be a tensor \(2,\), one per image, got"):
+        reconstruction_errors(lambda originals: originals, images, 2, "cpu", [error])
+    found = reconstruction_errors(lambda originals: originals, images, 3, "cpu", [lambda a, b: (a - b)[:, 0, 0, 0] + 1])
+    assert found == [0, 100, 1]
+
+
+def test_the_mean_error_of_no_images_is_none():
+    with pytest.raises(ValueError, match="images must be at least one image"):
+        reconstruction_errors(lambda originals: originals, torch.zeros(0, 3, 8, 8, dtype=torch.uint8), 2, "cpu")

@@ -3,13 +3,17 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from pivq.config import load_config
+from pivq.data import to_uint8
 from pivq.model import PIVQ
 from pivq.profiles import PROFILES, RANGES
+from pivq.quantizers import as_codes
 from pivq.settings import EvaluationConfig, ModelConfig, TrainConfig, check_dense, check_path
+from pivq.usage import code_usage
 
 NAN, INF = float("nan"), float("inf")
 
@@ -97,6 +101,15 @@ def test_tensors_without_numbers_in_memory_are_refused_by_name(kind):
     with pytest.raises(ValueError, match=f"^codes must be a dense tensor that holds its numbers, got .*{kind}"):
         check_dense("codes", made[kind])
     check_dense("codes", values), check_dense("codes", values.numpy()), check_dense("codes", [1])
+
+
+@pytest.mark.parametrize("use", [as_codes, lambda array: code_usage(array, 9), lambda array: to_uint8(array / 9.0)])
+def test_arrays_with_masked_numbers_are_refused_by_name(use):
+    """What lies behind the mask was counted."""
+    numbers = np.ma.array([[1, 2], [3, 4]], mask=[[False, True], [False, False]])
+    with pytest.raises(ValueError, match="(codes|images) must not have masked numbers, got 1: leave these out"):
+        use(numbers)
+    assert str(use(np.ma.array([[1, 2]]))) == str(use(np.array([[1, 2]]))), "none is masked"
 
 
 def test_paths_of_any_kind_are_taken():

@@ -70,7 +70,7 @@ def one_line(error: BaseException) -> str:
 def _train(arguments: argparse.Namespace) -> None:
     config = arguments.config
     if arguments.show_settings:
-        return print(settings_text(config))
+        return print(settings_text(arguments.trained))
     from pivq.precision import COMPILE, use_precision
     from pivq.runs.budget import steps_within
     from pivq.runs.cost import expected_cost

@@ -33,12 +33,11 @@ from pivq.commands.run_all_arguments import DEVICES, parse_literal, whole
 from pivq.commands.settings_table import settings_text
 from pivq.config import load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, ON_ERROR, PRECISIONS, PROFILES, RANGES
-from pivq.rivals.recipe.settings import CHANGES
+from pivq.rivals.recipe.settings import CHANGES, as_recipe
 
 CODE_FILES = (".npz", ".npy", ".csv", ".json")
 PATH_FILES = (".gif", ".webp", ".png")
-TRACKERS = ["tensorboard"]
-QUANTIZERS = ["matching", "nearest", "both"]
+TRACKERS, QUANTIZERS = ["tensorboard"], ["matching", "nearest", "both"]
 Add = Callable[..., argparse.Action]  # the method `add_argument` of a command's parser
 EXAMPLES = {
     "train": ["--profile quick --quantizer both", "--profile celeba64 --data photos --device cuda --log tensorboard",
@@ -88,6 +87,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             arguments.config = arguments.configure(steps=arguments.steps)
             if arguments.recipe and (arguments.quantizer != "matching" or arguments.budget or arguments.log):
                 raise ValueError("--recipe trains with matching, for steps, and has no --log or --budget")
+            arguments.trained = as_recipe(arguments.recipe or "as trained").settings(arguments.config)
             sizes = arguments.config.model
             if arguments.quantizer != "nearest" and sizes.num_codes > sizes.codebook_size:
                 raise ValueError(

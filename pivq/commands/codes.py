@@ -22,6 +22,7 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
 from pivq.storage.writing import LONGEST
 
+MOST_TEXT = 32_000_000  # bytes of a file of text, which take thirty times as many while they are read
 LONGEST_PATH, MOST_PARTS = 4096, 100  # bytes, and folders in each other, that an id may ask for
 # What no name on Windows can have, its devices, and what it would drop without a word.
 NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.I)
@@ -71,6 +72,9 @@ def read_codes(path: Path, sizes: ModelConfig) -> CodeSets:
         ids = None if ids is None else _texts(ids, path)
     else:
         readers = {".npy": _read_npy, ".csv": _read_csv, ".json": _read_json}
+        if path.suffix != ".npy" and path.exists() and (size := path.stat().st_size) > MOST_TEXT:
+            most = f"more than the {MOST_TEXT:,} of a file of text"
+            raise ValueError(f"{path} has {size:,} bytes, {most}: save the codes as .npz or .npy, with numpy")
         try:
             rows, ids = readers[path.suffix](path)
         except FileNotFoundError:
@@ -167,9 +171,9 @@ def _check(rows: Any, ids: Sequence[str] | None, sizes: ModelConfig) -> np.ndarr
         value = rows[0, 0]
         refuse(0, f"holds {value} ({rows.dtype}), but codes are whole numbers of an integer type")
     wide = np.array(rows, dtype=object) if isinstance(rows, list) else rows  # a list may hold numbers of any size
-    outside = np.argwhere((wide < 0) | (wide >= most))
-    if len(outside):
-        i, j = outside[0]
+    outside = (wide < 0) | (wide >= most)
+    if outside.any():
+        i, j = np.unravel_index(outside.argmax(), outside.shape)
         refuse(int(i), f"holds the code {wide[i, j]}, but this model's codes are 0 to {most - 1}")
     return wide.astype(np.int64)
 

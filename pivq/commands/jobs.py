@@ -50,6 +50,8 @@ def train_by_recipe(config: Config, name: str, device: str = "auto") -> str:
         model, facts = train_recipe(config, name, device, bar)
     heldout, on, folder = load_split(config, "heldout").images, pick_device(device), recipe_dir(config, name)
     l1, psnr = reconstruction_errors(lambda images: model.decode(model.encode(images)), heldout, BATCH, on)
+    model.facts = {"profile": config.profile, "dataset": config.dataset, "seed": config.seed, "steps": facts["steps"],
+                   "planned_steps": facts["steps"], "heldout_l1": l1, "heldout_psnr": psnr, "recipe": name}  # fmt: skip
     said = f"recipe {name!r}: {facts['steps']:,} steps, held-out L1 {l1:.4f}, PSNR {psnr:.2f} dB"
     if as_recipe(name).projection > 1:  # its maps before and after the codes are no part of a PIVQ
         return f"{said}\n{folder}\nIts codes are projected: open it in Python, with train_recipe."

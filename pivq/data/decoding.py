@@ -147,8 +147,8 @@ def max_pixels() -> int:
         ValueError: the variable is not a whole number of at least 1.
     """
     text = os.environ.get("PIVQ_MAX_PIXELS") or str(MAX_PIXELS)
-    if not re.fullmatch("0*[1-9][0-9_]*", text):
-        raise ValueError(f"PIVQ_MAX_PIXELS must be a whole number of at least 1, got {text!r}")
+    if not re.fullmatch("0*[1-9][0-9]{0,17}(_[0-9]{1,18}){0,9}", text):  # as Python writes numbers
+        raise ValueError(f"PIVQ_MAX_PIXELS must be a whole number of at least 1, got {text!r:.80}")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Features = NDArray  # or a torch tensor; (N, F), any real type
 
+LARGEST, EXACT = 1e140, 2**53  # numbers whose squares can be summed; whole numbers that float64 holds exactly
 CHUNK_ELEMENTS = 1 << 21  # numbers that one temporary array of feature rows holds: 16 MiB
 
 
@@ -102,7 +103,7 @@ def frechet_distance(*, real: Features, fake: Features) -> float:
         The distance (already squared, as usual), at least 0; see `frechet_from_moments`.
 
     Raises:
-        ValueError: a set with fewer than two vectors, other dimensions, or a value that is not finite.
+        ValueError: a set with fewer than two vectors, other dimensions, or a value that is not finite or too large.
 
     Warns:
         RankDeficientWarning: a set has no more vectors than dimensions.
@@ -127,11 +128,11 @@ def frechet_distance(*, real: Features, fake: Features) -> float:
                 stacklevel=2,
             )
         if few:
-            fitted.append(finite(name, features.astype(np.float64), 0))  # less than one covariance holds
+            fitted.append(_summable(name, features.astype(np.float64), 0))  # less than one covariance holds
             continue
         moments = Moments()
         for start, rows in row_chunks(features):
-            moments.update(finite(name, rows, start))
+            moments.update(_summable(name, rows, start))
         fitted.append(moments)
     if few:
         return _frechet_of_few(*fitted)
@@ -170,7 +171,7 @@ def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: ND
         The distance, at least 0 (rounding below 0 is cut off).
 
     Raises:
-        ValueError: shapes that do not fit, a value that is not finite, or a matrix that is no covariance.
+        ValueError: shapes that do not fit, values that are not finite or too large, or a matrix that is no covariance.
 
     Example:
         >>> round(frechet_from_moments([0, 0], np.diag([1, 4]), [1, 2], np.diag([9, 1])), 9)
@@ -181,7 +182,10 @@ def frechet_from_moments(mu_a: NDArray, cov_a: NDArray, mu_b: NDArray, cov_b: ND
     if mu_a.shape != mu_b.shape:
         raise ValueError(f"mu_a has {mu_a.size} dimensions, mu_b has {mu_b.size}")
     overlap = np.linalg.svd(_square_root("cov_a", cov_a) @ _square_root("cov_b", cov_b), compute_uv=False).sum()
-    distance = np.square(mu_a - mu_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
+    with np.errstate(over="ignore"):
+        distance = np.square(mu_a - mu_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
+    if not np.isfinite(distance):
+        raise ValueError("the values are too large: their distance overflows")
     return max(float(distance), 0.0)
 
 
@@ -190,8 +194,10 @@ def as_features(name: str, features: Features) -> NDArray:
     if hasattr(features, "detach"):
         if features.is_meta or features.is_nested or str(features.layout) != "torch.strided":
             raise ValueError(f"{name} must be a dense tensor that holds its numbers, got {features.layout}")
-        features = features.detach().cpu()
+        features = features.detach().cpu().resolve_neg()
         features = (features if features.dtype.itemsize > 2 else features.float()).numpy()  # numpy has no bfloat16
+    if np.ma.is_masked(features):
+        raise ValueError(f"{name} must not have masked numbers: leave these rows out")
     try:
         features = np.asarray(features)
     except ValueError as error:
@@ -200,6 +206,8 @@ def as_features(name: str, features: Features) -> NDArray:
         raise ValueError(f"{name} must have shape (N, F) with N >= 1 and F >= 1, got {features.shape}")
     if features.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be real numbers, got {features.dtype}")
+    if features.dtype.kind in "iu" and (features.max() > EXACT or features.min() < -EXACT):
+        raise ValueError(f"{name} has whole numbers beyond 2^53, which float64 rounds: subtract their mean")
     return features
 
 
@@ -246,6 +254,12 @@ def finite(name: str, rows: NDArray, start: int) -> NDArray:
     if len(bad):
         shown = ", ".join(str(start + row) for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
         raise ValueError(f"{name} has values that are not finite in row(s) {shown}")
+    return rows
+
+
+def _summable(name: str, rows: NDArray, start: int) -> NDArray:
+    if np.abs(finite(name, rows, start)).max() > LARGEST:
+        raise ValueError(f"{name} has values beyond {LARGEST:g}: the sums of their squares would overflow")
     return rows
 
 

@@ -20,6 +20,7 @@ from pivq.model import PIVQ, model_digest
 from pivq.runs.callbacks import read_log
 from pivq.runs.planned import run_dir
 from pivq.runs.splits import load_splits
+from pivq.storage.bounds import Refused, check_arrays
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.source import code_digest
 from pivq.storage.writing import read_json, read_sealed, seal, write_json
@@ -167,8 +168,9 @@ def open_run(folder: Path) -> Run:
         UserWarning: other code than this trained it.
     """
     if missing := missing_files(folder):
-        if (folder / WEIGHTS).exists():
-            raise FileNotFoundError(f"{folder} is an exported model: this needs a run, which has its codes, too")
+        kinds = {WEIGHTS: "an exported model", "progress.json": "a training beyond the paper"}
+        if kind := next((kind for name, kind in kinds.items() if (folder / name).exists()), ""):
+            raise FileNotFoundError(f"{folder} is {kind}: this needs a run, which has its codes, too")
         damaged = [name.removesuffix(" (damaged)") for name in missing if name.endswith(")")]
         parts = {"missing": [name for name in missing if not name.endswith(")")], "damaged": damaged}
         said = "; ".join(f"{', '.join(names)} is {state}" for state, names in parts.items() if names)
@@ -221,15 +223,16 @@ def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray
     """Return the arrays of a `.npz` file by name, compared with their checksum if the file, or the caller, has one.
 
     Raises:
-        ValueError: the file is damaged, of another kind or of another run; names it.
+        ValueError: the file is damaged, too large, of another kind or of another run; names it.
     """
     try:
-        with open(path, "rb") as file, np.load(file) as found:
+        with open(path, "rb") as file, np.load(check_arrays(file)) as found:
             arrays = dict(found)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file can make numpy raise nearly anything
-        raise ValueError(f"{path} is damaged or no file of codes") from error
+        fault = str(error) if isinstance(error, Refused) else " is damaged or no file of codes"
+        raise ValueError(f"{path}{fault}") from error
     noted = arrays.pop("sha256", None)
     if noted is not None and str(noted) != arrays_digest(arrays):
         raise ValueError(f"{path} is damaged: its checksum does not match")

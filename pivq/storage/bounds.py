@@ -10,6 +10,9 @@ from torch import Tensor
 from pivq.config import ModelConfig
 
 ROOM = 10**7  # bytes of a file that are no weights: names, settings, the state of generators
+# Bytes that the arrays of a file may have however small it is, and how many times as many as a larger file: codes and
+# names hardly shrink, but a crafted file of zeros does by a thousand.
+ARRAYS, SHRINKING = 200_000_000, 10
 
 
 class Refused(ValueError):
@@ -64,6 +67,21 @@ def check_extent(outline: Any, size: int) -> None:
         numbers = 8 * model.weights + 3 * discriminator + latents  # weights, mean and two moments, twice
     if size > (most := 4 * numbers + ROOM):
         raise Refused(f" has {size:,} bytes, more than the {most:,} that a run of its settings can need")
+
+
+def check_arrays(file: IO[bytes]) -> IO[bytes]:
+    """Check that the arrays of a `.npz` file are not out of proportion to its size; return the file, at its start.
+
+    Raises:
+        zipfile.BadZipFile: it is no zip.
+        Refused: they are.
+    """
+    size, entries = os.fstat(file.fileno()).st_size, zipfile.ZipFile(file).infolist()
+    expanded, most = sum(entry.file_size for entry in entries), max(ARRAYS, SHRINKING * size)
+    if expanded > most:
+        raise Refused(f" would take {expanded:,} bytes of memory, more than the {most:,} of a file of {size:,} bytes")
+    file.seek(0)
+    return file
 
 
 def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -253,6 +253,10 @@ def is_export(folder: Path) -> bool:
 def _read_run(file: Path) -> Stored:
     """Read a checkpoint, and the summary next to it if that belongs to the same step."""
     state = load_checkpoint(file)
+    if isinstance(state, dict) and "recipe" in state:
+        found = file.parent / "model"
+        advice = f"name its model, {found}" if is_export(found) else "`pivq train --recipe` says how to use it"
+        raise ValueError(f"{file} is of a training by another recipe than the paper's: {advice}")
     if lacking := _lacking(state, {}):
         raise ValueError(f"{file} is not a checkpoint of a PI-VQ run: it has no {', '.join(lacking)}")
     config = state["config"]

@@ -91,6 +91,7 @@ def _rows(sizes: dict[str, Any], quantizer: str, facts: dict[str, Any]) -> list[
         ("data set", _shown(facts, "dataset", "{}")),
         ("profile", _shown(facts, "profile", "{}")),
         ("training", _shown(facts, "steps", "{:,} steps") + unfinished),
+        ("recipe", _shown(facts, "recipe", "{}: changes of the paper's training, by those who wrote `pivq`")),
         ("seed", _shown(facts, "seed", "{}")),
         ("held-out L1", _shown(facts, "heldout_l1", "{:.4f} on the [0, 1] scale")),
         ("held-out PSNR", _shown(facts, "heldout_psnr", "{:.2f} dB")),

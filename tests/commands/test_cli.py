@@ -163,7 +163,9 @@ def test_training_is_interrupted_resumed_and_found_finished(
     assert network.calls == 4 and "finished run loaded" in capsys.readouterr().out
 
 
-def test_a_recipe_trains_and_leaves_a_model_to_share(tiny_arguments, tiny_config, stand_ins, monkeypatch, capsys):
+def test_a_recipe_trains_and_leaves_a_model_to_share(
+    tiny_arguments, tiny_config, stand_ins, monkeypatch, tmp_path, capsys
+):
     stand_ins()
     monkeypatch.setattr("pivq.runs.beyond.recipe_training.load_perceptual", lambda name: Perceptual())
     monkeypatch.setattr("pivq.commands.jobs.load_split", make_split)
@@ -171,23 +173,48 @@ def test_a_recipe_trains_and_leaves_a_model_to_share(tiny_arguments, tiny_config
     said = capsys.readouterr().out
     folder = recipe_dir(tiny_config(), "re-seeded codes") / "model"
     assert said.splitlines()[-1] == str(folder) and "recipe 're-seeded codes': 8 steps, held-out L1 0." in said
+    card = (folder / "README.md").read_text()
+    assert "| recipe | re-seeded codes: changes of the paper's training" in card and "| seed | 0 |" in card
+    assert "| training | 8 steps |" in card and "whose terms are not recorded" not in card, "sharing needs them"
+    for words in (["encode", folder.parent, tmp_path, "--out", tmp_path / "codes.npz"],
+                  ["sample", folder.parent, "--count", "2", "--out", tmp_path / "out"],
+                  ["evaluate", tmp_path, folder.parent, "--count", "9"]):  # fmt: skip
+        assert status(*map(str, words)) == 1
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        named = f"is of a training by another recipe than the paper's: name its model, {folder}"
+        assert named in error or "is a training beyond the paper: this needs a run" in error
     shared, kept = PIVQ.from_pretrained(folder), train_recipe(tiny_config(), "re-seeded codes").model
     images = from_uint8(make_split(tiny_config(), "heldout").images[:3])
     assert torch.equal(shared.decode(shared.encode(images)), kept.decode(kept.encode(images)))
     assert status("train", *tiny_arguments, "--recipe", "projected codes") == 0
     assert "open it in Python" in capsys.readouterr().out, "a PIVQ has no projections"
-    assert not (recipe_dir(tiny_config(), "projected codes") / "model").exists()
+    folder = recipe_dir(tiny_config(), "projected codes")
+    assert not (folder / "model").exists()
+    with pytest.raises(ValueError, match="another recipe than the paper's: `pivq train --recipe` says how to use it"):
+        PIVQ.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("words, said", [
     (["--recipe", "rotation"], "unknown recipe 'rotation'"),
     (["--recipe", "improved", "--quantizer", "both"], "--recipe trains with matching"),
     (["--recipe", "improved", "--budget", "1h"], "has no --log or --budget"),
+    (["--recipe", "improved", "--set", "train.codebook_weight=0"], "needs a codebook_weight above 0"),
+    (["--recipe", "later T_q", "--set", "train.quantize_from_step=3000"], "must be more than quantize_from_step 4500"),
+    (["--recipe", "projected codes", "--set", "model.dim=126", "--set", "model.heads=2"], "must divide dim 126, got 4"),
 ])  # fmt: skip
 def test_a_recipe_that_cannot_be_trained_is_refused(words, said, capsys):
     with pytest.raises(SystemExit) as end:
         main(["train", *words])
     assert end.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe, name, value", [
+    ("later T_q", "train.quantize_from_step", "1800"), ("earlier T_q", "train.quantize_from_step", "600"),
+    ("drawn tokens", "model.tokens", "drawn"), ("improved", "model.token_spread", "0.3"),
+])  # fmt: skip
+def test_the_settings_that_are_shown_are_those_that_a_recipe_trains_with(recipe, name, value, capsys):
+    assert status("train", "--recipe", recipe, "--show-settings") == 0
+    assert f"{name:36}{value:24}assumption" in capsys.readouterr().out
 
 
 def test_a_damaged_image_ends_a_training_with_the_option_that_leaves_it_out(

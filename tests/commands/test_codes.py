@@ -170,6 +170,19 @@ def test_other_files_are_refused_in_one_line(model, tmp_path, name, content, sai
     assert name in str(refused.value) and len(str(refused.value)) < 400
 
 
+@pytest.mark.parametrize("ending", [".csv", ".json"])
+def test_a_large_file_of_text_is_refused_unread(model, tmp_path, ending, monkeypatch):
+    """90 MB of `[],[],…` took 3 GB and half a minute."""
+    path = write(tmp_path, ending, ROWS)
+    monkeypatch.setattr(codes, "MOST_TEXT", path.stat().st_size)
+    assert read_codes(path, model.config).codes.tolist() == ROWS
+    monkeypatch.setattr(codes, "MOST_TEXT", path.stat().st_size - 1)
+    for name in ("_read_csv", "_read_json"):
+        monkeypatch.setattr(codes, name, lambda path: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"mine\..* has \d+ bytes, more than .*: save the codes as .npz or .npy"):
+        read_codes(path, model.config)
+
+
 def test_arrays_of_another_name_and_ids_of_another_number_are_refused(model, tmp_path):
     np.savez(tmp_path / "a.npz", train_codes=ROWS)
     with pytest.raises(ValueError, match="a.npz has no array `codes`, but train_codes"):

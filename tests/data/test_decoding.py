@@ -219,7 +219,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_a_setting(folder, monkeypatc
         examine(Files(folder), "b.png")
     monkeypatch.setenv("PIVQ_MAX_PIXELS", "400_000_000")
     assert examine(Files(folder), "a.png") == (20_000, 20_000)
-    for wrong in ("many", "0", "-1", "1e9"):
+    for wrong in ("many", "0", "-1", "1e9", "1_", "1__0", "1_000_"):
         monkeypatch.setenv("PIVQ_MAX_PIXELS", wrong)
         with pytest.raises(ValueError, match=f"PIVQ_MAX_PIXELS must be a whole number of at least 1, got '{wrong}'"):
             max_pixels()

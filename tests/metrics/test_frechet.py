@@ -11,6 +11,7 @@ from stand_ins import gaussians
 
 from pivq.metrics import frechet
 from pivq.metrics.frechet import Moments, RankDeficientWarning, frechet_distance, frechet_from_moments
+from pivq.metrics.neighbours import prdc
 
 # Fréchet distance
 
@@ -228,3 +229,32 @@ def test_moments_that_are_no_real_numbers_are_refused():
     for cov in (np.eye(2) * (1 + 1j), np.eye(2).astype(str), np.eye(2).astype(object)):
         with pytest.raises(ValueError, match="mu_a and cov_a must be real numbers, got"):
             frechet_from_moments([0, 0], cov, [0, 0], np.eye(2))
+
+
+@pytest.mark.parametrize("rows, columns", [(50, 4), (5, 40)])
+@pytest.mark.filterwarnings("ignore::pivq.metrics.frechet.RankDeficientWarning")
+def test_values_whose_squares_overflow_are_refused_without_numpy_s_words(rows, columns, recwarn):
+    features = np.random.default_rng(0).random((rows, columns))
+    with pytest.raises(ValueError, match="fake has values beyond 1e.140: the sums of their squares would overflow"):
+        frechet_distance(real=features, fake=features * 1e200)
+    assert np.isfinite(frechet_distance(real=features * 1e100, fake=features))
+    with pytest.raises(ValueError, match="too large: their distance overflows"):
+        frechet_from_moments([0.0], [[1.0]], [1e200], [[1.0]])
+    assert not [said for said in recwarn if said.category is RuntimeWarning]
+
+
+@pytest.mark.parametrize("measure", [frechet_distance, lambda **sets: prdc(**sets, k=3)])
+def test_features_that_would_count_as_other_numbers_are_refused(measure):
+    """What lies behind a mask, and whole numbers that float64 rounds: all were equal, and precision was 0."""
+    features = np.random.default_rng(0).random((50, 4))
+    masked = np.ma.array(features, mask=features < 0.01)
+    with pytest.raises(ValueError, match="fake must not have masked numbers"):
+        measure(real=features, fake=masked)
+    assert measure(real=features, fake=np.ma.array(features)) == measure(real=features, fake=features)
+    for shift in (2**60, np.uint64(2**63)):
+        whole = np.arange(50, dtype=np.int64)[:, None].astype(np.asarray(shift).dtype) + shift
+        with pytest.raises(ValueError, match="real has whole numbers beyond 2.53"):
+            measure(real=whole, fake=whole)
+    negated = torch.complex(torch.zeros(50, 4), torch.from_numpy(features).float()).conj().imag
+    assert negated.is_neg()
+    assert measure(real=negated, fake=negated) == pytest.approx(measure(real=-features, fake=-features), abs=1e-9)

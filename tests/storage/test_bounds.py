@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_tiny_config
@@ -11,7 +12,8 @@ from stand_ins import load_profile
 from pivq.discriminator import PatchDiscriminator
 from pivq.model import PIVQ
 from pivq.profiles import PROFILES
-from pivq.storage.bounds import Refused, check_extent, most_bytes, tensors
+from pivq.runs.run import read_arrays
+from pivq.storage.bounds import ARRAYS, Refused, check_arrays, check_extent, most_bytes, tensors
 from pivq.storage.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -121,3 +123,33 @@ def test_names_of_tensors():
     found = [name for name, _ in tensors({"a": {"b": [torch.zeros(1), 3, (torch.zeros(1),)]}, "c": torch.zeros(1)})]
     assert found == ["a.b.0", "a.b.2.0", "c"]
     assert not list(tensors(pickle.dumps(1)))
+
+
+def zipped(path, **rows: int) -> None:
+    """Write arrays of zeros, of so many rows of 1,000 bytes, as `.npz`, without having them in memory."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, count in rows.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (count, 1000)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _ in range(count // 1000):
+                    file.write(bytes(1_000_000))
+
+
+@pytest.mark.parametrize("rows", [{"codes": 201_000}, {"codes": 101_000, "ids": 101_000}, {"other": 300_000}])
+def test_arrays_out_of_proportion_are_refused_unread(tmp_path, rows, monkeypatch):
+    """Zeros shrink by a thousand: 13 MB took 6.7 GB. What the arrays are named, and their number, does not matter."""
+    zipped(tmp_path / "codes.npz", **rows)
+    assert (tmp_path / "codes.npz").stat().st_size < ARRAYS / 50
+    with open(tmp_path / "codes.npz", "rb") as file, pytest.raises(Refused, match="would take 2|would take 3"):
+        check_arrays(file)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"codes\.npz would take .* bytes of memory, more than the 200,000,000 of a"):
+        read_arrays(tmp_path / "codes.npz")
+
+
+def test_codes_of_whole_sets_are_far_below_their_bound(tmp_path):
+    """FFHQ's 70,000 images, 512 codes each, may be all alike; and what does not shrink may be of any size."""
+    assert 2 * 70_000 * 512 < ARRAYS / 2
+    zipped(tmp_path / "codes.npz", codes=5_000)
+    assert read_arrays(tmp_path / "codes.npz")["codes"].shape == (5_000, 1000)
