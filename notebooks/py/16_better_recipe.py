@@ -204,7 +204,7 @@ if rows:
         save_figure(figure, "recipes_compared", config, line)
 
 # %% [markdown]
-# **What to look at.** Which variants have points that lie apart from those of the usual recipe? With three seeds, a mean that moves less than the points spread says nothing.
+# **What to look at.** Which variants have points that lie apart from those of the usual recipe? With two or three seeds, a mean that moves less than the points spread says nothing.
 #
 # ## What helps
 #

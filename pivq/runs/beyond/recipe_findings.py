@@ -77,7 +77,7 @@ def helping(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def said(frame: pd.DataFrame) -> list[str]:
-    """Return in words what the rows bear: of each change, of more steps, of all together, and of the target.
+    """Return in words what the rows bear: of the floor, of each change, of more steps, of all together, of the target.
 
     Without rows of the usual recipe there is nothing to compare with, and nothing is said.
     """
@@ -85,7 +85,7 @@ def said(frame: pd.DataFrame) -> list[str]:
     if not len(usual):
         return []
     names = [name for name in frame["name"].drop_duplicates() if name != USUAL]
-    sentences = [_of_one(frame, name) for name in names]
+    sentences = [floor(frame), *(_of_one(frame, name) for name in names)]
     singles = [name for name in CHANGES if name != USUAL]
     if set(singles) <= set(names):
         found = helping(frame)
@@ -96,6 +96,16 @@ def said(frame: pd.DataFrame) -> list[str]:
     if TOGETHER in names:
         sentences.append(target(frame))
     return sentences
+
+
+def floor(frame: pd.DataFrame) -> str:
+    """Return in words how near to real images samples of the usual recipe could come if they were mixed faultlessly."""
+    usual = frame[frame["name"] == USUAL].mean(numeric_only=True)
+    return (
+        f"**The floor**: reconstructions of held-out images by the usual recipe have FD {usual['fd_decoder']:,.0f} to "
+        f"real images, {usual['fd_decoder'] / usual['fd_real']:.0%} of its samples'. Samples are decoded, too, so no way of "
+        "mixing codes is expected to come below it; only a better decoder is."
+    )
 
 
 def _of_one(frame: pd.DataFrame, name: str) -> str:
