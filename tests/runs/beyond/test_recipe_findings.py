@@ -62,7 +62,7 @@ def test_sentences_are_of_each_variant_of_the_rule_and_of_the_target():
                          for name in CHANGES if name != USUAL],
                        lines(TOGETHER, [400] * 3, [0.6] * 3, 140.0)])  # fmt: skip
     sentences = said(found)
-    assert len(sentences) == 1 + len(CHANGES) + 1 + 2  # the floor, each variant but the usual one, the rule, the target
+    assert len(sentences) == 1 + len(CHANGES) + 1 + 2  # floor, each variant but the usual one, rule, target
     by_name = {sentence.partition("**")[2].partition("**")[0]: sentence for sentence in sentences}
     assert "helps: FD to real images 850 instead of 950 (better with all seeds)" in by_name["recombined"]
     assert "recall 0.55 instead of 0.55 (no clear difference)" in by_name["recombined"]
