@@ -101,10 +101,11 @@ def said(frame: pd.DataFrame) -> list[str]:
 def floor(frame: pd.DataFrame) -> str:
     """Return in words how near to real images samples of the usual recipe could come if they were mixed faultlessly."""
     usual = frame[frame["name"] == USUAL].mean(numeric_only=True)
+    share = usual["fd_decoder"] / usual["fd_real"]
     return (
         f"**The floor**: reconstructions of held-out images by the usual recipe have FD {usual['fd_decoder']:,.0f} to "
-        f"real images, {usual['fd_decoder'] / usual['fd_real']:.0%} of its samples'. Samples are decoded, too, so no way of "
-        "mixing codes is expected to come below it; only a better decoder is."
+        f"real images, {share:.0%} of its samples'. Samples are decoded, too, so no way of mixing codes is expected to "
+        "come below it; only a better decoder is."
     )
 
 
