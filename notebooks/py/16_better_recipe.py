@@ -232,7 +232,7 @@ else:
 # %% [markdown]
 # ## To train by a recipe
 #
-# `pivq.runs.beyond.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`; the name of one change, or a `Recipe` of your own, works in the same way.
+# `pivq.runs.beyond.recipe_training.train_recipe(config, "improved")` trains the model of any profile with the changes of `pivq.rivals.recipe.settings.IMPROVED`, with which nearly every code stays in use; on the command line it is `pivq train --recipe improved`. The name of one change, or a `Recipe` of your own, works in the same way.
 #
 # ## What this does not say
 #

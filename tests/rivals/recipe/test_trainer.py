@@ -8,10 +8,12 @@ from conftest import make_tiny_config
 from stand_ins import Perceptual, make_images
 
 from pivq.codebook_init import initialisation_steps
-from pivq.rivals.recipe.settings import CHANGES, Recipe, improved
+from pivq.rivals.recipe.settings import CHANGES, Recipe, together
 from pivq.rivals.recipe.trainer import RecipeTrainer
 from pivq.trainer import Trainer
 
+ALL = together(["rotation trick", "later T_q", "projected codes", "distribution matching", "re-seeded codes",
+                "drawn tokens", "recombined"])  # fmt: skip
 PLAIN = {"train__discriminator_augmentation": False}  # which would draw random numbers
 
 
@@ -79,11 +81,11 @@ def test_each_change_changes_the_model_and_trains_every_weight(name, longer):
 
 def test_a_resumed_training_is_the_straight_one():
     """With all changes; the state is taken in the middle, and the training goes on to its end first."""
-    straight = make(improved(), steps=7, train__steps=12)
+    straight = make(ALL, steps=7, train__steps=12)
     state = copy.deepcopy(straight.state_dict())
     straight.fit()
     torch.manual_seed(99)
-    second = make(improved(), train__steps=12)
+    second = make(ALL, train__steps=12)
     second.load_state_dict(state)
     second.fit()
     assert same(second.state_dict(), straight.state_dict()) and second.reseeded > 0
@@ -96,7 +98,7 @@ def test_a_checkpoint_of_another_recipe_is_refused():
 
 
 def test_shared_weights_start_alike():
-    plain, other = make(Recipe()).model.state_dict(), make(improved()).model.state_dict()
+    plain, other = make(Recipe()).model.state_dict(), make(ALL).model.state_dict()
     drawn = {"encoder.tokens", "encoder.positions"}  # of another spread
     shared = [name for name in plain if name in other and plain[name].shape == other[name].shape]
     assert len(shared) > 20 and all(torch.equal(plain[name], other[name]) for name in set(shared) - drawn)
