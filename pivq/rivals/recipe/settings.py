@@ -124,9 +124,8 @@ CHANGES = {
     "drawn tokens": Recipe(tokens="drawn", token_spread=0.3),
     "recombined": Recipe(recombined_weight=1.0),
 }
-# What is together in the recipe "improved": by the rows (`pivq.runs.beyond.recipe_findings.helping`) no change helps the
-# samples of Algorithm 1, so these are the two with which nearly every code stays in use, and which cost nothing that the
-# rows show.
+# What is together in the recipe "improved". By the rows (`pivq.runs.beyond.recipe_findings.helping`) no change helps
+# the samples of Algorithm 1, so these are the two with which nearly every code stays in use, at no cost that shows.
 IMPROVED = ("later T_q", "re-seeded codes")
 
 
