@@ -153,7 +153,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--rerun-ablations", action="store_const", const=True, help="retrain the stored ablations")
     add("--rerun-study", action="store_const", const=True, help="retrain the stored study of notebook 09, three hours")
     add("--retrain", action="store_const", const=True,
-        help="with --extras: retrain what notebooks 13, 15 and 16 show, 4 to 10 hours of one core; it resumes")  # fmt: skip
+        help="with --extras: retrain what notebooks 13, 15 and 16 show, 4 to 10 hours of a core; resumes")  # fmt: skip
     add("--data", metavar="DIR", help="folder of images, for the profiles that need one")
     add("--layout", metavar="NAME",
         help=f"read the files of DIR as {', '.join(LAYOUTS)} (default: the profile's, or recognised)")  # fmt: skip
