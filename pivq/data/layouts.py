@@ -3,6 +3,7 @@
 import hashlib
 import os
 import posixpath
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -139,12 +140,23 @@ def _split_by_folders(paths: list[str]) -> dict[str, Any]:
     parts = [path.removeprefix(common).lstrip("/").partition("/")[0].lower() for path in paths]
     found = sorted({*parts} & {*TRAIN_FOLDERS, *HELDOUT_FOLDERS})
     if not {*found} & {*TRAIN_FOLDERS} or not {*found} & {*HELDOUT_FOLDERS}:
-        return {}
+        return _other_split_folders(paths)
     if {*parts} - {*found}:
         beside = next(path for path, part in zip(paths, parts, strict=True) if part not in found)
         return {"no_split": f"the folders {', '.join(found)} decide no split, since {beside} is in none: {BY_HASH}"}
     splits = ["train" if part in TRAIN_FOLDERS else "heldout" for part in parts]
     return {"splits": splits, "split_by": f"its folders {', '.join(found)}"}
+
+
+def _other_split_folders(paths: list[str]) -> dict[str, str]:
+    """Say that folders decide no split, of names such as `train_images/`, or below others: `cats/train/`."""
+    names = sorted({name for path in paths for name in posixpath.dirname(path).split("/")})
+    words = {name: {*re.split("[^a-z]+", name.lower())} for name in names}
+    alike = [next((name for name in names if words[name] & {*kind}), "") for kind in (TRAIN_FOLDERS, HELDOUT_FOLDERS)]
+    if not all(alike) or alike[0] == alike[1]:
+        return {}
+    reason = "since only train/ and valid/ at the top, with no others beside them, do"
+    return {"no_split": f"the folders {' and '.join(alike)} decide no split, {reason}: {BY_HASH}"}
 
 
 def _stems_as_ids(paths: list[str]) -> tuple[list[str], str]:

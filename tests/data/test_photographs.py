@@ -141,6 +141,27 @@ def test_folders_that_leave_pictures_over_decide_nothing_and_that_is_said(tmp_pa
     assert not [message for message in said(tmp_path / "only", layout="folder")[1] if "split" in message]
 
 
+@pytest.mark.parametrize("train, held", [
+    ("cats/train", "dogs/valid"), ("train_images", "val_images"), ("Train 2017", "Test-2017"), ("a/b/train", "a/test"),
+])  # fmt: skip
+@pytest.mark.parametrize("layout", ["celebahq", "folder"])
+def test_folders_that_look_like_a_split_and_are_none_are_named(tmp_path, layout, train, held):
+    """Pictures that were to be held out were trained on, and nothing said so."""
+    for i in range(40):
+        draw(tmp_path / "set" / (train if i % 4 else held) / f"{i}.png", size=(8, 8))
+    _, messages = said(tmp_path / "set", "train", layout=layout)
+    named = f"the folders {train.rpartition('/')[2]} and {held.rpartition('/')[2]} decide no split, since only train/ "
+    assert named in "".join(messages) and "a tenth is held out" in "".join(messages)
+    assert named in describe(tmp_path / "set", layout)
+
+
+@pytest.mark.parametrize("folders", [("train", "more"), ("trains", "latest"), ("train_and_test", "more")])
+def test_folders_of_other_names_are_no_split(tmp_path, folders):
+    for i in range(40):
+        draw(tmp_path / "set" / folders[i % 2] / f"{i}.png", size=(8, 8))
+    assert not [message for message in said(tmp_path / "set", "train", layout="folder")[1] if "split" in message]
+
+
 @pytest.mark.parametrize("layout", ["folder", "celebahq", "celeba"])
 def test_names_that_are_no_utf_8_can_be_shown_and_keep_their_labels(tmp_path, layout):
     folder = tmp_path / "set"
