@@ -541,8 +541,8 @@ if counted:
     columns |= {"cross_fade": "cross-fades", "reconstructions": "reconstructions"}
     table = table.rename(columns=columns | {"clear": "clear of both controls"})
     shares = dict.fromkeys([*columns.values()][4:], "{:.1%}")
-    shown = [*columns.values(), "clear of both controls"]
-    display(styled(table[shown], shares | {"cases": "{:,.0f}"}, na_rep="–"))
+    in_table = [*columns.values(), "clear of both controls"]
+    display(styled(table[in_table], shares | {"cases": "{:,.0f}"}, na_rep="–"))
 
 # %% [markdown]
 # Compare two models only on the attributes that are counted in both. The next table adds these up: the shares of the cases in which Algorithm 1 makes a trait from nowhere, and loses one.

@@ -84,6 +84,7 @@ from pivq.runs.beyond.rival_findings import (
     capabilities,
     means,
     rivals_frame,
+    seeds_in_words,
     where_pivq_loses,
 )
 from pivq.runs.beyond.rivals import (
@@ -114,7 +115,7 @@ use_style()
 #
 # VQ-GAN (TT) and VQ-GAN (UT) are rows of Table 1: the VQ-GAN of *Taming Transformers*, with an autoregressive prior, and that of *Unleashing Transformers*, with absorbing diffusion (see the references).
 #
-# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they are measured by the clock, so other work on the same machine lengthens them. They are left out where a training was paused.
+# **What is equal**: the faces, the convolutional encoder and decoder, L1, perceptual and adversarial loss, the schedule, batch size and steps of the autoencoder. **What is not**: a VQ-VAE stores more bits, because the grid has more cells than PI-VQ has codes; the priors are trained in addition, which PI-VQ's Algorithm 1 does without; and each rival is what fits in a file (`pivq/rivals/`), not its authors' best. The seconds of each training stand in the table; they are measured by the clock, and left out where other work shared the cores or a training was paused.
 #
 # The next cell reads the stored rows. If there are none yet, it says how they are made.
 
@@ -141,7 +142,7 @@ else:
         )
     )
 origin = f"rows of profile {rows[0]['profile']}" if rows else "no rows"
-line = caption(config, note=f"{origin}, {seeds} seed{'s' * (seeds != 1)}; k = 3")
+line = caption(config, note=f"{origin}, {seeds_in_words(frame)}; k = 3")
 
 # %% [markdown]
 # ## Table 1, measured and reported

@@ -91,7 +91,7 @@ from pivq.runs.beyond.recipes import (
     samples_of,
     stored_recipes,
 )
-from pivq.runs.beyond.rival_findings import means
+from pivq.runs.beyond.rival_findings import means, seeds_in_words
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.storage.paths import figures_dir, stored_file
 
@@ -178,12 +178,12 @@ else:
         )
     )
 origin = f"rows of profile {rows[0]['profile']}" if rows else "no rows"
-line = caption(config, note=f"{origin}, {seeds} seed{'s' * (seeds != 1)}; k = 3")
+line = caption(config, note=f"{origin}, {seeds_in_words(frame)}; k = 3")
 
 # %% [markdown]
 # ## All measures
 #
-# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features, of samples of Algorithm 1 unless it says reconstructions. *Real* compares with training faces; *own* with the model's reconstructions of them, which leaves out what decoding costs. Precision, recall, density and coverage have as many images on both sides.
+# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features, of samples of Algorithm 1 unless it says reconstructions. *Real* compares with training faces; *own* with the model's reconstructions of them, which leaves out what decoding costs. Seconds are left out where other work shared the cores. Precision, recall, density and coverage have as many images on both sides.
 
 # %%
 if rows:

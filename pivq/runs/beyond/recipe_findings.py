@@ -128,7 +128,8 @@ def _of_one(frame: pd.DataFrame, name: str) -> str:
         )
     time = own["seconds"].mean() / usual["seconds"].mean()
     verb = "is a control" if name == LONGER else "helps" if helps(frame, name) else "does not help"
-    return f"**{name}** {verb}: {'; '.join(parts)}. It takes {time:.2f} times as long ({with_seeds})."
+    lasts = "" if math.isnan(time) else f"; takes {time:.2f} times as long"  # unknown where other work shared the cores
+    return f"**{name}** {verb}: {'; '.join(parts)} ({with_seeds}{lasts})."
 
 
 def target(frame: pd.DataFrame) -> str:
@@ -143,10 +144,9 @@ def target(frame: pd.DataFrame) -> str:
     )
     if LONGER in means.index:
         longer = means.loc[LONGER] / usual
-        sentence += (
-            f" With more steps of the usual recipe, and {longer['seconds']:.2f} times the seconds, the FD is "
-            f"{longer['fd_real']:.0%}."
-        )
+        lasts = "" if math.isnan(longer["seconds"]) else f", and {longer['seconds']:.2f} times the seconds"
+        more = f"{longer['steps']:.1f} times the steps of the usual recipe{lasts}"
+        sentence += f" With {more}, the FD is {longer['fd_real']:.0%}."
     return sentence
 
 

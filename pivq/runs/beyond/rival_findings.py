@@ -58,6 +58,13 @@ def _at(row: Any, path: Sequence[str]) -> float:
     return math.nan if row is None else float(row)
 
 
+def seeds_in_words(frame: pd.DataFrame) -> str:
+    """Return how many seeds each line of a comparison has: "3 seeds", or "1 to 3 seeds" where they differ."""
+    counts = frame.groupby("name")["seed"].nunique()
+    fewest, most = (0, 0) if counts.empty else (counts.min(), counts.max())
+    return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'' if most == 1 else 's'}"
+
+
 def means(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return a line for each name with its number of seeds and, for each column, "mean ± deviation" in words.
 

@@ -11,7 +11,7 @@ from pivq.runs.beyond.recipes import LONGER, TOGETHER, USUAL
 
 def lines(name: str, distances: list[float], recalls: list[float], seconds: float = 100.0) -> pd.DataFrame:
     """Return the lines of a variant, a seed each."""
-    usual = {"fd_own": 500.0, "psnr": 24.0, "seconds": seconds, "fd_decoder": 475.0}
+    usual = {"fd_own": 500.0, "psnr": 24.0, "seconds": seconds, "steps": 10 * seconds, "fd_decoder": 475.0}
     return pd.DataFrame([{"name": name, "seed": seed, "fd_real": distance, "recall": recall} | usual
                          for seed, (distance, recall) in enumerate(zip(distances, recalls, strict=True))])  # fmt: skip
 
@@ -53,7 +53,8 @@ def test_the_target_needs_half_the_distance_and_no_lower_recall():
     assert "is not met: the FD is 52%" in target(frame(together=([470, 490, 520], [0.6] * 3)))
     assert "is not met: the FD is 50%" in target(frame(together=([450, 475, 500], [0.5, 0.55, 0.59])))
     longer = pd.concat([met, lines(LONGER, [855] * 3, [0.6] * 3, seconds=150.0)])
-    assert "With more steps of the usual recipe, and 1.50 times the seconds, the FD is 90%." in target(longer)
+    assert "With 1.5 times the steps of the usual recipe, and 1.50 times the seconds, the FD is 90%." in target(longer)
+    assert "the usual recipe, the FD is 90%." in target(longer.assign(seconds=math.nan))
 
 
 def test_sentences_are_of_each_variant_of_the_rule_and_of_the_target():
@@ -66,7 +67,9 @@ def test_sentences_are_of_each_variant_of_the_rule_and_of_the_target():
     by_name = {sentence.partition("**")[2].partition("**")[0]: sentence for sentence in sentences}
     assert "helps: FD to real images 850 instead of 950 (better with all seeds)" in by_name["recombined"]
     assert "recall 0.55 instead of 0.55 (no clear difference)" in by_name["recombined"]
-    assert "takes 1.30 times as long (3 seeds each)" in by_name["recombined"]
+    assert by_name["recombined"].endswith("(3 seeds each; takes 1.30 times as long).")
+    untimed = said(found.assign(seconds=math.nan))
+    assert len(untimed) == len(sentences) and not any("nan" in one or "as long" in one for one in untimed)
     assert "does not help: FD to real images 950 instead of 950 (no clear difference)" in by_name["rotation trick"]
     assert "is a control" in by_name[LONGER]
     assert "one at a time: recombined." in by_name["By the rule"]

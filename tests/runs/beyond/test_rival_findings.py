@@ -5,7 +5,15 @@ import math
 import pandas as pd
 import pytest
 
-from pivq.runs.beyond.rival_findings import MEASURES, better, capabilities, means, rivals_frame, where_pivq_loses
+from pivq.runs.beyond.rival_findings import (
+    MEASURES,
+    better,
+    capabilities,
+    means,
+    rivals_frame,
+    seeds_in_words,
+    where_pivq_loses,
+)
 
 
 def row(name: str, seed: int = 0, **more) -> dict:
@@ -32,6 +40,12 @@ def test_a_frame_says_how_large_each_prior_is_and_how_long_it_was_trained():
     assert frame.loc[1, list(of_prior)].tolist() == [1360, 60.5, 536704] and frame["prior_parameters"].isna()[0]
     line = means(frame[frame["prior_parameters"].notna()], ["prior_parameters", "prior_steps"]).to_dict("records")
     assert line == [{"name": "VQ-VAE, absorbing", "seeds": 1, "prior_parameters": "536,704", "prior_steps": "1,360"}]
+
+
+def test_seeds_are_counted_by_line():
+    found = pd.DataFrame({"name": ["a", "a", "b"], "seed": [0, 1, 0]})
+    assert seeds_in_words(found) == "1 to 2 seeds" and seeds_in_words(found[:2]) == "2 seeds"
+    assert seeds_in_words(found[2:]) == "1 seed" and seeds_in_words(found[:0]) == "0 seeds"
 
 
 def test_means_have_a_deviation_where_there_are_seeds():
