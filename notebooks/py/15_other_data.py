@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/15_other_data.ipynb)
 #
-# **Beyond the paper.** The paper asks whether positions are needed for *spatially aligned* images, and answers with faces alone. All numbers of notebooks 00 to 14 are of faces, too; those of the default profile are of drawn ones. Here the same method is trained on other aligned pictures: handwritten digits, printed letters, and any folder of pictures, such as photo-like faces. Each finding of [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) gets a rule that was fixed before anything was measured. Two rules became stricter afterwards, and none more lenient: what a coin may give decides nothing, and mixtures of a model that rebuilds nothing are not judged. Which of them are about the method, and which about our faces?
+# **Beyond the paper.** The paper asks whether positions are needed for *spatially aligned* images, and answers with faces alone. All numbers of the notebooks before this one are of faces, too; those of the default profile are of drawn ones. Here the same method is trained on other aligned pictures: handwritten digits, printed letters, and any folder of pictures, such as photo-like faces. Each finding of [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) gets a rule that was fixed before anything was measured. Two rules became stricter afterwards, and none more lenient: what a coin may give decides nothing, and mixtures of a model that rebuilds nothing are not judged. Which of them are about the method, and which about our faces?
 #
 # **Afterwards you can**
 #

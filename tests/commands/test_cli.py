@@ -198,7 +198,7 @@ def test_a_recipe_trains_and_leaves_a_model_to_share(
     (["--recipe", "rotation"], "unknown recipe 'rotation'"),
     (["--recipe", "improved", "--quantizer", "both"], "--recipe trains with matching"),
     (["--recipe", "improved", "--budget", "1h"], "has no --log or --budget"),
-    (["--recipe", "improved", "--set", "train.codebook_weight=0"], "needs a codebook_weight above 0"),
+    (["--recipe", "distribution matching", "--set", "train.codebook_weight=0"], "needs a codebook_weight above 0"),
     (["--recipe", "later T_q", "--set", "train.quantize_from_step=3000"], "must be more than quantize_from_step 4500"),
     (["--recipe", "projected codes", "--set", "model.dim=126", "--set", "model.heads=2"], "must divide dim 126, got 4"),
 ])  # fmt: skip
@@ -210,7 +210,8 @@ def test_a_recipe_that_cannot_be_trained_is_refused(words, said, capsys):
 
 @pytest.mark.parametrize("recipe, name, value", [
     ("later T_q", "train.quantize_from_step", "1800"), ("earlier T_q", "train.quantize_from_step", "600"),
-    ("drawn tokens", "model.tokens", "drawn"), ("improved", "model.token_spread", "0.3"),
+    ("drawn tokens", "model.tokens", "drawn"), ("drawn tokens", "model.token_spread", "0.3"),
+    ("improved", "train.quantize_from_step", "1800"),
 ])  # fmt: skip
 def test_the_settings_that_are_shown_are_those_that_a_recipe_trains_with(recipe, name, value, capsys):
     assert status("train", "--recipe", recipe, "--show-settings") == 0
