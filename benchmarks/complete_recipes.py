@@ -14,13 +14,13 @@ import sys
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.profiles import PROFILES
+from pivq.runs.beyond.comparison import comparison_facts
 from pivq.runs.beyond.recipes import (
     MINUTES_PER_SEED,
     SEEDS,
     VARIANTS,
     keep_recipes,
-    merged,
-    recipes_facts,
+    merge_recipes,
     run_recipes,
     stored_recipes,
     variants,
@@ -47,8 +47,8 @@ def main() -> None:
         for seed in arguments.seeds:
             for variant in variants(arguments.only):
                 new = run_recipes(config, [variant.name], [seed], arguments.device)
-                stored = merged(stored, new)
-                save_json({"rows": stored} | recipes_facts(stored, config), "recipes", config)
+                stored = merge_recipes(stored, new)
+                save_json({"rows": stored} | comparison_facts(stored, config), "recipes", config)
     except Stopped as stop:
         print(f"{stop} The same command resumes.")
         sys.exit(128 + (stop.number or signal.SIGINT))

@@ -14,14 +14,14 @@ import sys
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json
 from pivq.profiles import PROFILES
+from pivq.runs.beyond.comparison import comparison_facts
 from pivq.runs.beyond.rivals import (
     CONTENDERS,
     MINUTES_PER_SEED,
     SEEDS,
     contenders,
     keep_rivals,
-    merged,
-    rivals_facts,
+    merge_rivals,
     run_rivals,
     stored_rivals,
 )
@@ -49,8 +49,8 @@ def main() -> None:
         for seed in arguments.seeds:
             for contender in contenders(arguments.only):
                 new = run_rivals(config, [contender.name], [seed], arguments.minutes, arguments.device)
-                stored = merged(stored, new)
-                save_json({"rows": stored} | rivals_facts(stored, config), "rivals", config)
+                stored = merge_rivals(stored, new)
+                save_json({"rows": stored} | comparison_facts(stored, config), "rivals", config)
     except Stopped as stop:
         print(f"{stop} The same command resumes.")
         sys.exit(128 + (stop.number or signal.SIGINT))

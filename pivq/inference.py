@@ -125,7 +125,7 @@ def order_difference(
         generator: source of the random orders, on the CPU; torch's global one when None.
 
     Raises:
-        TypeError, ValueError: see `decode_in_batches`; also a generator that is none of torch.
+        TypeError, ValueError: see `decode_in_batches`; also a `generator` that is not a `torch.Generator`.
 
     Example:
         >>> order_difference(lambda codes: codes.sum(dim=1), torch.tensor([[3, 1, 2]]))

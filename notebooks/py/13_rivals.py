@@ -77,14 +77,13 @@ from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
+from pivq.runs.beyond.comparison import comparison_facts, means, seeds_in_words
 from pivq.runs.beyond.rival_findings import (
     MEASURES,
     PIVQ_ROW,
     PLAIN,
     capabilities,
-    means,
     rivals_frame,
-    seeds_in_words,
     where_pivq_loses,
 )
 from pivq.runs.beyond.rivals import (
@@ -92,7 +91,6 @@ from pivq.runs.beyond.rivals import (
     MINUTES_PER_SEED,
     is_trained,
     open_contender,
-    rivals_facts,
     run_rivals,
     stored_rivals,
 )
@@ -122,7 +120,7 @@ use_style()
 # %%
 if retrain:
     rows = run_rivals(config, device=device, anew=True)
-    save_json({"rows": rows} | rivals_facts(rows, config), "rivals", config)
+    save_json({"rows": rows} | comparison_facts(rows, config), "rivals", config)
 else:
     rows = stored_rivals(profile)
 own = stored_file("rivals", profile).parent == figures_dir(profile, seed)

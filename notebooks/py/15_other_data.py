@@ -79,6 +79,7 @@ from pivq.figures.pictures import plot_images
 from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
+from pivq.runs.beyond.comparison import means
 from pivq.runs.beyond.other_data import (
     MINUTES_PER_SET,
     TITLES,
@@ -92,7 +93,6 @@ from pivq.runs.beyond.other_data import (
 )
 from pivq.runs.beyond.other_measures import SHOWN, keep_pictures, kept_pictures
 from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
-from pivq.runs.beyond.rival_findings import means
 from pivq.runs.beyond.transfer import (
     FACES,
     HEADLINES,

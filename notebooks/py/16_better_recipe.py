@@ -79,6 +79,7 @@ from pivq.figures.rival_charts import plot_rivals
 from pivq.figures.style import use_style
 from pivq.figures.tables import facts_table, styled
 from pivq.rivals.recipe.quantizers import gaussian_distance, rotate
+from pivq.runs.beyond.comparison import comparison_facts, means, seeds_in_words
 from pivq.runs.beyond.recipe_findings import MEASURES, recipes_frame, said
 from pivq.runs.beyond.recipes import (
     MINUTES_PER_SEED,
@@ -86,12 +87,10 @@ from pivq.runs.beyond.recipes import (
     USUAL,
     VARIANTS,
     is_trained,
-    recipes_facts,
     run_recipes,
     samples_of,
     stored_recipes,
 )
-from pivq.runs.beyond.rival_findings import means, seeds_in_words
 from pivq.runs.provenance import caption, seed_everything, stamp
 from pivq.storage.paths import figures_dir, stored_file
 
@@ -158,7 +157,7 @@ display(styled(table))
 # %%
 if retrain:
     rows = run_recipes(config, device=device, anew=True)
-    save_json({"rows": rows} | recipes_facts(rows, config), "recipes", config)
+    save_json({"rows": rows} | comparison_facts(rows, config), "recipes", config)
 else:
     rows = stored_recipes(profile)
 own = stored_file("recipes", profile).parent == figures_dir(profile, seed)

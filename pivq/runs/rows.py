@@ -1,16 +1,87 @@
 """Rows that take hours: each is kept in a file as soon as it is measured, and all are stored with the project."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from tqdm import tqdm
 
 from pivq.config import Config
 from pivq.runs.provenance import stamp
+from pivq.settings import suggestion
 from pivq.storage.paths import stored_file
 from pivq.storage.writing import read_sealed, seal, write_json
 
 Row = dict[str, Any]
+Line = TypeVar("Line")  # of a comparison, such as `pivq.runs.beyond.rivals.Contender`: it has a name, each row a seed
+Job = tuple[Config, Line]  # a row to make: the settings, with its seed, and its line
+
+
+def lines_named(names: Iterable[str], lines: Sequence[Line], what: str) -> list[Line]:
+    """Return the lines of these names, or all of them.
+
+    Raises:
+        ValueError: an unknown name; `what` says of what.
+    """
+    known, names = {line.name: line for line in lines}, list(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}{suggestion(str(name), list(known))}")
+    return [known[name] for name in names] or list(lines)
+
+
+def run_missing(
+    plan: Mapping[Path, Job[Line]],
+    what: str,
+    steps_left: Callable[[Iterable[Job[Line]]], int],
+    make: Callable[[Config, Line, tqdm], Row],
+) -> list[Row]:
+    """Make the rows of a plan that are not kept, each written as soon as it is made, and return all of them.
+
+    Args:
+        plan: the jobs by the files of their rows, in the order of the result.
+        what: is made, for the bar of progress.
+        steps_left: the training steps that some jobs need.
+        make: trains and measures, and counts its steps on the bar.
+
+    Warns:
+        UserWarning: see `kept_row`.
+    """
+    kept = {path: kept_row(path, name=line.name, seed=own.seed) for path, (own, line) in plan.items()}
+    missing = {path: job for path, job in plan.items() if kept[path] is None}
+    left = steps_left(missing.values())
+    with tqdm(total=left, desc=what, unit="step", dynamic_ncols=True, mininterval=1) as bar:
+        for path, (own, line) in missing.items():
+            bar.set_postfix_str(f"{line.name}, seed {own.seed}")
+            kept[path] = keep_row(path, make(own, line, bar))
+    return list(kept.values())
+
+
+def keep_stored(rows: Iterable[Row], file_of: Callable[[Row], Path | None]) -> int:
+    """Write stored rows to where `run_missing` looks for them; return how many were written. Files that exist stay.
+
+    Args:
+        rows: of a stored file.
+        file_of: a row's file; None for a row of other settings, which is left out.
+    """
+    written = 0
+    for row in rows:
+        path = file_of(row)
+        if path and not path.exists():
+            keep_row(path, row)
+            written += 1
+    return written
+
+
+def merged(stored: Iterable[Row], new: Iterable[Row], lines: Sequence[Any]) -> list[Row]:
+    """Return stored and new rows in the order of the lines and of the seeds; a new row replaces a stored one.
+
+    Rows are the same if they have the same name, seed and minutes, where these were given.
+    """
+    by_line = {(row["name"], row["seed"], row.get("minutes")): row for row in [*stored, *new]}
+    order = [line.name for line in lines]
+    return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
 
 
 def rows_folder(anew: bool = False) -> str:

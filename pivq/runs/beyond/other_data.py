@@ -14,9 +14,9 @@ from pivq.config import Config, load_config
 from pivq.pretrained.features import load_feature_network
 from pivq.processes import pick_device
 from pivq.profiles import ASSUMPTION, PROFILES
+from pivq.runs.beyond.comparison import NEIGHBOURS
 from pivq.runs.beyond.other_measures import measure
 from pivq.runs.beyond.other_sets import MAKERS, SIZE, made_set
-from pivq.runs.beyond.rivalry import NEIGHBOURS
 from pivq.runs.branching import train_ahead
 from pivq.runs.competition import BOTH
 from pivq.runs.planned import run_dir

@@ -7,46 +7,20 @@ from typing import Any
 import pandas as pd
 
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, together
+from pivq.runs.beyond.comparison import SAMPLE_MEASURES, better, frame_of, seeds_each
 from pivq.runs.beyond.recipes import LONGER, TOGETHER, USUAL
-from pivq.runs.beyond.rival_findings import better
 
 TARGET = 0.5  # of the usual recipe's FD to real images; source: our aim
-# Column of the frame: its path in a row, in words, and whether more is better; None: neither.
-MEASURES: dict[str, tuple[tuple[str, ...], str, bool | None]] = {
-    "l1": (("l1",), "L1 of reconstructions", False),
-    "psnr": (("psnr",), "PSNR of reconstructions", True),
+MEASURES = SAMPLE_MEASURES | {
     "codes_in_use": (("codes_in_use",), "codes in use", True),
     "effective_dimension": (("effective_dimension",), "effective dimension of the codebook", None),
-    "fd_decoder": (("control_real", "distance"), "FD of reconstructions to real images", False),
-    "fd_real": (("real", "distance"), "FD to real images", False),
-    "precision": (("real", "precision"), "precision", True),
-    "recall": (("real", "recall"), "recall", True),
-    "density": (("real", "density"), "density", True),
-    "coverage": (("real", "coverage"), "coverage", True),
-    "fd_own": (("own", "distance"), "FD to own reconstructions", False),
-    "precision_own": (("own", "precision"), "precision against own reconstructions", True),
-    "recall_own": (("own", "recall"), "recall against own reconstructions", True),
-    "density_own": (("own", "density"), "density against own reconstructions", True),
-    "coverage_own": (("own", "coverage"), "coverage against own reconstructions", True),
     "seconds": (("seconds",), "seconds of training", None),
 }
 
 
 def recipes_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return a frame with a line for each row: `name`, `seed`, `steps` and the columns of `MEASURES`.
-
-    What a row does not have is NaN.
-    """
-    lines = []
-    for row in rows:
-        line = {"name": row["name"], "seed": row["seed"], "steps": row.get("steps", math.nan)}
-        for column, (path, _, _) in MEASURES.items():
-            found: Any = row
-            for part in path:
-                found = found.get(part) if isinstance(found, dict) else None
-            line[column] = math.nan if found is None else float(found)
-        lines.append(line)
-    return pd.DataFrame(lines, columns=["name", "seed", "steps", *MEASURES])
+    """Return a frame with a line for each row: `name`, `seed`, `steps` and the columns of `MEASURES`."""
+    return frame_of(rows, ["steps"], MEASURES)
 
 
 def helps(frame: pd.DataFrame, name: str) -> bool:
@@ -111,8 +85,6 @@ def floor(frame: pd.DataFrame) -> str:
 
 def _of_one(frame: pd.DataFrame, name: str) -> str:
     usual, own = frame[frame["name"] == USUAL], frame[frame["name"] == name]
-    seeds = min(len(usual), len(own))
-    with_seeds = f"{seeds} seeds each" if seeds > 1 else "one seed, so small differences mean nothing"
     parts = []
     for column, text in (("fd_real", "FD to real images"), ("recall", "recall"), ("fd_own", "FD to own "
                          "reconstructions"), ("psnr", "PSNR")):  # fmt: skip
@@ -129,7 +101,7 @@ def _of_one(frame: pd.DataFrame, name: str) -> str:
     time = own["seconds"].mean() / usual["seconds"].mean()
     verb = "is a control" if name == LONGER else "helps" if helps(frame, name) else "does not help"
     lasts = "" if math.isnan(time) else f"; takes {time:.2f} times as long"  # unknown where other work shared the cores
-    return f"**{name}** {verb}: {'; '.join(parts)} ({with_seeds}{lasts})."
+    return f"**{name}** {verb}: {'; '.join(parts)} ({seeds_each(usual, own)}{lasts})."
 
 
 def target(frame: pd.DataFrame) -> str:

@@ -23,15 +23,14 @@ from pivq.rivals.recipe.quantizers import effective_dimension
 from pivq.rivals.recipe.settings import CHANGES, IMPROVED, Recipe, described, together
 from pivq.runs.ablations import half_as_long
 from pivq.runs.beyond.recipe_training import recipe_dir, steps_left, train_recipe
-from pivq.runs.evaluation import compare, image_features
-from pivq.runs.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
+from pivq.runs.beyond.rivalry import measure_samples
+from pivq.runs.evaluation import image_features
+from pivq.runs.rows import Job, Row, keep_stored, lines_named, merged, rows_folder, run_missing, stored_rows
 from pivq.runs.splits import load_splits
 from pivq.sampling import sample_pairs
-from pivq.settings import suggestion
 from pivq.usage import code_usage
 
 SEEDS = (0, 1, 2)
-NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
 USUAL, LONGER, TOGETHER = "as trained", "as trained, longer", "together"
 LENGTH = 1.5  # of `LONGER`, as a factor on the steps: more seconds than the slowest recipe needs; source: assumption
 MINUTES_PER_SEED = 120  # of one CPU core, all variants, profile `quick`; an estimate from some steps of each
@@ -70,11 +69,7 @@ def variants(names: Iterable[str] = ()) -> list[Variant]:
     Raises:
         ValueError: an unknown name.
     """
-    known = {variant.name: variant for variant in VARIANTS}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown variant {name!r}{suggestion(str(name), list(known))}")
-    return [known[name] for name in names] or VARIANTS
+    return lines_named(names, VARIANTS, "variant")
 
 
 def settings_of(config: Config, variant: Variant) -> Config:
@@ -118,14 +113,14 @@ def run_recipes(
     for seed in seeds:
         own = replace(config, seed=seed)
         plan |= {row_file(own, variant, anew): (own, variant) for variant in variants(names)}
-    kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
-    missing = {path: job for path, job in plan.items() if kept[path] is None}
-    left = sum(steps_left(settings_of(own, variant), variant.recipe) for own, variant in missing.values())
-    with tqdm(total=left, desc="recipes", unit="step", dynamic_ncols=True, mininterval=1) as bar:
-        for path, (own, variant) in missing.items():
-            bar.set_postfix_str(f"{variant.name}, seed {own.seed}")
-            kept[path] = keep_row(path, make_row(own, variant, device, bar))
-    return list(kept.values())
+
+    def left(jobs: Iterable[Job[Variant]]) -> int:
+        return sum(steps_left(settings_of(own, variant), variant.recipe) for own, variant in jobs)
+
+    def make(own: Config, variant: Variant, bar: tqdm) -> Row:
+        return make_row(own, variant, device, bar)
+
+    return run_missing(plan, "recipes", left, make)
 
 
 def make_row(config: Config, variant: Variant, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -158,15 +153,10 @@ def measured(model: PIVQ, config: Config, network: FeatureNet, splits: dict[str,
             "heldout": codes["heldout"][:count]}  # fmt: skip
     shown = {name: extract(network, decode_levels(model, rows), progress=False) for name, rows in made.items()}
     real = image_features(splits["train"], network, config.profile)
-    row: dict[str, Any] = {
-        "l1": l1, "psnr": psnr,
-        "codes_in_use": int(code_usage(codes["train"].numpy(), config.model.codebook_size).codes_in_use),
-        "effective_dimension": effective_dimension(model.quantizer.codebook),
-    }  # fmt: skip
-    fakes = {"": shown["samples"], "control_": shown["heldout"]}
-    for name, reference in {"real": real[:count], "own": shown["train"]}.items():
-        for prefix, metrics in compare(reference, fakes, [NEIGHBOURS], device).items():
-            row[prefix + name] = {metric.partition(" ")[0]: float(value) for metric, value in metrics.items()}
+    used = code_usage(codes["train"].numpy(), config.model.codebook_size).codes_in_use
+    row = {"l1": l1, "psnr": psnr, "codes_in_use": int(used)}
+    row["effective_dimension"] = effective_dimension(model.quantizer.codebook)
+    row |= measure_samples(real[:count], shown, device)
     return row | {"samples": count, "device": str(device), "torch": torch.__version__.partition("+")[0]}
 
 
@@ -196,35 +186,24 @@ def keep_recipes(rows: Sequence[dict[str, Any]], config: Config) -> int:
     Files that are there stay. Rows of another recipe under the same name, such as of an earlier "together", are left
     out.
     """
-    kept = 0
-    for row in rows:
+
+    def file_of(row: Row) -> Path | None:
         of = [one for one in VARIANTS if _is_of(row, one)]
         same = row["profile"] == config.profile and row["planned_steps"] == config.train.steps
-        if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
-            keep_row(path, row)
-            kept += 1
-    return kept
+        return row_file(replace(config, seed=row["seed"]), of[0]) if of and same else None
+
+    return keep_stored(rows, file_of)
 
 
-def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored and new rows in the order of `VARIANTS` and of the seeds; a new row replaces one of its line.
+def merge_recipes(stored: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Return stored and new rows, see `pivq.runs.rows.merged`.
 
     Stored rows of what no variant is any more, such as of an earlier "together", are dropped.
     """
-    stored = [row for row in stored if any(_is_of(row, one) for one in VARIANTS)]
-    by_line = {(row["name"], row["seed"]): row for row in [*stored, *new]}
-    order = [variant.name for variant in VARIANTS]
-    return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
+    return merged([row for row in stored if any(_is_of(row, one) for one in VARIANTS)], new, VARIANTS)
 
 
 def _is_of(row: dict[str, Any], variant: Variant) -> bool:
     """Say whether a row is of this variant as it is now."""
     now = variant.name, described(variant.recipe), variant.length
     return (row.get("name"), row.get("recipe"), row.get("length")) == now
-
-
-def recipes_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
-    """Return the stamp of the rows' file. What each row was computed on stands in the row."""
-    count = max((row["samples"] for row in rows), default=0)
-    protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
-    return rows_stamp(rows, config, protocol)

@@ -1,31 +1,17 @@
 """What the rows of the rivals say: one table of means, Table 1 as measured and as reported, and where PI-VQ loses."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from pivq import paper
+from pivq.runs.beyond.comparison import SAMPLE_MEASURES, better, frame_of, seeds_each
 from pivq.runs.beyond.rivals import CONTENDERS
 from pivq.sampling import SMOOTH_STEP
 
 PIVQ_ROW = CONTENDERS[0].name
-# Column of the frame: its path in a row, in words, and whether more is better.
-MEASURES: dict[str, tuple[tuple[str, ...], str, bool]] = {
-    "l1": (("l1",), "L1 of reconstructions", False),
-    "psnr": (("psnr",), "PSNR of reconstructions", True),
-    "fd_real": (("real", "distance"), "FD to real images", False),
-    "precision": (("real", "precision"), "precision", True),
-    "recall": (("real", "recall"), "recall", True),
-    "density": (("real", "density"), "density", True),
-    "coverage": (("real", "coverage"), "coverage", True),
-    "fd_own": (("own", "distance"), "FD to own reconstructions", False),
-    "precision_own": (("own", "precision"), "precision against own reconstructions", True),
-    "recall_own": (("own", "recall"), "recall against own reconstructions", True),
-    "density_own": (("own", "density"), "density against own reconstructions", True),
-    "coverage_own": (("own", "coverage"), "coverage against own reconstructions", True),
-    "fd_decoder": (("control_real", "distance"), "FD of reconstructions to real images", False),
+MEASURES = SAMPLE_MEASURES | {
     "largest_step": (("path", "largest_step"), "largest step of a path", False),
     "nearer": (("path", "nearer"), "middle of a path nearer to real images than a cross-fade", True),
     "probing": (("probing", "gain"), "gain of probes", True),
@@ -41,58 +27,8 @@ PLAIN = {"parameters": "weights", "seconds": "seconds of training", "prior_steps
 
 
 def rivals_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return a frame with a line for each row: `name`, `seed`, the columns of `MEASURES`, and some facts as they are.
-
-    What a row does not have is NaN.
-    """
-    lines = []
-    for row in rows:
-        line = {"name": row["name"], "seed": row["seed"]} | {name: row.get(name) for name in FACTS}
-        lines.append(line | {name: _at(row, path) for name, (path, _, _) in MEASURES.items()})
-    return pd.DataFrame(lines, columns=["name", "seed", *FACTS, *MEASURES])
-
-
-def _at(row: Any, path: Sequence[str]) -> float:
-    for part in path:
-        row = row.get(part) if isinstance(row, dict) else None
-    return math.nan if row is None else float(row)
-
-
-def seeds_in_words(frame: pd.DataFrame) -> str:
-    """Return how many seeds each line of a comparison has: "3 seeds", or "1 to 3 seeds" where they differ."""
-    counts = frame.groupby("name")["seed"].nunique()
-    fewest, most = (0, 0) if counts.empty else (counts.min(), counts.max())
-    return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'' if most == 1 else 's'}"
-
-
-def means(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a line for each name with its number of seeds and, for each column, "mean ± deviation" in words.
-
-    The deviation is the sample's (n − 1); of one seed there is none.
-
-    Example:
-        >>> frame = pd.DataFrame({"name": ["a", "a"], "seed": [0, 1], "l1": [0.1, 0.3]})
-        >>> means(frame, ["l1"]).to_dict("records")
-        [{'name': 'a', 'seeds': 2, 'l1': '0.200 ± 0.141'}]
-    """
-    lines = []
-    for name, of in frame.groupby("name", sort=False):
-        line: dict[str, Any] = {"name": name, "seeds": of["seed"].nunique()}
-        lines.append(line | {column: _spread(of[column]) for column in columns})
-    return pd.DataFrame(lines)
-
-
-def _spread(values: pd.Series) -> str:
-    values = values.dropna().astype(float)
-    if not len(values):
-        return "–"
-    average = values.mean()
-    decimals = 0 if average and average == round(average) and len(values) == 1 else max(0, 2 - _digits(average))
-    return f"{average:,.{decimals}f}" + (f" ± {values.std():,.{decimals}f}" if len(values) > 1 else "")
-
-
-def _digits(value: float) -> int:
-    return int(math.floor(math.log10(abs(value)))) if value else 0
+    """Return a frame with a line for each row: its name, its seed, some facts as they are, and `MEASURES`."""
+    return frame_of(rows, FACTS, MEASURES)
 
 
 def capabilities(frame: pd.DataFrame) -> pd.DataFrame:
@@ -146,20 +82,9 @@ def where_pivq_loses(frame: pd.DataFrame) -> list[str]:
                 loses.append(words)
             elif better(ours[column], theirs[column], more):
                 wins.append(words)
-        seeds = min(len(ours), len(theirs))
-        with_seeds = f"{seeds} seeds each" if seeds > 1 else "one seed, so small differences mean nothing"
-        sentences.append(
-            f"**{PIVQ_ROW} loses to {name}** in {_listed(loses)}; it wins in {_listed(wins)} ({with_seeds})."
-        )
+        seeds = seeds_each(ours, theirs)
+        sentences.append(f"**{PIVQ_ROW} loses to {name}** in {_listed(loses)}; it wins in {_listed(wins)} ({seeds}).")
     return sentences
-
-
-def better(some: pd.Series, others: pd.Series, more: bool) -> bool:
-    """Say whether every one of some values is better than all others; missing values are better than nothing."""
-    some, others = some.dropna(), others.dropna()
-    if not len(some) or not len(others):
-        return False
-    return bool(some.min() > others.max() if more else some.max() < others.min())
 
 
 def _listed(words: Sequence[str]) -> str:

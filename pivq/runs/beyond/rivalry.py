@@ -24,11 +24,11 @@ from pivq.metrics.neighbours import nearest_real
 from pivq.pretrained.features import FeatureNet, extract
 from pivq.probing import INVERSE_REGULARISATION, MAX_ITERATIONS, SOLVER
 from pivq.rivals.rival import BATCH, Rival, count_passes, is_discrete, order_matters
+from pivq.runs.beyond.comparison import NEIGHBOURS
 from pivq.runs.beyond.rival_training import encode_levels
 from pivq.runs.evaluation import compare, image_features
 from pivq.sampling import SMOOTH_STEP, path_smoothness
 
-NEIGHBOURS = 3  # k of precision, recall, density and coverage; source: base code
 STOPS = 17  # images of a path that are measured, both ends included; notebook 05 takes steps between all exchanges
 PAIRS = 100  # of held-out images, each with a way; source: assumption
 TIMED = 50  # samples whose drawing is timed; source: assumption
@@ -69,10 +69,7 @@ def measure(
     made = {"samples": rival.draw(count, seed), "heldout": stored["heldout"][:count], "train": stored["train"][:count]}
     shown = {name: _features(rival, rows, network) for name, rows in made.items()}
     real = image_features(train, network, config.profile)
-    fakes = {"": shown["samples"], "control_": shown["heldout"]}
-    for name, reference in {"real": real[:count], "own": shown["train"]}.items():
-        for prefix, metrics in compare(reference, fakes, [NEIGHBOURS], device).items():
-            row[prefix + name] = {metric.partition(" ")[0]: value for metric, value in metrics.items()}
+    row |= measure_samples(real[:count], shown, device)
     row["path"] = measure_paths(rival, heldout.images, real, network, seed)
     row["memorisation"] = measure_copies(
         real, shown["samples"], shown["heldout"], image_features(heldout, network, config.profile)[:count]
@@ -83,6 +80,21 @@ def measure(
         features = rival.features(stored["heldout"])
         row["probing"] = probe_features(features, attributes, config.evaluation.probe_folds, seed)
     return row | {"samples": count, "device": str(device), "torch": torch.__version__.partition("+")[0]}
+
+
+def measure_samples(real: NDArray, shown: dict[str, NDArray], device: torch.device) -> dict[str, dict[str, float]]:
+    """Return the five metrics of samples, `real` and `own`, and of their controls, as `measure` has them.
+
+    Args:
+        real: features of real training images `(N, F)`.
+        shown: features of `samples`, and of reconstructions of training images, `train`, and of `heldout` ones.
+        device: computes the metrics.
+    """
+    found, fakes = {}, {"": shown["samples"], "control_": shown["heldout"]}
+    for name, reference in {"real": real, "own": shown["train"]}.items():
+        for prefix, metrics in compare(reference, fakes, [NEIGHBOURS], device).items():
+            found[prefix + name] = {metric.partition(" ")[0]: float(value) for metric, value in metrics.items()}
+    return found
 
 
 def _features(rival: Rival, stored: Tensor, network: FeatureNet) -> NDArray:

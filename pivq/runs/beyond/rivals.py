@@ -18,14 +18,13 @@ from pivq.rivals.rival import Rival
 from pivq.rivals.set_prior import PriorSettings
 from pivq.rivals.training import prior_settings
 from pivq.runs.beyond.rival_training import count_weights, rival_dir, settings_for_minutes, steps_left, train_rival
-from pivq.runs.beyond.rivalry import NEIGHBOURS, measure
+from pivq.runs.beyond.rivalry import measure
 from pivq.runs.beyond.samplers import ALGORITHM_1, NEAR, draw
 from pivq.runs.beyond.set_priors import has_prior, trained_prior
-from pivq.runs.rows import keep_row, kept_row, rows_folder, rows_stamp, stored_rows
+from pivq.runs.rows import Job, Row, keep_stored, lines_named, merged, rows_folder, run_missing, stored_rows
 from pivq.runs.run import Run, find_run, require_run, run_dir
 from pivq.runs.splits import load_splits
 from pivq.runs.training import train
-from pivq.settings import suggestion
 from pivq.storage.paths import results_dir
 
 OURS = "pi-vq"  # the kind of PI-VQ itself
@@ -70,11 +69,7 @@ def contenders(names: Iterable[str] = ()) -> list[Contender]:
     Raises:
         ValueError: an unknown name.
     """
-    known = {contender.name: contender for contender in CONTENDERS}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown rival {name!r}{suggestion(str(name), list(known))}")
-    return [known[name] for name in names] or CONTENDERS
+    return lines_named(names, CONTENDERS, "rival")
 
 
 def row_file(config: Config, contender: Contender, anew: bool = False) -> Path:
@@ -114,17 +109,17 @@ def run_rivals(
             own = replace(config, seed=seed)
             own = settings_for_minutes(own, contender.kind, minutes, device) if minutes else own
             plan[row_file(own, contender, anew)] = own, contender
-    kept = {path: kept_row(path, name=one.name, seed=own.seed) for path, (own, one) in plan.items()}
-    missing = {path: job for path, job in plan.items() if kept[path] is None}
-    left: dict[Path, int] = {}
-    for own, contender in missing.values():
-        left |= steps_left(own, contender.kind, contender.prior) if contender.kind != OURS else {}
-    with tqdm(total=sum(left.values()), desc="rivals", unit="step", dynamic_ncols=True, mininterval=1) as bar:
-        for path, (own, contender) in missing.items():
-            bar.set_postfix_str(f"{contender.name}, seed {own.seed}")
-            row = make_row(own, contender, device, bar)
-            kept[path] = keep_row(path, row | {"minutes": minutes or None})
-    return list(kept.values())
+
+    def left(jobs: Iterable[Job[Contender]]) -> int:
+        steps: dict[Path, int] = {}  # rivals with one autoencoder share its steps
+        for own, contender in jobs:
+            steps |= steps_left(own, contender.kind, contender.prior) if contender.kind != OURS else {}
+        return sum(steps.values())
+
+    def make(own: Config, contender: Contender, bar: tqdm) -> Row:
+        return make_row(own, contender, device, bar) | {"minutes": minutes or None}
+
+    return run_missing(plan, "rivals", left, make)
 
 
 def make_row(config: Config, contender: Contender, device: str = "auto", bar: tqdm | None = None) -> dict[str, Any]:
@@ -212,28 +207,15 @@ def keep_rivals(rows: Sequence[dict[str, Any]], config: Config) -> int:
 
     Files that are there stay. Rows whose training was given in minutes are left out: their steps differ by machine.
     """
-    kept = 0
-    for row in rows:
+
+    def file_of(row: Row) -> Path | None:
         of = [contender for contender in CONTENDERS if contender.name == row["name"]]
         same = row["profile"] == config.profile and row["steps"] == config.train.steps and row.get("minutes") is None
-        if of and same and not (path := row_file(replace(config, seed=row["seed"]), of[0])).exists():
-            keep_row(path, row)
-            kept += 1
-    return kept
+        return row_file(replace(config, seed=row["seed"]), of[0]) if of and same else None
+
+    return keep_stored(rows, file_of)
 
 
-def merged(stored: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return stored and new rows in the order of `CONTENDERS` and of the seeds; a new row replaces a stored one.
-
-    Rows are the same line if they have the same name, seed and minutes.
-    """
-    by_line = {(row["name"], row["seed"], row.get("minutes")): row for row in [*stored, *new]}
-    order = [contender.name for contender in CONTENDERS]
-    return sorted(by_line.values(), key=lambda row: (order.index(row["name"]), row["seed"]))
-
-
-def rivals_facts(rows: Sequence[dict[str, Any]], config: Config) -> dict[str, Any]:
-    """Return the stamp of the rows' file. What each row was computed on stands in the row."""
-    count = max((row["samples"] for row in rows), default=0)
-    protocol = f"FD and PRDC: {count:,} samples against as many images, k = {NEIGHBOURS}"
-    return rows_stamp(rows, config, protocol)
+def merge_rivals(stored: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Return stored and new rows, see `pivq.runs.rows.merged`."""
+    return merged(stored, new, CONTENDERS)

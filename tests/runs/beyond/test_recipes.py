@@ -25,7 +25,7 @@ from pivq.runs.beyond.recipes import (
     is_trained,
     keep_recipes,
     measured,
-    merged,
+    merge_recipes,
     row_file,
     run_recipes,
     samples_of,
@@ -36,7 +36,6 @@ from pivq.runs.beyond.recipes import (
 from pivq.runs.splits import load_splits
 from pivq.runs.untrained import untrained_model
 from pivq.sampling import sample_pairs
-from pivq.storage.writing import seal, write_json
 
 SETTINGS = {"train__steps": 20, "train__quantize_from_step": 8, "train__discriminator_from_step": 10,
             "train__adversarial_from_step": 11, "evaluation__samples": 10}  # fmt: skip
@@ -121,21 +120,6 @@ def untrained_row(config, variant, device, bar) -> dict:
     return row | {"profile": config.profile, "planned_steps": config.train.steps, "found": config.seed + 0.5}
 
 
-def test_an_interrupted_comparison_keeps_its_rows(config, monkeypatch):
-    made = []
-
-    def once(*given):
-        if made:
-            raise KeyboardInterrupt
-        made.append(given)
-        return untrained_row(*given)
-
-    monkeypatch.setattr(module, "make_row", once)
-    with pytest.raises(KeyboardInterrupt):
-        run_recipes(config, [USUAL, "rotation trick"], seeds=[0])
-    assert [row_file(config, one).exists() for one in variants([USUAL, "rotation trick"])] == [True, False]
-
-
 def test_what_is_measured_is_that_of_samples_of_algorithm_1_and_of_reconstructions(config):
     splits, network = load_splits(config), Colours()
     model = untrained_model(config, splits["train"].images)
@@ -168,26 +152,16 @@ def test_stored_rows_come_back_as_they_were(config, monkeypatch, tmp_path):
     assert keep_recipes(rows, config) == 0
 
 
-def test_new_rows_replace_those_of_the_same_line_in_the_order_of_the_table():
+def test_stored_rows_of_what_no_variant_is_any_more_are_dropped():
     def row(name, seed, found, **more):
         recipe = {"recipe": described(variants([name])[0].recipe), "length": 1.0}
         return {"name": name, "seed": seed, "found": found} | recipe | more
 
     earlier = row(TOGETHER, 1, "old", recipe=described(Recipe(rotation=True)))
     stored = [row("recombined", 1, "old"), row("recombined", 0, "old"), earlier, {"name": "gone", "seed": 0}]
-    made = merged(stored, [row("recombined", 0, "new"), row(TOGETHER, 0, "new"), row(USUAL, 2, "new")])
+    made = merge_recipes(stored, [row("recombined", 0, "new"), row(TOGETHER, 0, "new"), row(USUAL, 2, "new")])
     assert [(one["name"], one["seed"], one["found"]) for one in made] == [
         (USUAL, 2, "new"), ("recombined", 0, "new"), ("recombined", 1, "old"), (TOGETHER, 0, "new")]  # fmt: skip
-
-
-def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("pivq.runs.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
-    assert stored_recipes() == []
-    write_json(tmp_path / "recipes.json", seal({"rows": [{"name": USUAL}]}))
-    assert stored_recipes() == [{"name": USUAL}]
-    write_json(tmp_path / "recipes.json", seal({"lines": 1}))
-    with pytest.raises(ValueError, match="recipes.json is damaged"):
-        stored_recipes()
 
 
 def test_the_stored_rows_are_of_the_recipe_that_is_called_improved():

@@ -1,19 +1,11 @@
-"""What rows say: means and deviations, Table 1 measured, and losses that are computed, not written."""
+"""What the rows of the rivals say: Table 1 measured, and losses that are computed, not written."""
 
 import math
 
-import pandas as pd
 import pytest
 
-from pivq.runs.beyond.rival_findings import (
-    MEASURES,
-    better,
-    capabilities,
-    means,
-    rivals_frame,
-    seeds_in_words,
-    where_pivq_loses,
-)
+from pivq.runs.beyond.comparison import means
+from pivq.runs.beyond.rival_findings import MEASURES, capabilities, rivals_frame, where_pivq_loses
 
 
 def row(name: str, seed: int = 0, **more) -> dict:
@@ -42,22 +34,6 @@ def test_a_frame_says_how_large_each_prior_is_and_how_long_it_was_trained():
     assert line == [{"name": "VQ-VAE, absorbing", "seeds": 1, "prior_parameters": "536,704", "prior_steps": "1,360"}]
 
 
-def test_seeds_are_counted_by_line():
-    found = pd.DataFrame({"name": ["a", "a", "b"], "seed": [0, 1, 0]})
-    assert seeds_in_words(found) == "1 to 2 seeds" and seeds_in_words(found[:2]) == "2 seeds"
-    assert seeds_in_words(found[2:]) == "1 seed" and seeds_in_words(found[:0]) == "0 seeds"
-
-
-def test_means_have_a_deviation_where_there_are_seeds():
-    frame = rivals_frame([row("VAE", seed, psnr=value) for seed, value in enumerate((20.0, 22.0, 24.0))])
-    line = means(frame, ["psnr", "passes", "bits"]).iloc[0]
-    assert (line["seeds"], line["psnr"], line["bits"]) == (3, "22.0 ± 2.0", "–")
-    alone = means(frame[:1], ["psnr", "passes"]).iloc[0]
-    assert (alone["seeds"], alone["psnr"], alone["passes"]) == (1, "20", "1")
-    small = rivals_frame([row("VAE", seed, l1=value) for seed, value in enumerate((0.031, 0.033))])
-    assert means(small, ["l1"]).iloc[0]["l1"] == "0.0320 ± 0.0014"
-
-
 def test_table_1_measured_stands_beside_reported():
     rough = {"largest_step": 0.9, "nearer": 0.9}
     blurred = {"largest_step": 0.1, "nearer": 0.3}
@@ -76,15 +52,6 @@ def test_table_1_measured_stands_beside_reported():
     assert (vqvae["one pass"], vqvae["passes"], vqvae["smooth"], vqvae["realistic"]) == ("no", "17", "no", "yes")
     assert (vqvae["stands for"], vqvae["one pass, reported"]) == ("VQ-GAN (UT)", "no")
     assert table.loc["TokenSet, reduced", "discrete, reported"] == "–"
-
-
-def test_a_difference_counts_where_no_seeds_overlap():
-    series = pd.Series
-    assert better(series([3.0, 4.0]), series([1.0, 2.0]), more=True)
-    assert not better(series([3.0, 4.0]), series([1.0, 3.0]), more=True)
-    assert better(series([1.0]), series([2.0]), more=False) and not better(series([2.0]), series([2.0]), more=False)
-    assert not better(series([math.nan]), series([1.0]), more=True)
-    assert not better(series([5.0]), series([math.nan]), more=True)
 
 
 def test_losses_are_computed_from_the_rows():

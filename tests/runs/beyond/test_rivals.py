@@ -1,6 +1,5 @@
 """Who takes part, and rows that are made once, kept, and read back as they were."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -24,18 +23,15 @@ from pivq.runs.beyond.rivals import (
     contenders,
     is_trained,
     keep_rivals,
-    merged,
     open_contender,
     ours,
     row_file,
     run_rivals,
     set_prior_settings,
-    stored_rivals,
 )
 from pivq.runs.beyond.samplers import draw
 from pivq.runs.beyond.set_priors import trained_prior
 from pivq.runs.splits import load_splits
-from pivq.storage.writing import seal, write_json
 
 
 @pytest.fixture
@@ -78,37 +74,6 @@ def test_rows_made_anew_are_not_those_that_were_stored(config, monkeypatch):
     assert keep_rivals([stored], config) == 1 and run_rivals(config, ["VAE"], seeds=[0])[0]["psnr"] == 99.0
     monkeypatch.setattr(module, "make_row", lambda *_: pytest.fail("measured again"))
     assert run_rivals(config, ["VAE"], seeds=[0], anew=True) == [row], "an interrupted comparison resumes"
-
-
-@pytest.mark.parametrize("damage", [
-    lambda content: content[:-30], lambda content: b"", lambda content: bytes(len(content)), lambda content: b"[]\n",
-    lambda content: content.replace(b'"samples": 3', b'"samples": 2'),
-    lambda content: json.dumps(seal({"name": "VAE", "seed": 1})).encode(),
-])  # fmt: skip
-def test_a_damaged_row_is_named_and_measured_again(config, damage):
-    (contender,), rows = contenders(["VAE"]), run_rivals(config, ["VAE"], seeds=[0])
-    path = row_file(config, contender)
-    content = path.read_bytes()
-    assert damage(content) != content
-    path.write_bytes(damage(content))
-    with pytest.warns(UserWarning, match=f"{path}.*; VAE, seed 0, is measured again"):
-        assert run_rivals(config, ["VAE"], seeds=[0]) == rows
-    assert path.read_bytes() == content
-
-
-def test_an_interrupted_comparison_keeps_its_rows(config, monkeypatch):
-    usual, made = module.make_row, []
-
-    def once(*given):
-        if made:
-            raise KeyboardInterrupt
-        made.append(given)
-        return usual(*given)
-
-    monkeypatch.setattr(module, "make_row", once)
-    with pytest.raises(KeyboardInterrupt):
-        run_rivals(config, ["VAE", "β-VAE"], seeds=[0])
-    assert [row_file(config, one).exists() for one in contenders(["VAE", "β-VAE"])] == [True, False]
 
 
 def test_pi_vq_is_the_run_of_notebook_03_with_two_samplers(config):
@@ -183,29 +148,6 @@ def test_minutes_make_rows_of_their_own(config, monkeypatch, tiny_config):
 def test_every_contender_has_a_row_of_its_own(tiny_config):
     files = {row_file(replace(tiny_config(), seed=seed), one) for one in CONTENDERS for seed in (0, 1)}
     assert len(files) == 2 * len(CONTENDERS)
-
-
-def test_new_rows_replace_those_of_the_same_line_in_the_order_of_the_table():
-    def row(name, seed, found, **more):
-        return {"name": name, "seed": seed, "found": found} | more
-
-    stored = [row("VAE", 1, "old"), row("VAE", 0, "old"), row("VAE", 0, "timed", minutes=2.0)]
-    made = merged(stored, [row("VAE", 0, "new"), row("PI-VQ", 2, "new")])
-    assert [(one["name"], one["seed"], one["found"]) for one in made] == [
-        ("PI-VQ", 2, "new"), ("VAE", 0, "new"), ("VAE", 0, "timed"), ("VAE", 1, "old")]  # fmt: skip
-
-
-def test_without_a_file_there_are_no_rows_and_a_damaged_one_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("pivq.runs.rows.stored_file", lambda name, profile: tmp_path / f"{name}.json")
-    assert stored_rivals() == []
-    write_json(tmp_path / "rivals.json", seal({"rows": [{"name": "VAE"}]}))
-    assert stored_rivals() == [{"name": "VAE"}]
-    write_json(tmp_path / "rivals.json", seal({"lines": 1}))
-    for content in (None, b"", b"{", bytes(30), b'{"rows": []}'):
-        if content is not None:
-            (tmp_path / "rivals.json").write_bytes(content)
-        with pytest.raises(ValueError, match=r"rivals.json .*; delete it, and .*complete_rivals.py makes it again$"):
-            stored_rivals()
 
 
 def test_contenders_can_do_what_rivals_do(config):
