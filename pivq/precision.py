@@ -172,7 +172,7 @@ def compile_blocks(network: nn.Module, example: Tensor, backend: str = "inductor
         for block in blocks:
             block._compiled_call_impl = None
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        warnings.warn(f"the blocks cannot be compiled ({reason:.200}): training continues with uncompiled blocks", stacklevel=2)
+        warnings.warn(f"the blocks cannot be compiled ({reason:.200}): training continues without", stacklevel=2)
     finally:
         network.zero_grad(set_to_none=True)
     return all(block._compiled_call_impl is not None for block in blocks)

@@ -28,7 +28,7 @@ from pivq.runs.run import Run, read_config
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 BOOTSTRAP = "".join(json.loads((CHECKOUT / "notebooks/00_meet_the_faces.ipynb").read_text())["cells"][2]["source"])
-ORIGIN = '\nprint(importlib.util.find_spec("pivq").origin)\n'
+ORIGIN = '\nprint(find_spec("pivq").origin)\n'
 # Stands in for pip: notes its arguments, and fails while there is no network.
 PIP = """
 import os, sys
@@ -75,7 +75,7 @@ def test_elsewhere_the_project_is_fetched_once_and_installed(tmp_path):
     done = run_cell(content, BOOTSTRAP + ORIGIN, **tell)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(clone / "pivq" / "__init__.py")]
-    fetch, install = f"git clone --depth 1 {PROJECT['urls']['Repository']} {clone}", f"pip install -q -e {clone}"
+    fetch, install = f"git clone --depth 1 {PROJECT['urls']['Repository']} companion", "pip install -q -e companion"
     assert calls.read_text().splitlines() == [fetch, install, install]
 
 

@@ -34,21 +34,17 @@
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
-import importlib.util
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-if importlib.util.find_spec("pivq") is None:
-    checkout = Path.cwd().parent
-    if not (checkout / "pivq").is_dir():
-        checkout = Path.cwd() / "companion"
-        if not checkout.exists():
-            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
-            if subprocess.run(clone).returncode:
-                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
-    sys.path.insert(0, str(checkout))
+sys.path.append(str(Path.cwd().parent))
+if find_spec("pivq") is None:
+    clone = "git clone --depth 1 https://github.com/REPOSITORY companion"
+    install = f"'{sys.executable}' -m pip install -q -e companion"
+    subprocess.run(f"([ -d companion ] || {clone}) && {install}", shell=True, check=True)
+    sys.path.append("companion")
 
 # %% [markdown]
 # These are the parameters. `force` deletes all models, once in the life of the kernel, and trains them again; set it back to `False` afterwards. `steps` trains for another number of steps, with the whole schedule in proportion; the later notebooks then need the same number. `precision` is that of the training: `auto`, `fp32`, `bf16` or `fp16`. (`run_all.sh --compile` also compiles the blocks of the model, on GPUs; elsewhere, `%env PIVQ_COMPILE=1` does it.) `rerun_ablations` trains the variations of the last section again instead of showing the stored results.

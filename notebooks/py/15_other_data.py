@@ -34,21 +34,17 @@
 # In a checkout, the next cell uses that checkout; elsewhere, as on Colab, it fetches and installs the project ([docs/colab.md](https://github.com/REPOSITORY/blob/main/docs/colab.md)).
 
 # %%
-import importlib.util
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-if importlib.util.find_spec("pivq") is None:
-    checkout = Path.cwd().parent
-    if not (checkout / "pivq").is_dir():
-        checkout = Path.cwd() / "companion"
-        if not checkout.exists():
-            clone = ["git", "clone", "--depth", "1", "https://github.com/REPOSITORY", checkout]
-            if subprocess.run(clone).returncode:
-                raise SystemExit("Cloning failed: is there a network? Run this cell again.")
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", checkout], check=True)
-    sys.path.insert(0, str(checkout))
+sys.path.append(str(Path.cwd().parent))
+if find_spec("pivq") is None:
+    clone = "git clone --depth 1 https://github.com/REPOSITORY companion"
+    install = f"'{sys.executable}' -m pip install -q -e companion"
+    subprocess.run(f"([ -d companion ] || {clone}) && {install}", shell=True, check=True)
+    sys.path.append("companion")
 
 # %% [markdown]
 # These are the parameters. `retrain` trains on digits and glyphs here instead of showing the stored rows: about an hour; an interrupted training resumes. Otherwise nothing is trained, and `force` and `steps` change nothing.
