@@ -168,7 +168,7 @@ display(styled(shown, {"images": "{:.0f}"}, precision=1, na_rep="–"))
 # %% [markdown]
 # ## Samples
 #
-# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. The temperature is 1: nothing is made more likely than the prior says. Each kind is measured as in [notebook 11](11_better_samples.ipynb): against as many reconstructions of training images. The control is reconstructions of held-out images, and the novelty of each is counted.
+# A set is drawn by adding codes: with $L$ passes of the prior one at a time, exactly from the probabilities above; with fewer passes several at once, which is cheaper and cannot see what these say about each other. The decoder runs once, as ever. At a temperature $T$ each probability becomes $p^{1/T}$, made to sum to 1: below 1, what the prior calls likely is drawn more often than it says, and above 1 less often; where none is named, it is 1. Each kind is measured as in [notebook 11](11_better_samples.ipynb): against as many reconstructions of training images. The control is reconstructions of held-out images, and the novelty of each is counted.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)

@@ -147,6 +147,29 @@ def leave_one_out_bits(predict: Predictor, codes: Tensor, codebook_size: int, ba
     return -torch.cat(columns, dim=1) / math.log(2)
 
 
+def at_temperature(predict: Predictor, temperature: float) -> Predictor:
+    """Return the predictor with probabilities p^(1 / T), made to sum to 1: with T < 1, likely codes come more often.
+
+    Args:
+        predict: see the module's description.
+        temperature: T > 0.
+
+    Raises:
+        TypeError, ValueError: a predictor that cannot be called, or a temperature that is no number above 0.
+
+    Example:
+        >>> cooler = at_temperature(lambda given: torch.tensor([[1.0, 4.0]]).log(), temperature=0.5)
+        >>> (17 * cooler(torch.tensor([[2]])).softmax(dim=1)).round().tolist()  # 1² and 4² of their sum
+        [[1.0, 16.0]]
+    """
+    _check_predictor(predict)
+    if not isinstance(temperature, int | float):
+        raise refusal("temperature", "a number above 0", temperature)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be a number above 0, got {temperature}")
+    return lambda given: predict(given) / temperature
+
+
 @torch.no_grad()
 def draw_sets(
     predict: Predictor, count: int, num_codes: int, codebook_size: int, seed: int,

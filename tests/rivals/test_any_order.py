@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from pivq.capacity import matching_bits
 from pivq.rivals.any_order import (
     as_sets,
+    at_temperature,
     draw_sets,
     hidden_bits,
     leave_one_out_bits,
@@ -139,6 +140,19 @@ def test_in_one_pass_codes_are_drawn_without_repeats_from_one_prediction():
     assert chisquare(counts, 4000 * np.array(EXACT) / sum(EXACT)).pvalue < 1e-6, "the test can tell"
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1, 2.0])
+def test_a_temperature_raises_each_probability_to_its_inverse(temperature):
+    given = torch.tensor([[3, SIZE, SIZE], [SIZE, SIZE, SIZE]])
+    expected = log_next(lopsided, given, SIZE).exp() ** (1 / temperature)
+    found = log_next(at_temperature(lopsided, temperature), given, SIZE).exp()
+    torch.testing.assert_close(found, expected / expected.sum(dim=1, keepdim=True))
+
+
+def test_sets_at_a_temperature_of_nearly_zero_are_the_likeliest_code_by_code():
+    drawn = draw_sets(at_temperature(lopsided, 1e-3), 20, LENGTH, SIZE, seed=0)
+    assert (drawn == drawn[0]).all() and int(lopsided(torch.full((1, LENGTH), SIZE)).argmax()) in drawn[0]
+
+
 def test_sample_i_is_the_same_for_any_number_and_batch():
     few = draw_sets(lopsided, 5, LENGTH, SIZE, seed=7)
     assert torch.equal(draw_sets(lopsided, 40, LENGTH, SIZE, seed=7, batch_size=3)[:5], few)
@@ -182,6 +196,11 @@ def test_wrong_arguments_are_refused_by_name():
             call(None, SETS, SIZE)
     with pytest.raises(TypeError, match="predict"):
         draw_sets("uniform", 1, LENGTH, SIZE, seed=0)
+    for temperature in (0, -1.0, math.inf, math.nan, "hot", None):
+        with pytest.raises((TypeError, ValueError), match="temperature must be a number above 0, got"):
+            at_temperature(uniform, temperature)
+    with pytest.raises(TypeError, match="predict"):
+        at_temperature(None, 1.0)
     right = {"count": 2, "num_codes": LENGTH, "codebook_size": SIZE, "seed": 0}
     wrong = {"count": 0, "num_codes": SIZE + 1, "seed": -1, "passes": LENGTH + 1, "batch_size": 0}
     for name, value in wrong.items():

@@ -20,7 +20,7 @@ from torch import Tensor
 from pivq.capacity import matching_bits
 from pivq.data.faces import draw_split
 from pivq.pretrained.features import FeatureNet
-from pivq.rivals.any_order import Predictor, draw_sets, leave_one_out_bits, set_bits, tightened
+from pivq.rivals.any_order import Predictor, at_temperature, draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, SetPrior, TrainedPrior, frequencies, train_set_prior
 from pivq.runs.beyond.face_bits import face_bits
 from pivq.runs.beyond.samplers import ALGORITHM_1, NEAR, RECONSTRUCTIONS, draw, five_metrics, novelty
@@ -34,6 +34,7 @@ from pivq.usage import code_usage, exchange_groups
 PRIOR, PAIRS, FREQUENCIES = "prior", "pairs alone", "frequencies"
 RECIPE = "the recipe of the faces"  # by which they are drawn
 FEW_PASSES = 4  # of the prior, for the cheap samples; source: assumption
+TEMPERATURES = (0.9, 1.5, 2.0)  # the first chosen by one seed of the drawing, the others for novelty; source: assumption
 IMAGES, ORDERS = 500, 8  # whose bits are measured, and random orders of each; source: assumption
 ALTERNATIVE, ANY_CODE = "an alternative", "any code"  # what an exchanged code is exchanged for
 
@@ -127,21 +128,31 @@ def measure_bits(
 def drawers(run: Run, priors: Sequence[Predictor], others: Mapping[str, Predictor] | None = None) -> dict[str, Draw]:
     """Return what draws sets: Algorithm 1, group by group between near parents, the priors with many and few passes.
 
-    Of several priors, seed i of the drawing uses prior i, from the first again where there are more seeds. Each of
-    `others` draws with many passes.
+    With many passes, the priors also draw at each of `TEMPERATURES`. Of several priors, seed i of the drawing uses
+    prior i, from the first again where there are more seeds. Each of `others` draws with many passes.
     """
     codes, size = torch.from_numpy(run.codes("train")), run.config.model.codebook_size
+    length = codes.shape[1]
     ways = [way for way in (ALGORITHM_1, NEAR) if way.partners < len(codes) - 1]
     found = {way.name: lambda count, seed, way=way: draw(codes, size, way, count, seed).codes for way in ways}
-    for passes in (codes.shape[1], FEW_PASSES):
+    for passes in (length, FEW_PASSES):
         found[f"{PRIOR}, {passes} passes"] = lambda count, seed, passes=passes: draw_sets(
-            priors[seed % len(priors)], count, codes.shape[1], size, seed, passes
+            priors[seed % len(priors)], count, length, size, seed, passes
+        )
+    for degree in TEMPERATURES:
+        found[at(degree)] = lambda count, seed, degree=degree: draw_sets(
+            at_temperature(priors[seed % len(priors)], degree), count, length, size, seed
         )
     for name, predict in (others or {}).items():
-        found[f"{name}, {codes.shape[1]} passes"] = lambda count, seed, predict=predict: draw_sets(
-            predict, count, codes.shape[1], size, seed
+        found[f"{name}, {length} passes"] = lambda count, seed, predict=predict: draw_sets(
+            predict, count, length, size, seed
         )
     return found
+
+
+def at(temperature: float) -> str:
+    """Return what samples of the prior at a temperature are called in tables."""
+    return f"{PRIOR}, temperature {temperature:g}"
 
 
 def measure_draws(
@@ -274,6 +285,14 @@ def in_words(bits: pd.DataFrame, means: pd.DataFrame, filling: pd.DataFrame, ano
     if (pairs := next((name for name in rows.index if name.startswith(PAIRS)), None)) is not None:
         sentences[1] += f" Samples of pairs alone lie {rows.loc[pairs, 'distance']:,.0f} from reconstructions."
     if NEAR.name in rows.index:
-        below = "below" if made["distance"] < rows.loc[NEAR.name, "distance"] else "not below"
-        sentences[1] += f" The distance is {below} that of {NEAR.name}, {rows.loc[NEAR.name, 'distance']:,.0f}."
+        near = rows.loc[NEAR.name, "distance"]
+        below = "below" if made["distance"] < near else "not below"
+        sentences[1] += f" The distance is {below} that of {NEAR.name}, {near:,.0f}."
+    for degree in TEMPERATURES:
+        if (name := at(degree)) in rows.index:
+            drawn = rows.loc[name]
+            sentences[1] += (
+                f" At a temperature of {degree:g} it is {drawn['distance']:,.0f}, with a recall of "
+                f"{drawn['recall']:.2f} and {drawn['new']:.1f} new codes."
+            )
     return sentences

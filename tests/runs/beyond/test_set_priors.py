@@ -11,13 +11,14 @@ from stand_ins import Colours
 from pivq.capacity import matching_bits
 from pivq.data.faces import draw_split
 from pivq.metrics import frechet_distance
-from pivq.rivals.any_order import draw_sets, leave_one_out_bits, set_bits, tightened
+from pivq.rivals.any_order import at_temperature, draw_sets, leave_one_out_bits, set_bits, tightened
 from pivq.rivals.set_prior import PriorSettings, frequencies, train_set_prior
 from pivq.runs.beyond import set_priors as module
 from pivq.runs.beyond.face_bits import face_bits
 from pivq.runs.beyond.samplers import ALGORITHM_1, RECONSTRUCTIONS
 from pivq.runs.beyond.set_priors import (
     RECIPE,
+    at,
     drawers,
     exchange_one,
     halves,
@@ -121,6 +122,7 @@ def test_draws_are_measured_beside_held_out_images(run, monkeypatch):
         (many, 1): draw_sets(priors[1], 20, length, size, 1),
         (f"pairs alone, {length} passes", 0): draw_sets(priors[1], 20, length, size, 0),
         (few, 0): draw_sets(priors[0], 20, length, size, 0, passes=2),
+        (at(0.9), 1): draw_sets(at_temperature(priors[1], 0.9), 20, length, size, 1),
         (RECONSTRUCTIONS, None): heldout[:20],
     }
     for (name, seed), codes in expected.items():
@@ -188,7 +190,8 @@ def test_sentences_have_the_numbers():
     )  # fmt: skip
     draws = pd.DataFrame(
         [(RECONSTRUCTIONS, 45, 0.92), (ALGORITHM_1.name, 800, 0.7), ("group by group, 20 near", 57, 0.8),
-         ("prior, 32 passes", 60, 0.75), ("prior, 4 passes", 90, 0.6), ("pairs alone, 32 passes", 110, 0.5)],
+         ("prior, 32 passes", 60, 0.75), (at(0.9), 54, 0.77), ("prior, 4 passes", 90, 0.6),
+         ("pairs alone, 32 passes", 110, 0.5)],
         columns=["sampler", "distance", "recall"],
     ).assign(precision=0.9, new=3.0, copies=0.25)  # fmt: skip
     filling = pd.DataFrame({"predictor": ["frequencies", "prior", "pairs alone"], "recovered": [0.1, 0.8, 0.7]})
@@ -198,6 +201,7 @@ def test_sentences_have_the_numbers():
     assert "31.0 of 168.0 bits" in told[0] and "frequencies 141.0" in told[0] and "images take 30.0" in told[0]
     assert "is 60" in told[1] and "57" in told[1] and "not below" in told[1] and "at least" in told[1]
     assert "pairs alone need 33.0" in told[0] and "have 26.0 bits" in told[0] and "pairs alone lie 110" in told[1]
+    assert "At a temperature of 0.9 it is 54, with a recall of 0.77 and 3.0 new codes." in told[1]
     assert "80%" in told[2] and "70%" in told[2] and all(number in told[3] for number in ("0.95", "0.90", "0.60"))
     told = in_words(bits[bits["predictor"] != RECIPE], draws[:-1], filling, anomalies)
     assert "choices" not in told[0] and "pairs" not in told[1], "what was not measured is not said"
