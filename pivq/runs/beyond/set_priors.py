@@ -34,7 +34,7 @@ from pivq.usage import code_usage, exchange_groups
 PRIOR, PAIRS, FREQUENCIES = "prior", "pairs alone", "frequencies"
 RECIPE = "the recipe of the faces"  # by which they are drawn
 FEW_PASSES = 4  # of the prior, for the cheap samples; source: assumption
-TEMPERATURES = (0.9, 1.5, 2.0)  # the first chosen by one seed of the drawing, the others for novelty; source: assumption
+TEMPERATURES = (0.9, 1.5, 2.0)  # the first chosen by one seed of drawing, the others for novelty; source: assumption
 IMAGES, ORDERS = 500, 8  # whose bits are measured, and random orders of each; source: assumption
 ALTERNATIVE, ANY_CODE = "an alternative", "any code"  # what an exchanged code is exchanged for
 
