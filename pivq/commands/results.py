@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image, UnidentifiedImageError
 
 from pivq.commands.pages import POLICY, TEMPLATES, link_pages, picture_address, read_page, render
 from pivq.commands.run_all_arguments import requested_config
 from pivq.config import Config
 from pivq.figures.artefacts import ARTEFACTS
+from pivq.figures.tables import typeset
 from pivq.runs.provenance import commit, stamp
 from pivq.runs.verdict.judging import DIFFERS, KINDS, NEEDS_SCALE, REPRODUCED, UNDECIDED
 from pivq.storage.origin import origin, other_line, other_origin
@@ -86,6 +87,7 @@ def write_results(config: Config, notebooks: Path) -> Path:
     figures, tables = _parts(config, claims, problems)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["thousands"] = "{:,}".format
+    environment.filters["typeset"] = lambda text: Markup(typeset(escape(text)))
     html = environment.get_template("results.html.j2").render(
         config=config, policy=POLICY, chapters=chapters, problems=problems, claims=claims,
         figures=figures, tables=tables,
@@ -247,7 +249,7 @@ def _read_figure(path: Path) -> tuple[str, str, str]:
 def _read_table(path: Path) -> tuple[str, str, str]:
     """Return what a table was made from, itself as HTML, and ""."""
     text, _, noted = path.read_text(encoding="utf-8").rpartition("<!-- ")
-    return noted.partition(" -->")[0], Markup(render(text, html=False)[0]), ""
+    return noted.partition(" -->")[0], Markup(render(typeset(text, markdown=True), html=False)[0]), ""
 
 
 def _words(name: str) -> str:
