@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from PIL import Image, UnidentifiedImageError
 
 from pivq.commands.pages import POLICY, TEMPLATES, link_pages, picture_address, read_page, render
-from pivq.commands.run_all_arguments import requested_config
+from pivq.commands.run_all_arguments import LAST, requested_config
 from pivq.config import Config
 from pivq.figures.artefacts import ARTEFACTS
 from pivq.figures.tables import typeset
@@ -93,7 +93,7 @@ def write_results(config: Config, notebooks: Path) -> Path:
         figures=figures, tables=tables,
         counts=verdict.get("counts", ""), summary=_summary(verdict), judgements=ORDER, kinds=list(KINDS),
         stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
-        total=sum(chapter.minutes or 0 for chapter in chapters), explorer=_explorer(config, path.parent),
+        total=sum(chapter.minutes or 0 for chapter in chapters), last=LAST, explorer=_explorer(config, path.parent),
     )  # fmt: skip
     write_text(path, html)
     link_pages(notebooks_dir(config.profile, config.seed), path, f"{config.profile}, seed {config.seed}")
@@ -105,7 +105,7 @@ def _kind(row: dict[str, str]) -> int:
 
 
 def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str]) -> list[Chapter]:
-    """Return every notebook; note those without an executed copy of these settings."""
+    """Return every notebook; note those on the paper that have no executed copy of these settings."""
     folder = notebooks_dir(config.profile, config.seed)
     try:
         seconds = read_json(folder / "timings.json")
@@ -122,7 +122,7 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             again = f"({_command(config, source.stem)} makes it again)"
             problems.append(f"The page of {source.stem} is damaged or of an earlier version {again}.")
             shown = False
-        if not page.exists():
+        if not page.exists() and source.stem[:2] <= LAST:
             missing.append(source.stem)
         if failed.exists():
             problems.append(f"{source.stem} failed when it was last run; an older page of it may still be linked.")
@@ -132,7 +132,7 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             took / 60 if isinstance(took, int | float) else None,
             failed.relative_to(start).as_posix() if failed.exists() else "",
         ))  # fmt: skip
-    if missing and len(missing) == len(chapters):
+    if missing and len(missing) == sum(chapter.name[:2] <= LAST for chapter in chapters):
         problems.append(f"No notebook has been run here ({_command(config)}).")
     elif missing:
         problems.append(f"Not run here: {', '.join(missing)} ({_command(config, *missing)}).")

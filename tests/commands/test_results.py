@@ -250,6 +250,10 @@ def test_a_complete_run_has_no_warning(notebooks, tmp_path):
     save_parts(SMOKE), save_verdict(SMOKE, row("a", REPRODUCED))
     execute(tmp_path / "results" / "smoke" / "notebooks" / "04_capacity.ipynb")
     assert "not complete" not in written(notebooks)
+    shutil.copy(notebooks / "00_faces.ipynb", notebooks / "11_extra.ipynb")
+    html = written(notebooks)
+    assert "not complete" not in html, "a run without extras is complete"
+    assert text(html).count("(not run here: goes beyond the paper, --extras runs it)") == 1
 
 
 def test_another_seed_has_a_page_of_its_own(notebooks, tmp_path):
