@@ -296,7 +296,8 @@ theirs = trainer.train_step(x)
 rows = []
 for name, value in terms.items():
     assert_close(value.detach(), theirs[name], rtol=1e-3, atol=1e-5)
-    rows.append([name, f"{value.item():.5f}", f"{theirs[name].item():.5f}"])
+    term = name.replace("_", " ").replace("l1", "L1")
+    rows.append([term, f"{value.item():.5f}", f"{theirs[name].item():.5f}"])
 for mine, made in zip(ours.parameters(), trainer.model.parameters(), strict=True):
     assert (mine.grad - made.grad).norm() <= 1e-3 * made.grad.norm() + 1e-7
 beta, networks = settings.train.ema_decay, (before, trainer.model, trainer.ema)
@@ -312,7 +313,7 @@ display(styled(pd.DataFrame(rows, columns=["term", "plain lines", "package"])))
 #
 # Let $C_a$ and $C_b$ be the codes of two images, $C_c = C_a \cap C_b$ what they share, and $C_d = C_a \mathbin{\triangle} C_b$ what only one has; $C_d$ has $2 |R|$ codes, $|R|$ from each. A sample keeps $C_c$ and gets any $|R|$ of $C_d$:
 #
-# $$C_s = C_c \cup R', \qquad R' \subset C_d \text{ drawn at random}, \; |R'| = |R|, \; \text{so } |C_s| = L.$$
+# $$C_s = C_c \cup S, \qquad S \subset C_d \text{ drawn at random}, \; |S| = |R|, \; \text{so } |C_s| = L.$$
 #
 # One pass of the decoder makes it an image. The package draws its random numbers for both sets written one after the other in ascending order; the cell below does so too, and gets the same sample.
 
