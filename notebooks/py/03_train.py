@@ -346,7 +346,8 @@ save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 validations = runs["learned, matching"].log().dropna(subset="heldout_l1").set_index("step")
 measured = validations.reindex(chosen)[["heldout_l1", "heldout_psnr", "codes_in_use"]]
 measured.columns = ["held-out L1", "PSNR (dB)", "codes in use"]
-formats = {"step": "{:,}", "held-out L1": "{:.4f}", "PSNR (dB)": "{:.2f}", "codes in use": "{:.0f}"}
+formats = {"step": "{:,}", "held-out L1": "{:.4f}", "PSNR (dB)": "{:.2f}"}
+formats |= {"codes in use": "{:.0f}"}
 display(styled(measured.rename_axis("step").reset_index(), formats, na_rep="–"))
 
 # %% [markdown]
