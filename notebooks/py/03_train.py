@@ -314,8 +314,8 @@ assert isclose(
     rel_tol=1e-5,
 )
 rows = [
-    [name.replace("l1", "L1"), float(terms[name]), weights[name], float(terms[name]) * weights[name]]
-    for name in terms
+    [name.replace("l1", "L1"), float(term), weights[name], float(term) * weights[name]]
+    for name, term in terms.items()
 ]
 columns = ["term", "value", "weight", "weight × value"]
 formats = {"value": "{:.4f}", "weight": "{:g}", "weight × value": "{:.4f}"}
