@@ -263,17 +263,20 @@ for order in (np.arange(len(keys)), np.roll(np.arange(len(keys)), 1)):
     print(f"tokens {order.tolist()}: {terms} = {attention @ values[order]:.3f}")
 
 # %% [markdown]
-# Everything else in a transformer (norms, feed-forward networks) works on each token by itself. So permuting the inputs of a layer $T$ permutes its outputs: $T(\Pi X) = \Pi\, T(X)$; such a layer is called *equivariant*. The outputs that are kept, those of the output embeddings, do not change. The encoder is made of the same layers; its positional embeddings and convolutions give *it* a sense of place. So the order of the *codes* is free, but not that of the pixels: the next cell counts the codes that a face shares with its mirror image.
+# Everything else in a transformer (norms, feed-forward networks) works on each token by itself. So permuting the inputs of a layer $T$ permutes its outputs: $T(\Pi X) = \Pi\, T(X)$; such a layer is called *equivariant*. The outputs that are kept, those of the output embeddings, do not change. The encoder is made of the same layers; its positional embeddings and convolutions give *it* a sense of place. So the order of the *codes* is free, but not that of the pixels. The next cell counts the codes that a face keeps when its pixels change places.
 
 # %%
-mirrored = model.encode(images.flip(3))
-common = [len(set(a) & set(b)) for a, b in zip(codes.tolist(), mirrored.tolist(), strict=True)]
-display(
-    Markdown(
-        f"In common with the mirror image: {np.mean(common):.1f} of {codes.shape[1]} codes on "
-        "average."
-    )
-)
+changes = {"mirrored": images.flip(3), "turned upside down": images.flip(2)}
+changes |= {"in place of it, another face": images.roll(1, dims=0)}
+rows = []
+for name, changed in changes.items():
+    pairs = zip(codes.tolist(), model.encode(changed).tolist(), strict=True)
+    rows.append([name, np.mean([len(set(a) & set(b)) for a, b in pairs])])
+table = pd.DataFrame(rows, columns=["the image", f"codes kept, of {codes.shape[1]}"])
+display(styled(table, precision=1))
+
+# %% [markdown]
+# **What to look at.** Are many codes lost when up and down change places? Then the order of the pixels matters. Mirroring says less: a drawn face is nearly its own mirror image. The last row is what two faces have in common anyway.
 
 # %% [markdown]
 # ## The counter-example: give the codes places

@@ -81,7 +81,7 @@ from pivq.figures.charts import plot_ablations, plot_curves
 from pivq.figures.live import plot_training
 from pivq.figures.pictures import ERRORS, plot_images, plot_reconstructions
 from pivq.figures.style import use_style
-from pivq.figures.tables import facts_table, styled, to_markdown
+from pivq.figures.tables import facts_table, styled, to_markdown, typeset
 from pivq.figures.teaching import plot_latents_and_codes
 from pivq.inference import encode_images, latents_in_batches
 from pivq.losses import training_loss
@@ -192,11 +192,10 @@ display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %%
 table = departures(config)
-display(
-    Markdown(
-        to_markdown(table) if len(table) else "None: this profile has the settings of the paper."
-    )
-)
+if len(table):
+    display(Markdown(typeset(to_markdown(table), markdown=True)))
+else:
+    display(Markdown("None: this profile has the settings of the paper."))
 
 # %% [markdown]
 # Before $T_q$ nothing is quantized, so these steps are the same for both quantizers. As long as no two latents of an image share a nearest code, the nearest codes already are the cheapest matching, so both models still take identical steps. All shared steps are trained once: this saves time, and it makes the comparison exact. On a CPU, trainings run side by side, one core each; in `quick` they take up to 5 GB of memory. Meanwhile a figure shows curves, held-out faces above their reconstructions and, from $T_q$ on, samples of Algorithm 1 from the codes of these faces, always with the same parents. An interrupted run is resumed from its last checkpoint, and a finished one is loaded. Before a new training, a few of its slowest steps are timed, and an estimate is printed.
@@ -315,7 +314,8 @@ assert isclose(
     rel_tol=1e-5,
 )
 rows = [
-    [name, float(terms[name]), weights[name], float(terms[name]) * weights[name]] for name in terms
+    [name.replace("l1", "L1"), float(term), weights[name], float(term) * weights[name]]
+    for name, term in terms.items()
 ]
 columns = ["term", "value", "weight", "weight × value"]
 formats = {"value": "{:.4f}", "weight": "{:g}", "weight × value": "{:.4f}"}
@@ -336,7 +336,7 @@ chosen = [
 names = {step: f"step {step:,}" for step in (before, fitted[0] + 1, max(pictures))}
 made = {name: pictures[step][8:14] for step, name in names.items() if step in pictures}
 figure = plot_reconstructions(pictures[before][:6], made, [names[fitted[0] + 1]])
-note = f"learned tokens, matching, T_q = {fitted[0]:,}; {ERRORS}"
+note = f"learned tokens, matching, quantized after step {fitted[0]:,}; {ERRORS}"
 save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 
 # %% [markdown]
@@ -346,9 +346,9 @@ save_figure(figure, "at_tq", config, caption(config, config.train.steps, note));
 validations = runs["learned, matching"].log().dropna(subset="heldout_l1").set_index("step")
 measured = validations.reindex(chosen)[["heldout_l1", "heldout_psnr", "codes_in_use"]]
 measured.columns = ["held-out L1", "PSNR (dB)", "codes in use"]
-measured.index = measured.index.map("{:,}".format).rename("step")
-formats = {"held-out L1": "{:.4f}", "PSNR (dB)": "{:.2f}", "codes in use": "{:.0f}"}
-display(styled(measured, formats, index=True, na_rep="–"))
+formats = {"step": "{:,}", "held-out L1": "{:.4f}", "PSNR (dB)": "{:.2f}"}
+formats |= {"codes in use": "{:.0f}"}
+display(styled(measured.rename_axis("step").reset_index(), formats, na_rep="–"))
 
 # %% [markdown]
 # ## Reconstructions
@@ -412,7 +412,7 @@ origin["made with"] = ", ".join([
 origin["protocol"] = ablations["protocol"]
 display(facts_table(origin))
 rows = pd.DataFrame(ablations["rows"])
-display(Markdown(to_markdown(over_seeds(rows))))
+display(Markdown(typeset(to_markdown(over_seeds(rows)), markdown=True)))
 panels = rows.drop(columns=["change", "seed"], errors="ignore")
 panels = panels.rename(columns=lambda name: name.partition(" (Eff")[0])
 figure = plot_ablations(panels, highlight="as trained")

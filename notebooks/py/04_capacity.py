@@ -235,7 +235,7 @@ display(styled(table, {"bits": "{:,.1f}"}, na_rep="any"))
 # %% [markdown]
 # ## What our models do
 #
-# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. (In tables they are written K_data and K_img.) The figure has the codes of each model by frequency, on a logarithmic scale, and a histogram of the distinct codes of an image; a vertical line stands for a model whose images all have equally many. Two quantizers that are one model are drawn once.
+# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. The figure has the codes of each model by frequency, on a logarithmic scale, and a histogram of the distinct codes of an image; a vertical line stands for a model whose images all have equally many. Two quantizers that are one model are drawn once.
 
 # %%
 usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}

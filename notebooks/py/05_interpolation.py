@@ -498,7 +498,7 @@ columns += ["not counted: misread more, or not known of every image"]
 display(styled(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
-# The figure shows all attributes that are counted, and the table has their numbers.
+# The figure shows all attributes that are counted. The table has the numbers of Algorithm 1; the saved one, `traits`, has all.
 
 # %%
 if counted:
@@ -518,9 +518,11 @@ if counted:
         }
     )
     save_table(table, "traits", config, caption(config, config.train.steps, note))
-    shares = dict.fromkeys([*table.columns[[3, 5, 7, 8]]], "{:.1%}")
-    readable = table.assign(attribute=table["attribute"].str.replace("_", " "))
-    display(styled(readable, shares, na_rep="–"))
+    patterns = dict.fromkeys(table.columns[[3, 5, 7, 8]], "{:.1%}")
+    patterns |= dict.fromkeys(table.columns[[4, 6]], "{:,.0f}")
+    readable = table[table["sampler"] == "Algorithm 1"].drop(columns="sampler")
+    readable = readable.assign(attribute=readable["attribute"].str.replace("_", " "))
+    display(styled(readable, patterns, na_rep="–"))
 
 # %% [markdown]
 # The table has the attribute that samples of Algorithm 1 most often show although neither parent has it, and the one that they most often lack although both have it, beyond the larger of the two controls. (*Slot by slot* is explained below.) The last column has all attributes that are clear of both controls: their 95% intervals do not overlap. Each of them is a trait for which Algorithm 1 does not keep what the parents share, although the set contains all their shared *codes* and no others.

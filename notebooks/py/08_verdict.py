@@ -73,7 +73,7 @@ from IPython.display import Markdown, display
 
 from pivq.config import load_config
 from pivq.figures.artefacts import save_json, save_table
-from pivq.figures.tables import facts_table, to_markdown
+from pivq.figures.tables import facts_table, to_markdown, typeset
 from pivq.inference import BATCH, reconstruction_errors
 from pivq.runs.models import require_models
 from pivq.runs.provenance import caption, stamp
@@ -173,7 +173,8 @@ for kind, part in frame.groupby("kind", sort=False):
     shown = part.drop(
         columns=["id", "kind"] + ([] if "control" in kind else ["control", "variant"])
     )
-    display(Markdown(f"### {kind[0].upper()}{kind[1:]}: {KINDS[kind]}\n\n{to_markdown(shown)}"))
+    table = typeset(to_markdown(shown), markdown=True)
+    display(Markdown(f"### {kind[0].upper()}{kind[1:]}: {KINDS[kind]}\n\n{table}"))
 introduction = f"**{line}**\n\nOf what was measured:\n\n{passage}"
 made = caption(config, config.train.steps, f"{len(frame)} claims")
 save_table(frame.drop(columns="id"), "verdict", config, made, introduction)

@@ -280,7 +280,7 @@ def step(x, net, discriminator, perceptual, train):
 
 
 # %% [markdown]
-# Now both do the step, from the same weights: the lines above, and the package. All terms and all gradients must agree. The last line is the *EMA*, the exponential moving average of the weights: the averaged model is the one that is shown and measured.
+# Now both do the step, from the same weights: the lines above, and the package. All terms and all gradients must agree. They are computed in double precision: in single precision rounding turns the sign of tiny errors, and the gradient of L1 is made of signs. The last line is the *EMA*, the exponential moving average of the weights: the averaged model is the one that is shown and measured.
 
 # %%
 reading = {"layout": layout, "on_error": on_error, "steps": steps}
@@ -288,17 +288,20 @@ settings = load_config(profile, seed, data, **reading, train__discriminator_augm
 trainer = make_trainer(settings, "matching", load_split(config, "train").images, "cpu")
 for network in (trainer.model, trainer.ema):
     network.load_state_dict(model.state_dict())
+for network in (trainer.model, trainer.ema, trainer.discriminator, trainer.perceptual):
+    network.double()
 trainer.step = settings.train.steps - 1
-x = trainer.batch(trainer.step)  # (B, 3, H, W)
+x = trainer.batch(trainer.step).double()  # (B, 3, H, W)
 ours, before = copy.deepcopy(trainer.model), copy.deepcopy(trainer.ema)
 terms = step(x, ours, copy.deepcopy(trainer.discriminator), trainer.perceptual, settings.train)
 theirs = trainer.train_step(x)
 rows = []
 for name, value in terms.items():
-    assert_close(value.detach(), theirs[name], rtol=1e-3, atol=1e-5)
-    rows.append([name, f"{value.item():.5f}", f"{theirs[name].item():.5f}"])
+    assert_close(value.detach(), theirs[name], rtol=1e-6, atol=1e-9)
+    term = name.replace("_", " ").replace("l1", "L1")
+    rows.append([term, f"{value.item():.5f}", f"{theirs[name].item():.5f}"])
 for mine, made in zip(ours.parameters(), trainer.model.parameters(), strict=True):
-    assert (mine.grad - made.grad).norm() <= 1e-3 * made.grad.norm() + 1e-7
+    assert (mine.grad - made.grad).norm() <= 1e-6 * made.grad.norm() + 1e-12
 beta, networks = settings.train.ema_decay, (before, trainer.model, trainer.ema)
 for old, new, average in zip(*(network.parameters() for network in networks), strict=True):
     assert_close(beta * old + (1 - beta) * new, average)
@@ -312,7 +315,7 @@ display(styled(pd.DataFrame(rows, columns=["term", "plain lines", "package"])))
 #
 # Let $C_a$ and $C_b$ be the codes of two images, $C_c = C_a \cap C_b$ what they share, and $C_d = C_a \mathbin{\triangle} C_b$ what only one has; $C_d$ has $2 |R|$ codes, $|R|$ from each. A sample keeps $C_c$ and gets any $|R|$ of $C_d$:
 #
-# $$C_s = C_c \cup R', \qquad R' \subset C_d \text{ drawn at random}, \; |R'| = |R|, \; \text{so } |C_s| = L.$$
+# $$C_s = C_c \cup S, \qquad S \subset C_d \text{ drawn at random}, \; |S| = |R|, \; \text{so } |C_s| = L.$$
 #
 # One pass of the decoder makes it an image. The package draws its random numbers for both sets written one after the other in ascending order; the cell below does so too, and gets the same sample.
 

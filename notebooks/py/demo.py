@@ -50,6 +50,7 @@ force = False
 # The next cell imports what is needed. `force` changes nothing here.
 
 # %%
+import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 
@@ -94,15 +95,15 @@ plot_images(pictures, columns=8, row_labels=rows);
 # %% [markdown]
 # ## Two paths between two faces
 #
-# Codes that only one face has are exchanged for codes that only the other has, one at a time, in a random order. Each order is another path, and there are $(|R|!)^2$ of them.
+# Codes that only one face has are exchanged for codes that only the other has, one at a time, in a random order. Each order makes another path; with $n$ codes on each side to exchange there are $(n!)^2$.
 
 # %%
 a, b = codes[1], codes[2]
 paths = [smooth_path(b, a, generator) for _ in range(2)]
 shown = torch.linspace(0, len(paths[0]) - 1, 8).round().long()
 pictures = torch.cat([model.decode(path[shown]) for path in paths])
-titles = [f"{int(t)} exchanged" for t in shown]
-plot_images(pictures, columns=8, row_labels=["one path", "another"], titles=titles + [""] * 8);
+labels = [f"{int(t)} exchanged" for t in shown]
+plot_images(pictures, columns=8, row_labels=["one path", "another"], column_labels=labels);
 
 # %% [markdown]
 # ## New faces from two parents
@@ -115,8 +116,8 @@ rows = []
 for i, j in pairs:
     samples = interpolate(codes[i].expand(6, -1), codes[j].expand(6, -1), generator)
     rows += [model.decode(codes[i : i + 1]), model.decode(samples), model.decode(codes[j : j + 1])]
-titles = ["parent", *["sample"] * 6, "parent"] * len(pairs)
-plot_images(torch.cat(rows), columns=8, titles=titles)
+plot_images(torch.cat(rows), columns=8, column_labels=["parent", *["sample"] * 6, "parent"])
+plt.show()  # now, above its caption
 display(Markdown(f"*{caption(config, run.summary['steps'], 'all decoded')}*"))
 
 # %% [markdown]

@@ -33,6 +33,9 @@ FOLDED = re.compile(
     '(<h2 id="(?:exercises|references|provenance|the-model-to-show)">.*?</h2>)(.*?)(?=<h2 |</main>)', re.DOTALL
 )
 BAR = re.compile("<!--bar-->.*?<!--/bar-->", re.DOTALL)
+# A link to another notebook: to its page, or, as long as there is none, to its source on GitHub.
+TO_NOTEBOOK = re.compile(r'href="(?:https://github\.com/[^"]*/)?(\d\d_\w+|demo|explore|colab)\.(?:ipynb|html)"')
+ON_COLAB = re.compile(r'href="https://colab\.research\.google\.com/github/([^"]*/notebooks/)\w+\.ipynb"')
 _latex = LatexToMathML(fancy_error=False)
 
 
@@ -151,7 +154,7 @@ def write_page(executed: Path, target: Path) -> None:
     page |= {"set_up_shown": any(notebook.cells[place].get("outputs") for place in places)}
     html, _ = _Exporter().from_notebook_node(notebook, {"metadata": {"name": target.stem}, "page": page})
     folded = r'<details class="section"><summary>\1</summary>\2</details>'
-    write_text(target.with_suffix(".html"), FOLDED.sub(folded, html))
+    write_text(target.with_suffix(".html"), link_notebooks(FOLDED.sub(folded, html), target.parent))
     write_text(executed, nbformat.writes(notebook) + "\n")
 
 
@@ -164,6 +167,20 @@ def read_page(page: Path) -> str:
     return text if POLICY in text.partition("<body")[0] else ""
 
 
+def link_notebooks(html: str, folder: Path) -> str:
+    """Return a page whose links to notebooks lead to their pages in `folder`, or else to GitHub.
+
+    A browser shows no .ipynb. The badge of a page says where its project is; without one, the links stay as they are.
+    """
+
+    def address(link: re.Match) -> str:
+        page = f"{link[1]}.html"
+        return f'href="{page if (folder / page).is_file() else f"https://github.com/{badge[1]}{link[1]}.ipynb"}"'
+
+    badge = ON_COLAB.search(html)
+    return TO_NOTEBOOK.sub(address, html) if badge else html
+
+
 def set_up(cells: list[NotebookNode]) -> range:
     """Return the places of the cells that only prepare: from the first cell's end to the last import before a part."""
     part = next((place for place, cell in enumerate(cells) if cell.source.startswith("## ")), 0)
@@ -172,7 +189,7 @@ def set_up(cells: list[NotebookNode]) -> range:
 
 
 def link_pages(folder: Path, results: Path, name: str) -> None:
-    """Give each notebook's page links to the page before, the page after and the page of all results.
+    """Give each notebook's page links to the pages before and after, to all results, and to pages that its text names.
 
     A page that is damaged, or not of this version, is left as it is, and out of the row.
     """
@@ -190,7 +207,7 @@ def link_pages(folder: Path, results: Path, name: str) -> None:
         links = [(("← ", ""), pages[place - 1])] if place else []
         links += [(("", " →"), pages[place + 1])] if place + 1 < len(pages) else []
         bar = template.render(up=up, name=name, links=links, titles=titles)
-        linked = BAR.sub(lambda _, bar=bar: bar, texts[page])
+        linked = link_notebooks(BAR.sub(lambda _, bar=bar: bar, texts[page]), folder)
         if linked != texts[page]:
             write_text(page, linked)
 

@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image, UnidentifiedImageError
 
 from pivq.commands.pages import POLICY, TEMPLATES, link_pages, picture_address, read_page, render
-from pivq.commands.run_all_arguments import requested_config
+from pivq.commands.run_all_arguments import LAST, requested_config
 from pivq.config import Config
 from pivq.figures.artefacts import ARTEFACTS
+from pivq.figures.tables import typeset
 from pivq.runs.provenance import commit, stamp
 from pivq.runs.verdict.judging import DIFFERS, KINDS, NEEDS_SCALE, REPRODUCED, UNDECIDED
 from pivq.storage.origin import origin, other_line, other_origin
@@ -86,12 +87,13 @@ def write_results(config: Config, notebooks: Path) -> Path:
     figures, tables = _parts(config, claims, problems)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["thousands"] = "{:,}".format
+    environment.filters["typeset"] = lambda text: Markup(typeset(escape(text)))
     html = environment.get_template("results.html.j2").render(
         config=config, policy=POLICY, chapters=chapters, problems=problems, claims=claims,
         figures=figures, tables=tables,
         counts=verdict.get("counts", ""), summary=_summary(verdict), judgements=ORDER, kinds=list(KINDS),
         stamp=_stamp(config, verdict), folder=_relative_figures(config, path.parent),
-        total=sum(chapter.minutes or 0 for chapter in chapters), explorer=_explorer(config, path.parent),
+        total=sum(chapter.minutes or 0 for chapter in chapters), last=LAST, explorer=_explorer(config, path.parent),
     )  # fmt: skip
     write_text(path, html)
     link_pages(notebooks_dir(config.profile, config.seed), path, f"{config.profile}, seed {config.seed}")
@@ -103,7 +105,7 @@ def _kind(row: dict[str, str]) -> int:
 
 
 def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str]) -> list[Chapter]:
-    """Return every notebook; note those without an executed copy of these settings."""
+    """Return every notebook; note those on the paper that have no executed copy of these settings."""
     folder = notebooks_dir(config.profile, config.seed)
     try:
         seconds = read_json(folder / "timings.json")
@@ -120,7 +122,7 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             again = f"({_command(config, source.stem)} makes it again)"
             problems.append(f"The page of {source.stem} is damaged or of an earlier version {again}.")
             shown = False
-        if not page.exists():
+        if not page.exists() and source.stem[:2] <= LAST:
             missing.append(source.stem)
         if failed.exists():
             problems.append(f"{source.stem} failed when it was last run; an older page of it may still be linked.")
@@ -130,7 +132,7 @@ def _chapters(config: Config, notebooks: Path, start: Path, problems: list[str])
             took / 60 if isinstance(took, int | float) else None,
             failed.relative_to(start).as_posix() if failed.exists() else "",
         ))  # fmt: skip
-    if missing and len(missing) == len(chapters):
+    if missing and len(missing) == sum(chapter.name[:2] <= LAST for chapter in chapters):
         problems.append(f"No notebook has been run here ({_command(config)}).")
     elif missing:
         problems.append(f"Not run here: {', '.join(missing)} ({_command(config, *missing)}).")
@@ -247,7 +249,7 @@ def _read_figure(path: Path) -> tuple[str, str, str]:
 def _read_table(path: Path) -> tuple[str, str, str]:
     """Return what a table was made from, itself as HTML, and ""."""
     text, _, noted = path.read_text(encoding="utf-8").rpartition("<!-- ")
-    return noted.partition(" -->")[0], Markup(render(text, html=False)[0]), ""
+    return noted.partition(" -->")[0], Markup(render(typeset(text, markdown=True), html=False)[0]), ""
 
 
 def _words(name: str) -> str:

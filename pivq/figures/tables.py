@@ -10,6 +10,8 @@ from pandas.io.formats.style import Styler
 
 from pivq.settings import refusal
 
+SYMBOLS = re.compile(r"\b(C|K|T|z)_(x|img|data|q|c|e)\b")  # as plain text has them: K_img
+
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """Return a Markdown table. Whole numbers get thousands separators, a column's decimals fit its largest number.
@@ -50,17 +52,38 @@ def escape(text: str) -> str:
 
 
 def styled(frame: pd.DataFrame, formats: Any = None, index: bool = False, **options: Any) -> Styler:
-    """Return a frame for display in a notebook, its text, index and column names escaped.
+    """Return a frame for display in a notebook, its text, index and column names escaped, and symbols typeset.
 
     Args:
         frame: shown without its index unless `index`.
-        formats: a format of all cells, or one by column, as `Styler.format` takes them.
+        formats: a format of all cells, or one by column, as `Styler.format` takes them. Columns of texts need none.
         index: show the index.
         **options: more of `Styler.format`, such as `precision`.
     """
     _check_frame(frame)
-    shown = frame.style.format(formats, escape="html", **options).format_index(escape="html", axis=1)
-    return shown.format_index(escape="html") if index else shown.hide(axis="index")
+    if formats is None or isinstance(formats, Mapping):
+        texts = [name for name in frame.columns.unique() if _is_text(frame[name])]
+        formats = dict.fromkeys(texts, typeset) | dict(formats or {})
+    shown = frame.style.format(formats, escape="html", **options).format_index(typeset, escape="html", axis=1)
+    return shown.format_index(typeset, escape="html") if index else shown.hide(axis="index")
+
+
+def typeset(text: Any, markdown: bool = False) -> str:
+    """Return text with its symbols, such as K_img, as HTML, or in Markdown as formulas.
+
+    Example:
+        >>> typeset("K_img / L"), typeset("at T_q", markdown=True)
+        ('<i>K</i><sub>img</sub> / L', 'at $T_q$')
+    """
+
+    def symbol(found: re.Match) -> str:
+        letter, index = found.groups()
+        if markdown:
+            named = index if len(index) == 1 else rf"\text{{{index}}}"
+            return f"${letter}_{named}$"
+        return f"<i>{letter}</i><sub>{index if len(index) > 1 else f'<i>{index}</i>'}</sub>"
+
+    return SYMBOLS.sub(symbol, str(text))
 
 
 def facts_table(facts: Mapping[str, Any]) -> Styler:
@@ -108,6 +131,10 @@ def format_column(column: pd.Series) -> list[str]:
 def _check_frame(frame: pd.DataFrame) -> None:
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame must be a data frame, got {type(frame).__name__}")
+
+
+def _is_text(column: pd.Series | pd.DataFrame) -> bool:
+    return isinstance(column, pd.Series) and all(isinstance(value, str) for value in column)
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -273,6 +273,27 @@ def test_pages_are_linked_in_order_and_again_when_one_is_added(tmp_path):
     assert (tmp_path / "00_a.html").stat().st_mtime_ns == before, "nothing changed, so nothing is written"
 
 
+def test_a_notebook_that_a_page_names_is_opened_as_a_page_or_on_github(tmp_path):
+    colab, github = "https://colab.research.google.com/github/o/p/blob/main", "https://github.com/o/p/blob/main"
+    text = f"[badge]({colab}/notebooks/01_b.ipynb) [c](02_c.ipynb) [d](03_d.ipynb) [e]({github}/docs/colab.md)"
+    elsewhere = [f"{colab}/notebooks/01_b.ipynb", f"{github}/docs/colab.md"]
+
+    def targets():
+        html = (tmp_path / "01_b.html").read_text().partition("<main>")[2].partition("</main>")[0]
+        return re.findall('href="([^"]*)"', html)
+
+    page(tmp_path, new_markdown_cell(text), name="01_b")
+    on_github = [f"{github}/notebooks/{name}.ipynb" for name in ("02_c", "03_d")]
+    assert targets() == [elsewhere[0], *on_github, elsewhere[1]], "a notebook as it is stored is no page"
+    page(tmp_path, new_markdown_cell("# C"), name="02_c")
+    for _ in range(2):
+        link_pages(tmp_path, tmp_path / "index.html", "smoke, seed 0")
+        assert targets() == [elsewhere[0], "02_c.html", on_github[1], elsewhere[1]]
+    (tmp_path / "02_c.html").unlink()
+    link_pages(tmp_path, tmp_path / "index.html", "smoke, seed 0")
+    assert targets() == [elsewhere[0], *on_github, elsewhere[1]]
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_in_a_browser_what_is_wide_scrolls_in_its_own_box(tmp_path, browser, width):

@@ -114,6 +114,15 @@ def test_figures_stand_beside_the_numbers_of_the_paper_with_tables_times_and_sta
     assert "00 · Faces 1.5 04 · Capacity &amp; more (not run here) –" in text(html)
 
 
+def test_symbols_are_typeset_in_claims_and_tables(notebooks):
+    save_parts(SMOKE, label="K_img (max)")
+    save_verdict(SMOKE, row("K_img <", DIFFERS, paper="K_data = 49"))
+    html = written(notebooks)
+    for shown in ("claim <i>K</i><sub>img</sub> &lt;", "<i>K</i><sub>data</sub> = 49", "<mtext>img</mtext>"):
+        assert shown in html
+    assert "K_" not in text(html)
+
+
 def test_links_lead_to_what_is_there(notebooks, tmp_path):
     save_parts(SMOKE)
     page = write_results(SMOKE, notebooks)
@@ -241,6 +250,10 @@ def test_a_complete_run_has_no_warning(notebooks, tmp_path):
     save_parts(SMOKE), save_verdict(SMOKE, row("a", REPRODUCED))
     execute(tmp_path / "results" / "smoke" / "notebooks" / "04_capacity.ipynb")
     assert "not complete" not in written(notebooks)
+    shutil.copy(notebooks / "00_faces.ipynb", notebooks / "11_extra.ipynb")
+    html = written(notebooks)
+    assert "not complete" not in html, "a run without extras is complete"
+    assert text(html).count("(not run here: goes beyond the paper, --extras runs it)") == 1
 
 
 def test_another_seed_has_a_page_of_its_own(notebooks, tmp_path):

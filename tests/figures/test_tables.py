@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pivq.figures.tables import facts_table, to_markdown
+from pivq.figures.tables import facts_table, styled, to_markdown, typeset
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,16 @@ def test_facts_become_rows_of_two_columns():
     assert table.data.values.tolist() == [["image size", "64"], ["steps", "3,400"], ["runs", "learned, matching a<b"],
                                           ["ids", "1, 2"], ["whole", "True"]]  # fmt: skip
     assert "a&lt;b" in table.to_html()
+
+
+def test_symbols_are_typeset_in_headings_and_texts():
+    frame = pd.DataFrame({"K_img": [1.25], "of": ["T_q < K_data"], "both": ["1.5"]}, index=["z_e"])
+    html = styled(frame, index=True, precision=1).to_html()
+    for shown in ("<i>K</i><sub>img</sub>", "<i>T</i><sub><i>q</i></sub> &lt; <i>K</i><sub>data</sub>", "1.2<"):
+        assert shown in html
+    assert "<i>z</i><sub><i>e</i></sub>" in html and "_q" not in html
+    assert "<i>T</i>" not in styled(frame, {"of": str.upper}).to_html(), "a format of one's own is kept"
+    assert typeset("my_K_img, K_img_2 and a T_quantity") == "my_K_img, K_img_2 and a T_quantity"
+    assert typeset(to_markdown(frame[["of"]]), markdown=True).splitlines()[2] == (
+        r"| $T_q$ &lt; $K_\text{data}$ |"
+    )
