@@ -20,6 +20,7 @@ LABELS = {"-1": 0, "0": 0, "1": 1, "": -1}
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 NO_VALUE = ("na", "nan", "null", "none", "n/a", "<na>", "#n/a", "?")
 MOST_BYTES, MOST_ROWS, MOST_COLUMNS = 128_000_000, 2_000_000, 1_000  # of a list; CelebA's: 27 MB, 202,599 rows, 41
+MOST_LETTERS = 100_000  # of a line; fewer than `csv` takes for a field
 LISTED = 10  # the most ids that a message names
 ID_NAME = re.compile(r"(^|[_ ])(id|name|file|filename|image|img|subject|subjectid|key|index|path|unnamed.*)$|^$", re.I)
 FILE_NAME = re.compile(r"\.\w{3,4}$")
@@ -146,10 +147,14 @@ def _read_table(files: Files, path: str) -> Table:
         raise ValueError(f"{where}: {reason}")
     if max(content.count(b"\n"), content.count(b"\r")) > MOST_ROWS:  # old Macs end lines with the second alone
         raise ValueError(f"{where}: more than the {MOST_ROWS:,} rows that a list can have")
-    lines = enumerate(re.split("\r\n|[\r\n]", _decode(content, where)), 1)
+    text = _decode(content, where).replace("\r\n", "\n").replace("\r", "\n")
+    lines = list(enumerate(text.split("\n"), 1))
+    for number, line in lines:
+        if len(line) > MOST_LETTERS:  # before it becomes as many fields
+            raise ValueError(f"{where}, line {number}: more than the {MOST_LETTERS:,} letters that a line can have")
     lines = [(number, line) for number, line in lines if line.strip(" \t,;|\x1a")]  # the last one ends files of DOS
     declared = separator = None
-    if lines and (excel := re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip())):  # which separator follows
+    if lines and (excel := re.fullmatch(r'"?sep=(.)"?\s*', lines[0][1].lstrip())):  # which separator follows
         separator = excel[1]
         lines.pop(0)
     elif lines and re.fullmatch(r'"?\d{1,9}"?', count := lines[0][1].strip(" \t,;")):

@@ -107,6 +107,7 @@ SPELLINGS = {
     "pandas, bool": "image_id,Male,Bald\n000001.jpg,True,False\n000002.jpg,False,True\n000010.jpg,False,False\n",
     "numpy, savetxt": "image_id,Male,Bald\n000001.jpg,1.000e+00,-1.000e+00\n000002.jpg,-1.000e+00,1.000e+00\n"
     "000010.jpg,-1.000e+00,-1.000e+00\n",
+    "Excel, tabs": "sep=\t\r\nimage_id\tMale\tBald\r\n000001.jpg\t1\t0\r\n000002.jpg\t0\t1\r\n000010.jpg\t0\t0\r\n",
     "bars": "image_id|Male|Bald\n000001.jpg|1|-1\n000002.jpg|-1|1\n000010.jpg|-1|-1\n",
     "words, end of a file of DOS": "image_id,Male,Bald\n000001.jpg,Y,n\n000002.jpg,No,yes\n000010.jpg,N,n\n\x1a",
     "printed minus": "image_id,Male,Bald\n000001.jpg,+1,\u22121\n000002.jpg,\u22121,1\n000010.jpg,\u22121,\u22121\n",
@@ -203,6 +204,13 @@ def test_zero_bytes_are_no_text(tmp_path, encoding):
     (tmp_path / "list_attr_celeba.csv").write_bytes(b"PK\3\4" + bytes(50))  # a workbook, renamed
     with pytest.raises(ValueError, match="list_attr_celeba.csv is not text.*save it as CSV in UTF-8"):
         lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.csv")
+
+
+@pytest.mark.parametrize("line", ["000010.jpg" + " -1" * 40_000, '"' + "x" * 140_000 + '" 1', "x" * 100_001])
+def test_a_line_of_too_many_letters_is_refused_by_its_number(tmp_path, line):
+    for text, at in ((CELEBA + line, 7), (line + "\n" + CELEBA, 1)):
+        with pytest.raises(ValueError, match=f"list_attr_celeba.txt, line {at}: more than the 100,000 letters"):
+            read_celeba(tmp_path, text)
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
