@@ -110,4 +110,5 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
         if not (value.abs() <= FAR).all():  # false for NaN
             low, high = (bound.item() for bound in value.aminmax())
             raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}")
-    return -10 * (images - targets).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()
+    wide = torch.promote_types(torch.promote_types(images.dtype, targets.dtype), torch.float32)  # not half: 1e-10 is 0
+    return -10 * (images.to(wide) - targets.to(wide)).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()

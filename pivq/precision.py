@@ -136,7 +136,7 @@ def channels_last(network: nn.Module, device: torch.device) -> nn.Module:
 
 def compile_if_asked(network: nn.Module, example: Tensor, precision: Precision) -> None:
     """Compile the blocks of a network for batches like an example, if `COMPILE` is set and they are on a GPU."""
-    if not os.environ.get(COMPILE):
+    if os.environ.get(COMPILE, "").lower() in ("", "0", "false", "no", "off"):
         return
     if precision.device.type != "cuda":
         warnings.warn("blocks are compiled for GPUs only: --compile changes nothing on a CPU", stacklevel=2)
@@ -172,7 +172,8 @@ def compile_blocks(network: nn.Module, example: Tensor, backend: str = "inductor
         for block in blocks:
             block._compiled_call_impl = None
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        warnings.warn(f"the blocks cannot be compiled ({reason:.200}): training continues without", stacklevel=2)
+        said = f"the blocks cannot be compiled ({reason:.200}): training continues with uncompiled blocks"
+        warnings.warn(said, stacklevel=2)
     finally:
         network.zero_grad(set_to_none=True)
     return all(block._compiled_call_impl is not None for block in blocks)

@@ -1,5 +1,6 @@
 """The device to compute on, and the exchange between processes that share each batch."""
 
+import os
 from collections.abc import Mapping
 
 import torch
@@ -19,6 +20,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return check_device(device)
 
 
+def is_first() -> bool:
+    """Tell whether this is the first of the processes that a launcher started, or one alone; only that one speaks."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
 class Processes:
     """The processes that `accelerate launch` or `torchrun` started, or one alone, as seen from this one.
 
@@ -35,13 +41,20 @@ class Processes:
         rows: this process's rows of each batch.
 
     Raises:
-        TypeError, ValueError: no such device, or more processes than images in a batch.
+        TypeError, ValueError: no such device, more processes than images in a batch, or variables of a launcher that
+            cannot be.
     """
 
     def __init__(self, device: str | torch.device, batch_size: int):
         # It has no part in the precision: that is of a trainer, accelerate's is of the whole process.
         device = check_device(device)
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+        try:
+            self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: RANK, LOCAL_RANK, WORLD_SIZE and variables that begin with ACCELERATE_ are for torchrun and "
+                "accelerate, which set them; unset them to train in one process"
+            ) from error
         self.count, self.batch_size = self.accelerator.num_processes, batch_size
         if self.count > batch_size:
             raise ValueError(

@@ -107,6 +107,16 @@ def test_psnr_by_hand():
     assert float(psnr(half, targets)[0]) == pytest.approx(-10 * math.log10(0.02), rel=1e-5)
 
 
+def test_psnr_of_half_precision_is_not_computed_in_it():
+    targets = torch.zeros(2, 3, 4, 4)
+    images = targets + torch.tensor([2.0**-13, 0.0]).reshape(2, 1, 1, 1)  # its square would be 0 in float16
+    expected = torch.tensor([260 * math.log10(2), 100.0])
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        found = psnr(images.to(kind), targets.to(kind))
+        torch.testing.assert_close(found.float(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(psnr(images.half(), targets), expected, rtol=1e-6, atol=0)
+
+
 def test_psnr_refuses_what_are_no_images_of_one_range_and_shape():
     images = torch.rand(2, 3, 4, 4)
     for made, targets, error, message in (

@@ -277,7 +277,8 @@ def test_what_cannot_be_compiled_trains_without(tiny_config):
         raise RuntimeError("no compiler here")
 
     model, images = PIVQ(tiny_config().model), torch.rand(2, 3, 16, 16)
-    with pytest.warns(UserWarning, match="cannot be compiled .*no compiler here.*training continues without"):
+    said = "cannot be compiled .*no compiler here.*training continues with uncompiled blocks"
+    with pytest.warns(UserWarning, match=said):
         assert not compile_blocks(model, images, backend=broken)
     assert model(images).images.isfinite().all()
     torch._dynamo.reset()
@@ -287,6 +288,10 @@ def test_on_a_cpu_nothing_is_compiled(make_trainer, monkeypatch):
     monkeypatch.setattr(precision, "compile_blocks", None)
     trainer = make_trainer()
     compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)
+    for off in ("", "0", "false", "No"):
+        monkeypatch.setenv(precision.COMPILE, off)
+        with warnings.catch_warnings(action="error"):
+            compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)
     monkeypatch.setenv(precision.COMPILE, "1")
     with pytest.warns(UserWarning, match="--compile changes nothing on a CPU"):
         compile_if_asked(trainer.model, trainer.batch(0), trainer.precision)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import make_tiny_config
 
-from pivq.processes import pick_device, share_of_batch
+from pivq.processes import Processes, is_first, pick_device, share_of_batch
 from pivq.runs.run import find_run, run_dir
 from pivq.storage.checkpoint import load_checkpoint
 
@@ -42,6 +42,28 @@ def test_shares_are_the_batch_in_its_order_and_differ_by_one_image_at_most(batch
     shares = [range(batch)[share_of_batch(batch, process, processes)] for process in range(processes)]
     assert [len(share) for share in shares] == sizes
     assert [row for share in shares for row in share] == list(range(batch))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("WORLD_SIZE", "many"), ("LOCAL_RANK", "x"), ("ACCELERATE_USE_CPU", "maybe")]
+)
+def test_variables_of_a_launcher_that_cannot_be_are_told_with_what_to_do(monkeypatch, variable, value):
+    monkeypatch.setattr("accelerate.state.PartialState._shared_state", {})
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv(variable, value)
+    said = f"{value}.*WORLD_SIZE and variables .* ACCELERATE_ .*unset them to train in one process"
+    with pytest.raises(ValueError, match=said):
+        Processes("cpu", 4)
+
+
+def test_one_process_alone_is_the_first_whatever_was_left_over(monkeypatch):
+    assert is_first()
+    monkeypatch.setenv("RANK", "1")
+    assert is_first()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not is_first()
+    monkeypatch.setenv("RANK", "0")
+    assert is_first()
 
 
 # --- Training in two processes ----------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.show_settings:
         return print(settings_text(arguments.trained))
     from pivq.precision import COMPILE, use_precision
+    from pivq.processes import is_first
     from pivq.runs.budget import steps_within
     from pivq.runs.cost import expected_cost
     from pivq.runs.parallel import train_together
@@ -88,7 +89,7 @@ def _train(arguments: argparse.Namespace) -> None:
         from pivq.commands.jobs import train_by_recipe
 
         return print(train_by_recipe(config, arguments.recipe, arguments.device))
-    first = os.environ.get("RANK", "0") == "0"  # of several processes, only the first one prints
+    first = is_first()
     quantizers = ["matching", "nearest"] if arguments.quantizer == "both" else [arguments.quantizer]
     if arguments.budget:
         if os.environ.get("WORLD_SIZE", "1") != "1":

@@ -243,6 +243,8 @@ def _opened(files: Files, path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
                 stack.enter_context(_one_large)
             if image.mode == "F":
                 raise UnreadableImage("floating-point levels, which have no defined white")
+            if image.mode == "I" and image.format == "TIFF":
+                raise UnreadableImage("levels of 32 bits or with a sign, which have no defined white")
             yield image, file
         except (UnreadableImage, MemoryError):
             raise

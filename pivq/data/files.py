@@ -89,7 +89,11 @@ class Files:
         if not self._zip:
             return open(self.root / path, "rb")
         entry = self._entries[path]
-        return io.BytesIO(self._zip.read(entry)) if entry.file_size <= READ_WHOLE else self._zip.open(entry)
+        try:
+            return io.BytesIO(self._zip.read(entry)) if entry.file_size <= READ_WHOLE else self._zip.open(entry)
+        except RuntimeError:  # NotImplementedError too: for example Deflate64, as Windows packs what is large
+            how = "with a password" if entry.flag_bits & 1 else f"by a method that is not read ({entry.compress_type})"
+            raise ValueError(f"packed {how}: unpack the zip with another program, and give the folder") from None
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of a file of at most `limit` bytes.

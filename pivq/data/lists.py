@@ -4,7 +4,7 @@ import csv
 import re
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ LABELS = {"-1": 0, "0": 0, "1": 1, "": -1}
 WORDS = {"true": "1", "t": "1", "yes": "1", "y": "1", "false": "0", "f": "0", "no": "0", "n": "0"}
 NO_VALUE = ("na", "nan", "null", "none", "n/a", "<na>", "#n/a", "?")
 MOST_BYTES, MOST_ROWS, MOST_COLUMNS = 128_000_000, 2_000_000, 1_000  # of a list; CelebA's: 27 MB, 202,599 rows, 41
+MOST_LETTERS = 100_000  # of a line; fewer than `csv` takes for a field
 LISTED = 10  # the most ids that a message names
 ID_NAME = re.compile(r"(^|[_ ])(id|name|file|filename|image|img|subject|subjectid|key|index|path|unnamed.*)$|^$", re.I)
 FILE_NAME = re.compile(r"\.\w{3,4}$")
@@ -33,7 +34,7 @@ class Tokens(dict):
         self.known, self.allowed = list(known), allowed
 
     def __missing__(self, text: str) -> int:
-        word = plain(text)
+        word = plain(text, WORDS if "-1" in self.known else {})  # truth values are labels, but name no split
         if word not in self.known:
             raise ValueError(f"{text!r} is not one of {self.allowed}")
         self[text] = index = self.known.index(word)
@@ -108,22 +109,22 @@ def read_celeba_partition(files: Files, path: str) -> pd.Series:
     table = _read_table(files, path)
     names = table.fields(0)
     # The list itself has no line of names; a first row with an unknown word is none either.
-    start = 0 if plain(names[-1]) in PARTITION or any(map(FILE_NAME.search, names)) else 1
+    start = 0 if plain(names[-1], {}) in PARTITION or any(map(FILE_NAME.search, names)) else 1
     allowed = "0, 1, 2 (or train, validation, test)"
     ids, values, _ = _read_rows(table, names if start else ["partition"], start, PARTITION, allowed)
     parts = np.array(list(PARTITION.values()), dtype=object)
     return pd.Series(parts[values[:, 0]], pd.Index(ids, name="id"))
 
 
-def plain(text: str) -> str:
-    """Return one spelling of a value: whole numbers as such, `TRUE` as 1, `NA` as nothing.
+def plain(text: str, words: Mapping[str, str] = WORDS) -> str:
+    """Return one spelling of a value: whole numbers as such, `TRUE` as 1 (see `words`), `NA` as nothing.
 
     Example:
         >>> [plain(text) for text in (" 1.0", "-1", "FALSE", "NaN", "Male")]
         ['1', '-1', '0', '', 'male']
     """
     word = text.strip().lower().replace("\N{MINUS SIGN}", "-")
-    word = WORDS.get(word, word)
+    word = words.get(word, word)
     if re.fullmatch(r"[+-]?\d{1,3}([.,]0*)?(e[+-]?0+)?", word):  # numpy writes 1.000e+00
         return str(int(re.split("[.,e]", word)[0]))
     return "" if word in NO_VALUE else word
@@ -144,12 +145,16 @@ def _read_table(files: Files, path: str) -> Table:
         raise ValueError(f"{where}: {error}") from None
     if reason := stand_in(content[:512]):
         raise ValueError(f"{where}: {reason}")
-    if content.count(b"\n") > MOST_ROWS:
+    if max(content.count(b"\n"), content.count(b"\r")) > MOST_ROWS:  # old Macs end lines with the second alone
         raise ValueError(f"{where}: more than the {MOST_ROWS:,} rows that a list can have")
-    lines = enumerate(_decode(content, where).splitlines(), 1)
+    text = _decode(content, where).replace("\r\n", "\n").replace("\r", "\n")
+    lines = list(enumerate(text.split("\n"), 1))
+    for number, line in lines:
+        if len(line) > MOST_LETTERS:  # before it becomes as many fields
+            raise ValueError(f"{where}, line {number}: more than the {MOST_LETTERS:,} letters that a line can have")
     lines = [(number, line) for number, line in lines if line.strip(" \t,;|\x1a")]  # the last one ends files of DOS
     declared = separator = None
-    if lines and (excel := re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip())):  # which separator follows
+    if lines and (excel := re.fullmatch(r'"?sep=(.)"?\s*', lines[0][1].lstrip())):  # which separator follows
         separator = excel[1]
         lines.pop(0)
     elif lines and re.fullmatch(r'"?\d{1,9}"?', count := lines[0][1].strip(" \t,;")):
@@ -175,11 +180,13 @@ def _has_spaces_too(row: str) -> bool:
 
 def _decode(content: bytes, where: str) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in content[:64]:  # Excel's "Unicode text"
-        return content.decode("utf-16", errors="replace")
+        content = content.decode("utf-16", errors="replace").encode()
+    if b"\0" in content:
+        raise ValueError(f"{where} is not text, or not in UTF-8 (it holds zero bytes): save it as CSV in UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if b"\0" in content or sum(byte > 127 for byte in content[:10_000]) > len(content[:10_000]) / 10:
+        if sum(byte > 127 for byte in content[:10_000]) > len(content[:10_000]) / 10:
             raise ValueError(f"{where} is not text ({error}): download it again") from None
         return content.decode("cp1252", errors="replace")
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from pivq.config import Config
 from pivq.data.decoding import cpu_count
-from pivq.processes import pick_device
+from pivq.processes import is_first, pick_device
 from pivq.runs.branching import last_stage, train_ahead
 from pivq.runs.planned import STAGES, run_dir, title_of
 from pivq.runs.run import Run, find_run, read_config, write_config
@@ -79,7 +79,7 @@ def _train_steps(jobs: Sequence[Job], device: str, tracker: str) -> None:
     new = [job for job in missing if not has_checkpoint(run_dir(*job))]
     needed = [run_dir(*job) for job in missing] + [run_dir(config, stage) for config, _ in new for stage in STAGES]
     for folder in dict.fromkeys(filter(Path.exists, needed)):
-        if os.environ.get("RANK", "0") == "0":
+        if is_first():
             with locked(folder, "trained"):
                 pass  # it is free; the process that trains the run or the stage locks it
     alike = _alike(new)

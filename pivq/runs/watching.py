@@ -4,7 +4,6 @@ All is read from the logs, so it is the same for steps that other processes trai
 once.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pivq.config import Config
+from pivq.processes import is_first
 from pivq.runs.callbacks import LOG_EVERY, read_log
 from pivq.runs.notebook import Area, in_notebook
 from pivq.runs.planned import STAGES, Stage, last_step, run_dir, steps_of, title_of
@@ -58,7 +58,7 @@ class Watch:
         self.words, self.figure = Area(), Area()
         self.next, self.drawn = 0.0, 0
         done, total = steps_of(self.jobs, last_step)
-        if done < total and os.environ.get("RANK", "0") == "0":  # of several processes, only the first one shows it
+        if done < total and is_first():
             where = _Nowhere() if self.notebook else sys.stderr
             self.bar = tqdm(total=total, initial=done, desc="training", unit="step", file=where, mininterval=1,
                             dynamic_ncols=True, smoothing=0)  # the mean pace: steps come by the twenty  # fmt: skip

@@ -65,6 +65,16 @@ def test_16_bits_are_scaled_not_clipped(folder):
     assert pixels(folder, "deep.png", 16)[0, ::4].tolist() == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
 
 
+@pytest.mark.parametrize(("kind", "tags"), [(np.int32, {}), (np.uint16, {339: 2})])  # the tag says: with a sign
+def test_tiffs_whose_white_nobody_knows_are_refused_and_not_shown_black(folder, kind, tags):
+    Image.fromarray(np.full((8, 8), 255, kind)).save(folder / "a.tif", tiffinfo=tags)
+    with pytest.raises(UnreadableImage, match="levels of 32 bits or with a sign, which have no defined white"):
+        pixels(folder, "a.tif")
+    Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(folder / "b.tif")
+    (folder / "c.pgm").write_bytes(b"P5 8 8 65535\n" + b"\xff" * 128)
+    assert (pixels(folder, "b.tif") == 255).all() and (pixels(folder, "c.pgm") == 255).all()
+
+
 def test_cmyk_jpeg(folder):
     Image.new("RGB", (16, 16), RED).convert("CMYK").save(folder / "cmyk.jpg", quality=100)
     assert abs(pixels(folder, "cmyk.jpg") - RED).max() <= 4

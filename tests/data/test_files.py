@@ -1,6 +1,7 @@
 """Listing the pictures in a folder or a zip; web pages in their place."""
 
 import os
+import struct
 import tarfile
 import zipfile
 
@@ -84,6 +85,26 @@ def test_what_is_no_folder_is_named(folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PermissionError, match=f"cannot read the folder {folder}: Permission denied"):
         Files(folder)
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "how"), [(9, 0, "by a method that is not read .9.: unpack"), (8, 1, "with a password: unpack")]
+)
+def test_entries_that_cannot_be_unpacked_here_are_told_with_what_to_do(folder, method, flags, how):
+    with zipfile.ZipFile(folder / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("1.png", bytes(100))
+    content = bytearray((folder / "set.zip").read_bytes())
+    for head, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the entry's own head, and that in the list of the zip
+        place = content.index(head) + at
+        content[place : place + 4] = struct.pack("<HH", flags, method)
+    (folder / "set.zip").write_bytes(content)
+    files = Files(folder / "set.zip")
+    with pytest.raises(ValueError, match=f"packed {how} the zip with another program, and give the folder"):
+        files.open("1.png")
+    with pytest.raises(ValueError, match=f"cannot be unpacked .packed {how}"):
+        files.read("1.png", 1000)
+    with pytest.raises(UnreadableImage, match=f"^packed {how}"):
+        examine(files, "1.png")
 
 
 @pytest.mark.parametrize("page", [HTML, b"\xef\xbb\xbf \r\n<HTML><body>", b"<!-- saved -->\n<html lang='en'>"])

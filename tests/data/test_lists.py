@@ -82,6 +82,9 @@ def test_celeba_partition(tmp_path):
         ("000001.jpg 0\n000002.jpg 3\n", "line 2: '3' is not one of 0, 1, 2"),
         ("000001.jpg 0\n000002.jpg\n", "1 of 2 rows"),
         ("000001.jpg 0\n000001.png 1\n", "1 ids occur more than once: 000001"),
+        ("image_id,is_train\n000001.jpg,True\n000002.jpg,False\n", "line 2: 'True' is not one of 0, 1, 2"),
+        ("000001.jpg yes\n000002.jpg no\n", "'.*' is not one of 0, 1, 2"),
+        ("000001.jpg 0\n000002.jpg F\n", "line 2: 'F' is not one of 0, 1, 2"),
         ("000001.jpg train\n000002.jpg trainer\n", "'trainer' is not one of 0, 1, 2 .or train, validation, test"),
     ],
 )
@@ -104,6 +107,7 @@ SPELLINGS = {
     "pandas, bool": "image_id,Male,Bald\n000001.jpg,True,False\n000002.jpg,False,True\n000010.jpg,False,False\n",
     "numpy, savetxt": "image_id,Male,Bald\n000001.jpg,1.000e+00,-1.000e+00\n000002.jpg,-1.000e+00,1.000e+00\n"
     "000010.jpg,-1.000e+00,-1.000e+00\n",
+    "Excel, tabs": "sep=\t\r\nimage_id\tMale\tBald\r\n000001.jpg\t1\t0\r\n000002.jpg\t0\t1\r\n000010.jpg\t0\t0\r\n",
     "bars": "image_id|Male|Bald\n000001.jpg|1|-1\n000002.jpg|-1|1\n000010.jpg|-1|-1\n",
     "words, end of a file of DOS": "image_id,Male,Bald\n000001.jpg,Y,n\n000002.jpg,No,yes\n000010.jpg,N,n\n\x1a",
     "printed minus": "image_id,Male,Bald\n000001.jpg,+1,\u22121\n000002.jpg,\u22121,1\n000010.jpg,\u22121,\u22121\n",
@@ -192,6 +196,31 @@ def test_other_encodings(tmp_path):
         assert list(frame) == ["Männer", "Bald"] and frame.loc["1"].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])  # the first two without a byte order mark
+def test_zero_bytes_are_no_text(tmp_path, encoding):
+    (tmp_path / "list_attr_celeba.txt").write_bytes("image_id\tMale\n1.jpg\t1\n2.jpg\t0\n".encode(encoding))
+    with pytest.raises(ValueError, match="list_attr_celeba.txt is not text, or not in UTF-8 .it holds zero bytes"):
+        lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.txt")
+    (tmp_path / "list_attr_celeba.csv").write_bytes(b"PK\3\4" + bytes(50))  # a workbook, renamed
+    with pytest.raises(ValueError, match="list_attr_celeba.csv is not text.*save it as CSV in UTF-8"):
+        lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.csv")
+
+
+@pytest.mark.parametrize("line", ["000010.jpg" + " -1" * 40_000, '"' + "x" * 140_000 + '" 1', "x" * 100_001])
+def test_a_line_of_too_many_letters_is_refused_by_its_number(tmp_path, line):
+    for text, at in ((CELEBA + line, 7), (line + "\n" + CELEBA, 1)):
+        with pytest.raises(ValueError, match=f"list_attr_celeba.txt, line {at}: more than the 100,000 letters"):
+            read_celeba(tmp_path, text)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_end_where_systems_end_them_and_nowhere_else(tmp_path, end):
+    text = end.join(["image_id,Male", "a\u2028b.jpg,1", "c\x0bd.jpg,0", "e\x85f.jpg,1", ""])
+    (tmp_path / "list_attr_celeba.csv").write_bytes(text.encode())
+    frame = lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.csv")
+    assert frame["Male"].to_dict() == {"a\u2028b": 1, "c\x0bd": 0, "e\x85f": 1}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -214,5 +243,6 @@ def test_a_list_of_too_many_bytes_or_rows_is_not_read(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="21,474,836,480 bytes, more than the 128,000,000"):
         lists.read_celeba_attributes(Files(tmp_path), "list_attr_celeba.txt")
     monkeypatch.setattr(lists, "MOST_ROWS", 3)
-    with pytest.raises(ValueError, match="more than the 3 rows"):
-        read_celeba(tmp_path, CELEBA)
+    for end in ("\n", "\r", "\r\n"):
+        with pytest.raises(ValueError, match="more than the 3 rows"):
+            read_celeba(tmp_path, CELEBA.replace("\n", end))

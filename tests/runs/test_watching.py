@@ -96,6 +96,7 @@ def test_how_long_it_will_take_is_told_from_the_mean_pace(learned, monkeypatch, 
 def test_of_several_processes_the_first_one_shows_a_bar(learned, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with watching.watching([(learned, "nearest")]) as watch:
         watch.look()
     assert watch.bar is None and capsys.readouterr().err == ""
