@@ -139,6 +139,21 @@ def test_every_exercise_is_in_the_marking_guide():
     assert rows == asked
 
 
+def test_points_of_the_lab_are_those_of_its_exercises():
+    guide = (CHECKOUT / "docs" / "teaching.md").read_text()
+    lab, marking = guide.partition("## Lab")[2].split("## Expected answers and marking")
+    points = {}
+    for numbers, expected, marks in re.findall(r"^\| ([\d., ]+) \| (.+) \| (.+) \|$", marking, re.M):
+        exercises = numbers.split(", ")
+        mark = sum(map(int, re.findall(r"\d", marks.partition("; ")[0])))  # what follows is for half an answer
+        each = len(expected.split("; ")) if "each" in marks and len(exercises) == 1 else 1
+        points |= dict.fromkeys(exercises, mark * each)
+    rows = re.findall(r"^\| \d+ \| (.+) \| [\d, ]+ \| (\d+) \|$", lab, re.M)
+    said = {asked: int(total) for asked, total in rows}
+    assert len(said) == 7
+    assert said == {asked: sum(points[number] for number in re.findall(r"\d\.\d", asked)) for asked in said}
+
+
 # --- The example of notebook 02, with other numbers -------------------------------------------------------------------
 
 
