@@ -305,8 +305,9 @@ def _codebook(frame: pd.DataFrame) -> str:
             ["L", "K", "steps", "seed", "quantizer"]]).all(axis=1)]  # fmt: skip
         if len(same):
             other = same.iloc[0]
-            told.append(f"with {row['quantizer']} {row['psnr']:.1f} dB and {int(row['in_use'])} codes in use, where a "
-                        f"fitted one has {other['psnr']:.1f} dB and {int(other['in_use'])}")  # fmt: skip
+            used = f"{int(row['in_use'])} code{'s' * (row['in_use'] != 1)} in use"
+            told.append(f"with {row['quantizer']} {row['psnr']:.1f} dB and {used}, where a fitted one has "
+                        f"{other['psnr']:.1f} dB and {int(other['in_use'])}")  # fmt: skip
     return f"A random codebook that is never fitted reaches {'; '.join(told)} (drawn tokens)." if told else ""
 
 

@@ -137,6 +137,8 @@ def test_draw_codebook_and_other_tokens():
     assert "with nearest 16.5 dB and 70 codes in use, where a fitted one has 22.0 dB and 500" in found["codebook"]
     assert "learned plus noise: 50.0 of 64 codes are different with nearest" in found["others"]
     assert "codebook" not in said(rows[1]), "no fitted one to compare it with"
+    collapsed = said(rows[0], study_row(variation=RANDOM, codes_in_use=1))["codebook"]
+    assert "and 1 code in use, where" in collapsed
 
 
 def test_the_whole_is_said_only_if_it_is_so():

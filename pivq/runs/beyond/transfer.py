@@ -199,13 +199,13 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         holds = cells.str.startswith(HOLDS)
         held, measured = int(holds.sum()), int((cells != NOT_MEASURED).sum())
         alone = sum(not one.of_training for one, meets in zip(FINDINGS, holds, strict=True) if meets)
-        failed = table.loc[cells.str.startswith(DOES_NOT), "finding"].str[0].str.lower()
-        failed += table.loc[failed.index, "finding"].str[1:]
+        failed = table.loc[cells.str.startswith(DOES_NOT), "finding"]
+        failed = [text if text.startswith("Algorithm 1") else text[0].lower() + text[1:] for text in failed]
         sentence = f"**{title[0].upper()}{title[1:]}**: {held} of {measured} findings hold"
         sentence += f", {alone} of them without any training." if alone else "."
         undecided = int(cells.str.startswith(UNDECIDED).sum())
         sentence += f" {undecided} cannot be decided." if undecided else ""
-        sentences.append(sentence + (f" Not: {'; '.join(failed)}." if len(failed) else ""))
+        sentences.append(sentence + (f" Not: {'; '.join(failed)}." if failed else ""))
     return sentences
 
 

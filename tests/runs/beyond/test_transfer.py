@@ -126,6 +126,8 @@ def test_tables_have_a_column_or_a_line_for_each_set():
     assert sentence == f"**Digits**: {held}", "two depend on the seed"
     (sentence,) = in_words(labelled(worse, "digits"))
     assert " Not: a model rebuilds pictures that it has not seen; drawn tokens with" in sentence
+    worse[LM]["against_reconstructions"] = distances(100.0, 90.0)
+    assert "; Algorithm 1's samples" in in_words(labelled(worse, "digits"))[0], "a name keeps its capital"
     frame = headline_frame(rows)
     assert frame["name"].tolist() == [FACES, "digits", "digits"] and frame["seed"].tolist() == [0, 0, 1]
     assert frame["algorithm"][0] == 300 / 90 and frame["drawn"][0] == 31 / 64 and [*HEADLINES] == [*frame.columns[2:]]
