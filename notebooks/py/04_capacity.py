@@ -135,7 +135,7 @@ letters, length = "abc", 2
 display(styled(representations(letters, length)))
 
 # %% [markdown]
-# There are *fewer* sets without repeats than with them. Matching can gain only where nearest leaves most of its multisets unused: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs.
+# There are *fewer* sets than multisets. Matching can gain only where nearest leaves most of its multisets unused: the paper finds that with nearest quantization an image never has more than a few different codes. Eq. (2) counts only what so few codes can express: choose the $K_\text{img}$ codes of the image, then how often each occurs.
 #
 # $$B = \log_2 \left[ \binom{K_\text{data}}{K_\text{img}} \times \binom{L + K_\text{img} - 1}{K_\text{img} - 1} \right] \text{ bits}. \tag{2}$$
 #
@@ -235,7 +235,7 @@ display(styled(table, {"bits": "{:,.1f}"}, na_rep="any"))
 # %% [markdown]
 # ## What our models do
 #
-# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. The figure has the codes of each model by frequency, on a logarithmic scale, and a histogram of the distinct codes of an image; a vertical line stands for a model whose images all have equally many. Two quantizers that are one model are drawn once.
+# $K_\text{data}$ is the number of codes in use over the data set, and $K_\text{img}$ the greatest number of different codes in any image, as in the paper's Table 2. The figure has the codes of each model by frequency, on a logarithmic scale, and a histogram of the distinct codes of an image; a vertical line stands for a model whose images all have equally many. The dotted line is the limit of matching, which uses a code at most once per image; a code above it must be repeated within images. Two quantizers that are one model are drawn once.
 
 # %%
 usage = {label: code_usage(rows, sizes[label].codebook_size) for label, rows in codes.items()}
@@ -362,7 +362,7 @@ display(styled(pd.DataFrame(rows, columns=columns), precision=1))
 # %% [markdown]
 # ## Capacity against length (Fig. 4)
 #
-# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once; the shaded region above it is what Eq. (2) counts too much. The large marks are our models, the small ones the study of [notebook 09](09_when_codes_compete.ipynb), all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines.
+# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once; the shaded region above it is what Eq. (2) counts too much. The large marks are our models, the small ones the study of [notebook 09](09_when_codes_compete.ipynb), all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines. Marks of the study at the same $L$ can differ in $K$ (notebook 09 lists them).
 
 # %%
 places = list(range(1, l_paper + 1))
@@ -409,7 +409,7 @@ about += "; marks of the study: outside of the enlarged part"
 save_figure(figure, "fig4_capacity", config, caption(config, config.train.steps, about));
 
 # %% [markdown]
-# **What to look at.** With positions, capacity grows in a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat: with 49 different codes, an image gains little from more places in which to repeat them. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve, and counted once it does so only as far as multisets outnumber sets.
+# **What to look at.** With positions, capacity grows in a straight line. A set of $L$ different codes loses the $\log_2 L!$ bits of their order, so its curve bends: the paper makes up for it with larger $L$ and $K$. The nearest curve is nearly flat: with 49 different codes, an image gains little from more places in which to repeat them. Its first 49 lengths are steep because there $K_\text{img} = L$, the very case in which Eq. (2) over-counts; there it runs above the matching curve, and counted once, it is above only because there are more multisets than sets.
 #
 # ## Which token uses which code
 #

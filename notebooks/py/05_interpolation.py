@@ -412,7 +412,7 @@ display(
 # 2. Start with $C_\text{interp} = C_c$.
 # 3. $L - |C_c|$ times: draw a code uniformly from $C_d$, add it to $C_\text{interp}$, and remove it from $C_d$.
 #
-# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`). Those with most codes of parent a stand left.
+# Half of $C_d$ is drawn, so there are $\binom{2|R|}{|R|}$ different results. In the figure, the parents are held-out originals, and the framed samples between them are decoded sets (`pivq.sampling.interpolate`). The more codes of parent a a sample has, the further left it stands.
 
 # %%
 chosen, each = pairs[2:7], 3
@@ -474,7 +474,7 @@ display(
 #
 # Where images have attributes, as the drawn faces do, this can be counted. A linear classifier learns each attribute from features of reconstructed training images. It then reads the samples of pairs of held-out faces: how many show a trait that neither parent has, and how many lack one that both have? Only attributes that it reads on held-out reconstructions with a balanced error of at most `READABLE` are counted, and only pairs whose own reconstructions are read correctly. (The *balanced error* is the mean of two: the share of false alarms and the share of misses.)
 #
-# There are two controls. *Their reconstructions* have the classifier's errors, and those of encoding and decoding. *Cross-fades* are not faces either, but cannot show a trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*, which is explained below.
+# There are two controls. *Their reconstructions*, those of the held-out faces, have the classifier's errors, and those of encoding and decoding. *Cross-fades* are not faces either, but cannot show a trait that neither parent has: what the classifier sees in them, it may also see wrongly in samples. And there is one experiment, *slot by slot*, which is explained below.
 
 # %%
 countable = countable_attributes(train, heldout)

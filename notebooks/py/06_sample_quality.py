@@ -140,7 +140,7 @@ plot_images(torch.cat(first), columns=12, row_labels=list(measured_runs));
 #
 # All five compare two sets of images, real ones $x_i$ and fake ones $y_j$, by *features*: the numbers $\phi(x) \in \mathbb{R}^F$ that a network trained on photographs gives an image.
 #
-# The **Fréchet distance** compares means $\mu$ and covariances $\Sigma$ of the features; 0 is equal. In features of the network Inception it is called FID, in others not:
+# The **Fréchet distance** compares means $\mu$ and covariances $\Sigma$ of the features; it is 0 if they are equal. It is called FID only in features of the network Inception:
 #
 # $$\text{FD} = \lVert \mu_r - \mu_f \rVert_2^2 + \text{Tr} \big( \Sigma_r + \Sigma_f - 2\, (\Sigma_r \Sigma_f)^{1/2} \big).$$
 #
@@ -154,7 +154,7 @@ plot_images(torch.cat(first), columns=12, row_labels=list(measured_runs));
 #
 # The protocol is the base code's: the Fréchet distance is measured against all reference images, the other four with equally many images on both sides, because coverage of the same samples falls as real images are added. The reference is a setting, `evaluation.reference`: all images in the paper's profiles, as in the base code, and the training images in the small ones, so that real held-out faces can be compared with them.
 #
-# Each model is measured against **two references**. Against *real images*, two rows are for comparison: *held-out images* are real, and no generator can be expected to do better; *reconstructions* of held-out images show what decoding alone costs. Against *reconstructions* of training images by the same model, the decoder's faults are on both sides and cancel: what is left is the price of recombining.
+# Each model is measured against **two references**. Against *real images*, two rows are for comparison: *held-out images* are real, and a generator can hardly do better; *reconstructions* of held-out images show what decoding alone costs. Against *reconstructions* of training images by the same model, the decoder's faults are on both sides and cancel: what is left is the price of recombining.
 
 # %%
 measured = measure_real(run, network)

@@ -284,7 +284,7 @@ display(Markdown(check_expected_distinct(expected_distinct)))
 #
 # <details><summary>Answer</summary>
 #
-# Nearly all of the variance is the token's: latents of one token lie together for all images, and far from those of other tokens. k-means puts centres where latents lie, so each token's cloud gets centres of its own, and a latent's nearest code is one of them. Two latents of an image come from two tokens, hence from two clouds: their nearest codes differ. Training moves the codes within their clouds; nothing in the loss pulls two clouds together.
+# Before training nearly all of the variance is the token's, and after it most is: latents of one token lie together for all images, and far from those of other tokens. k-means puts centres where latents lie, so each token's cloud gets centres of its own, and a latent's nearest code is one of them. Two latents of an image come from two tokens, hence from two clouds: their nearest codes differ. Training moves the codes within their clouds; nothing in the loss pulls two clouds together.
 #
 # </details>
 

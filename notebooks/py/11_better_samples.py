@@ -136,7 +136,7 @@ display(styled(table, dict.fromkeys(table.columns[1:], "{:.1%}")))
 # 1. **What is exchanged.** *Code by code* is Algorithm 1: of the codes that only one parent has, any half. *Group by group*: a coin per group says which parent its codes come from. What the coins choose is taken first, and if that is not half, chance takes the rest or leaves some out: a sample is a set of $L$ codes as ever.
 # 2. **Who is the other parent.** *Any* image, as in the paper, or one of the $P$ images that have most codes in common with the first.
 #
-# Each is measured against as many reconstructions of training images as there are samples, so what decoding costs is on both sides and cancels. Precision, recall, density and coverage are those of [notebook 06](06_sample_quality.ipynb). The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are.
+# Each is measured against as many reconstructions of training images as there are samples, so what decoding costs is on both sides and cancels. Precision, recall, density and coverage are those of [notebook 06](06_sample_quality.ipynb). The control is what the model makes of held-out images. Parents that are alike have children that are like them, so novelty is counted too: the codes of a sample that the most similar training image lacks, and the *copies*, samples without any. The same is counted for the held-out images: that is how new real images are. *Traits gained* are shown by a sample though neither parent has them, and *traits lost* are missing though both parents have them, counted as in [notebook 05](05_interpolation.ipynb). Here the parents are training images and the classifier is fitted to held-out ones, there it is the other way round, so the shares differ a little.
 
 # %%
 seeds = range(1 if profile == "smoke" else 3)
@@ -160,7 +160,7 @@ formats = dict.fromkeys(["copies", "traits gained", "traits lost"], "{:.1%}")
 display(styled(table, formats, precision=2, thousands=",", na_rep="–"), *map(Markdown, notes))
 
 # %% [markdown]
-# The next cell draws the distance over the novelty; each point is a seed.
+# The next cell draws the distance, on a logarithmic axis, over the novelty. Each point is a seed of the drawing, a line joins the means, and a label says who the other parent is.
 
 # %%
 figure = plot_samplers(measured, network.distance_name)

@@ -151,7 +151,7 @@ if rows:
     display(styled(table))
 
 # %% [markdown]
-# **What to look at.** Where *reported* and measured differ, is it the model or the test? A path of patches can be smooth and still lead over pictures that are no faces.
+# **What to look at.** Where *reported* and measured differ, is it the model or the test? A path of patches can be smooth and still pass through pictures that are no faces.
 
 # %% [markdown]
 # ## All measures
@@ -225,7 +225,7 @@ else:
 # %% [markdown]
 # ## What this does not say
 #
-# The stored rows are of small models, trained for minutes on drawn faces. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
+# The stored rows are of small models, trained for minutes on drawn faces. Samples of the VAEs that look like no faces, while their reconstructions are good, say that real faces fill only a part of the prior. The weight of the KL divergence decides that; it follows from an assumed scale (`SCALE` in `pivq/rivals/vae.py`) and was not tuned for samples. At the paper's scale a learned prior has more to learn from, and the order can change. TokenSet is reduced in every part (`pivq/rivals/tokenset.py` lists how); its numbers are of the reduction.
 
 # %% [markdown]
 # ## Summary

@@ -173,6 +173,8 @@ note = f"{LABEL}; {len(some):,} training images"
 save_figure(figure, "code_bits", config, caption(config, note=note));
 
 # %% [markdown]
+# The dotted line is one number of bits, the most that any group says about any shuffled attribute; as a share it is larger where an attribute has a small entropy.
+#
 # **What to look at.** Where circle and diamond are at the same place, one code is the attribute's own. Where the circle is far to the right, the attribute is spread over the codes of a group, each for a part of the images that have it: no single code means it, but the group does. Where everything lies at the dotted line, no code and no group says anything alone, even if the probe of [notebook 07](07_probing.ipynb) reads the attribute from many.
 
 # %% [markdown]
@@ -203,7 +205,7 @@ table = table.rename(columns=lambda name: name.replace("_", " "))
 display(styled(table, percent, precision=2, na_rep="–"))
 
 # %% [markdown]
-# The figure has a row for each attribute's own code: the code that says most about it. No face is chosen; the first ones of each kind are shown. The last column is the mean change, blue where the picture gets darker and red where it gets brighter.
+# The figure has a row for each attribute's own code: the code that says most about it. No face is chosen; the first ones of each kind are shown. The number after × is the lift. Where it is below 1, the code belongs to faces *without* the attribute. The last column is the mean change, blue where the picture gets darker and red where it gets brighter.
 
 # %%
 rows = [

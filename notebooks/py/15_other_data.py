@@ -196,7 +196,7 @@ if own:
 display(styled(table))
 
 # %% [markdown]
-# **What to look at.** A line that holds in every column is about the method at this size. Where the untrained model meets the rule, too, the architecture does it. Compare numbers within a column, not between: the Fréchet distance is larger with fewer images, and the digits have fewer held out than the features have numbers.
+# **What to look at.** A line that holds in every column is about the method at this size. Where the untrained model meets the rule, too, the architecture does it. First check the PSNR of *Drawn tokens with matching cost detail*: where it is not above that of the mean image in the first line, the training has failed, and what other lines say about drawn tokens is of a failed model, even if a rule is met. Compare numbers within a column, not between columns: the Fréchet distance is larger with fewer images, and the digits have fewer held out than the features have numbers.
 #
 # The sentences are computed from the table.
 
@@ -219,7 +219,7 @@ if own:
 # %% [markdown]
 # ## Pictures
 #
-# For each set: held-out pictures, what learned and drawn tokens make of them, samples of Algorithm 1, and samples from near parents. They need the trained models, so they are drawn where the rows were made; elsewhere the stored figure is shown.
+# For each set whose pictures were kept: held-out pictures, what learned and drawn tokens make of them, samples of Algorithm 1, and samples from near parents. All are of models that quantize by matching. They need the trained models, so they are drawn where the rows were made; elsewhere the stored figure is shown, of digits and glyphs.
 
 # %%
 pictures = stored_file("other_data", profile).parent / "other_data_pictures.png"

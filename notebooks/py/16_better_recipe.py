@@ -240,7 +240,7 @@ else:
 # - A change helps only where all seeds agree. Compare it also with the usual recipe trained longer.
 # - Samples and reconstructions are judged apart: a change can help one and cost the other.
 #
-# Next: [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) has the findings of all notebooks on one page.
+# Next: [docs/findings.md](https://github.com/REPOSITORY/blob/main/docs/findings.md) has the findings of all notebooks in two pages.
 
 # %% [markdown]
 # ## References
