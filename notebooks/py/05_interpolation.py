@@ -605,7 +605,7 @@ if counted:
     display(styled(table, shares | points | {"explained by slots": "{:.0%}"}, na_rep="–"))
 
 # %% [markdown]
-# **What to look at.** What stays slot by slot is not a matter of which codes are combined but of what they are: then a trait is not one code's, or one slot's, and half of each parent's codes can add up to what neither had. With drawn tokens a latent has no name in training, so there is no form to fill in, and slot by slot is only another way to draw half of the codes.
+# **What to look at.** Errors that remain slot by slot are not due to two codes of one slot. Then a trait is made by codes of several slots, and half of each parent's codes can add up to a trait that neither parent has. With drawn tokens a latent has no name in training, so there is no form to fill in, and slot by slot is only another way to draw half of the codes.
 #
 # ## The numbers, for the verdict
 #

@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/13_rivals.ipynb)
 #
-# **Beyond the paper.** Table 1 of the paper says of fourteen methods whether they are discrete, sample in one pass and interpolate; it measures none of them. Here six of its kinds are trained on our faces, with PI-VQ's own convolutional parts, losses, optimizer and number of steps, and measured as PI-VQ is. With it goes TokenSet, the other published tokenizer that makes sets. Are one-pass sampling, discrete codes and interpolation worth their price?
+# **Beyond the paper.** Table 1 of the paper says of fourteen methods whether they are discrete, sample in one pass and interpolate; it measures none of them. Here six of its kinds are trained on our faces, with PI-VQ's own convolutional parts, losses, optimizer and number of steps, and measured as PI-VQ is. TokenSet, the other published tokenizer that makes sets, is added. Are one-pass sampling, discrete codes and interpolation worth their price?
 #
 # **Afterwards you can**
 #

@@ -15,7 +15,7 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/REPOSITORY/blob/main/notebooks/14_what_codes_mean.ipynb)
 #
-# **Beyond the paper.** The paper probes its codes for attributes (Section 3.8) and shows that they can be read. Does a single code *mean* something? This notebook counts what each code says, decodes what each code does, computes the scores that the literature on disentanglement uses, and takes the probe at its word: if its weights say which codes make a hat, exchanging these codes should put a hat on.
+# **Beyond the paper.** The paper probes its codes for attributes (Section 3.8) and shows that they can be read. Does a single code *mean* something? This notebook counts what each code says, decodes what each code does, computes the scores that the literature on disentanglement uses, and tests the probe: if its weights say which codes make a hat, exchanging these codes should put a hat on.
 #
 # **Afterwards you can**
 #
@@ -232,7 +232,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in told["atlas"])))
 #
 # $$D_u = 1 - H_A\big(R_{u\cdot} / \textstyle\sum_a R_{ua}\big), \qquad C_a = 1 - H_U\big(R_{\cdot a} / \textstyle\sum_u R_{ua}\big),$$
 #
-# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength other images choose; the empty predictor is a choice, too. A predictor that uses few units makes $D$ high even if it reads nothing, so both are also computed with mutual information in the place of $R$ (*by bits*).
+# with entropies to the base of the number of attributes and units. $D$ is the mean over units weighted by importance, $C$ the mean over attributes. *Informativeness* is the accuracy on held-out images above the more frequent class. The predictor is logistic regression with an L1 penalty, whose strength is chosen on other images; a predictor that uses no unit is among the choices. A predictor that uses few units makes $D$ high even if it reads nothing, so both are also computed with mutual information in the place of $R$ (*by bits*).
 # - **MIG** (mutual information gap). The bits of the most informative unit less those of the second, over $H(y)$; the mean over attributes.
 #
 # The **controls** are shuffled labels and the untrained encoder. Rivals are scored where they are trained on this machine.

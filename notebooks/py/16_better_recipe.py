@@ -132,7 +132,7 @@ display(Markdown(f"$W$ of the same moments: {near:.3f}; shifted: {far:.3f}."))
 #
 # **Tokens.** Learned tokens are names: each latent takes codes of its own ([notebook 09](09_when_codes_compete.ipynb)). Shuffling them would change nothing, because neither the encoder's transformer nor the decoder sees an order. What changes something is to draw the tokens anew for every image, or to add noise to the learned ones.
 #
-# **Recombined.** Samples are decoded from recombined codes (Algorithm 1), which the decoder never sees in training. Here it does: in each step from the start of the adversarial loss on, pairs of the batch are recombined and decoded, the discriminator judges these images as it does reconstructions, and the decoder gets the gradient. There is no target image, so nothing else can be asked of them.
+# **Recombined.** Samples are decoded from recombined codes (Algorithm 1), which the decoder never sees in training. Here it does: in each step from the start of the adversarial loss on, pairs of the batch are recombined and decoded, the discriminator judges these images as it does reconstructions, and the decoder gets the gradient. There is no target image, so no other loss applies to them.
 #
 # **Together** has several of these; the table says which. **As trained** is the paper's recipe. **As trained, longer** is the same with half as many steps again: the control for recipes whose steps take longer.
 #
