@@ -193,7 +193,7 @@ with pd.option_context("display.max_rows", None):
 display(Markdown(bullets(said, "learned", "drawn", "others")))
 
 # %% [markdown]
-# The figure shows the different codes of an image over the steps, as a share of L, with nearest. Each sudden rise is a new fit of the codebook.
+# The figure shows the different codes of an image over the steps (on a logarithmic axis in the left panel), as a share of L, with nearest. Each sudden rise is a new fit of the codebook.
 
 # %%
 figure = plot_codes_over_steps(frame)

@@ -172,7 +172,7 @@ if rows:
     display(styled(table.T.reset_index(names="measure")))
 
 # %% [markdown]
-# The figure has the headline: each point is a seed, and the line is their mean.
+# The figure has the headline: each point is a seed, and the line is their mean. PSNR is in dB; the axis of a distance that spans more than a decade is logarithmic.
 
 # %%
 panels = {"psnr": "PSNR, reconstructions", "fd_real": "FD to real faces"}

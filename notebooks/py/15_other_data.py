@@ -206,7 +206,7 @@ display(Markdown("\n".join(f"- {sentence}" for sentence in in_words(everything))
 # %% [markdown]
 # ## Four numbers of each set
 #
-# The first two panels are about the codes: how many of an image's codes differ with nearest quantization, where 1 is no repetition. The other two are about samples, as multiples of the control, where 1 is as near as held-out pictures are.
+# The first two panels are about the codes: how many of an image's codes differ with nearest quantization, where 1 is no repetition. The other two are about samples, as multiples of the control, where 1 is as near as held-out pictures are; where they span more than a decade, their axis is logarithmic.
 
 # %%
 panels = {name: title for name, (title, *_) in HEADLINES.items()}

@@ -134,7 +134,7 @@ display(Markdown(f"$W$ of the same moments: {near:.3f}; shifted: {far:.3f}."))
 #
 # **Recombined.** Samples are decoded from recombined codes (Algorithm 1), which the decoder never sees in training. Here it does: in each step from the start of the adversarial loss on, pairs of the batch are recombined and decoded, the discriminator judges these images as it does reconstructions, and the decoder gets the gradient. There is no target image, so no other loss applies to them.
 #
-# **Together** has several of these; the table says which. **As trained** is the paper's recipe. **As trained, longer** is the same with half as many steps again: the control for recipes whose steps take longer.
+# **Together** has several of these; the table says which. **As trained** is the paper's recipe. **As trained, longer** is the same with 1.5 times as many steps: the control for recipes whose steps take longer.
 #
 # All are trained half as long as the profile says, as the ablations of [notebook 03](03_train.ipynb) are. Without changes the trainer is the paper's, bit for bit, which a test checks. The next cell lists the variants.
 
@@ -189,7 +189,7 @@ if rows:
     display(styled(table.set_index("name").T.reset_index(names="measure")))
 
 # %% [markdown]
-# The figure has the headline: each point is a seed, and the line is their mean.
+# The figure has the headline: each point is a seed, and the line is their mean. PSNR is in dB.
 
 # %%
 panels = {"psnr": "PSNR, reconstructions", "fd_real": "FD to real faces", "recall": "recall"}
