@@ -156,7 +156,7 @@ if rows:
 # %% [markdown]
 # ## All measures
 #
-# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features. *Real* compares samples with training faces; *own* with the model's reconstructions of them, so that the decoder's faults are on both sides.
+# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features. *Real* compares samples with as many training faces; *own* with the model's reconstructions of them, so that the decoder's faults are on both sides. [Notebook 06](06_sample_quality.ipynb) measures the FD to real faces against all training faces, which makes it a little smaller.
 
 # %%
 columns = [*MEASURES, "bits", "prior_bits", "steps", "seconds", "parameters"]

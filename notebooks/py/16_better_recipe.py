@@ -178,7 +178,7 @@ line = caption(config, note=f"{origin}, {seeds_in_words(frame)}; k = 3")
 # %% [markdown]
 # ## All measures
 #
-# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features, of samples of Algorithm 1 unless it says reconstructions. *Real* compares with training faces; *own* with the model's reconstructions of them, which leaves out what decoding costs. Seconds are left out where other work shared the cores. Precision, recall, density and coverage have as many images on both sides.
+# Means over the seeds of the training, with the deviation between them. FD is the Fréchet distance in EfficientNet features, of samples of Algorithm 1 unless it says reconstructions. *Real* compares with training faces; *own* with the model's reconstructions of them, which leaves out what decoding costs. All have as many images on both sides; [notebook 06](06_sample_quality.ipynb) measures the FD to real faces against all training faces, which makes it a little smaller. Seconds are left out where other work shared the cores.
 
 # %%
 if rows:
