@@ -340,7 +340,7 @@ def test_notebooks_begin_alike_and_their_badges_open_themselves():
     cells = {name: json.loads((CHECKOUT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
              for name in [*NOTEBOOKS, *INTERACTIVE]}  # fmt: skip
     first, address = cells[NOTEBOOKS[0]], project()["urls"]["Repository"]
-    assert f'"{address}"' in "".join(first[2]["source"])
+    assert f'"git clone --depth 1 {address} companion"' in "".join(first[2]["source"])
     linked = re.search(rf"{re.escape(address)}/blob/main/(docs/colab\.md)", "".join(first[1]["source"]))
     assert linked and (CHECKOUT / linked[1]).is_file()
     for name, content in cells.items():

@@ -362,7 +362,7 @@ display(styled(pd.DataFrame(rows, columns=columns), precision=1))
 # %% [markdown]
 # ## Capacity against length (Fig. 4)
 #
-# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once; the shaded region above it is what Eq. (2) counts too much. The large marks are our models, the small ones the study of [notebook 09](09_when_codes_compete.ipynb), all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines. Marks of the study at the same $L$ can differ in $K$ (notebook 09 lists them).
+# The curves are the paper's figure: $K = 4096$, and for nearest $K_\text{img} = 49$ at every length (at most $L$, where $L$ is smaller). The dashed curve counts each multiset of nearest once; the shaded region above it is what Eq. (2) counts too much. The large marks are our models, the small ones the study of [notebook 09](09_when_codes_compete.ipynb), all at *their* sizes and each representation counted once. Where these are not the paper's, compare the marks with each other, not with the lines. Marks of the study at the same $L$ can differ in $K$ ([notebook 09](09_when_codes_compete.ipynb) lists them).
 
 # %%
 places = list(range(1, l_paper + 1))
