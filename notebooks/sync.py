@@ -96,7 +96,7 @@ def blocks() -> dict[str, str]:
     badges = [
         f"[![Tests]({address}/actions/workflows/tests.yml/badge.svg)]({address}/actions/workflows/tests.yml)",
         f"[![arXiv]({shields}/arXiv-2604.01843-b31b1b)](https://arxiv.org/abs/2604.01843)",
-        f"[![Python 3.11 to 3.13]({shields}/Python-3.11_to_3.13-3776ab)](pyproject.toml)",
+        f"[![Python 3.11 to 3.14]({shields}/Python-3.11_to_3.14-3776ab)](pyproject.toml)",
         f"[![Licence: MIT]({shields}/licence-MIT-green)](LICENSE)",
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({demo})",
     ]
