@@ -84,7 +84,11 @@ def floor(frame: pd.DataFrame) -> str:
 
 
 def _of_one(frame: pd.DataFrame, name: str) -> str:
-    usual, own = frame[frame["name"] == USUAL], frame[frame["name"] == name]
+    """Return what a variant changes: means over the seeds that the usual recipe has too, and the FD of each seed."""
+    own = frame[frame["name"] == name].set_index("seed", drop=False)
+    usual = frame[frame["name"] == USUAL].set_index("seed", drop=False)
+    shared = own.index.intersection(usual.index)
+    own, usual = (own.loc[shared], usual.loc[shared]) if len(shared) else (own, usual)
     parts = []
     for column, text in (("fd_real", "FD to real images"), ("recall", "recall"), ("fd_own", "FD to own "
                          "reconstructions"), ("psnr", "PSNR")):  # fmt: skip
@@ -98,6 +102,9 @@ def _of_one(frame: pd.DataFrame, name: str) -> str:
         parts.append(
             f"{text} {own[column].mean():,.{decimals}f} instead of {usual[column].mean():,.{decimals}f} ({verdict})"
         )
+    if len(shared) > 1:
+        by_seed = ", ".join(f"{change:+,.0f}" for change in own["fd_real"] - usual["fd_real"])
+        parts[0] = f"{parts[0][:-1]}; by seed {by_seed})"
     time = own["seconds"].mean() / usual["seconds"].mean()
     verb = "is a control" if name == LONGER else "helps" if helps(frame, name) else "does not help"
     lasts = "" if math.isnan(time) else f"; takes {time:.2f} times as long"  # unknown where other work shared the cores

@@ -65,17 +65,28 @@ def test_sentences_are_of_each_variant_of_the_rule_and_of_the_target():
     sentences = said(found)
     assert len(sentences) == 1 + len(CHANGES) + 1 + 2  # floor, each variant but the usual one, rule, target
     by_name = {sentence.partition("**")[2].partition("**")[0]: sentence for sentence in sentences}
-    assert "helps: FD to real images 850 instead of 950 (better with all seeds)" in by_name["recombined"]
+    better = "FD to real images 850 instead of 950 (better with all seeds; by seed -50, -100, -150)"
+    same = "FD to real images 950 instead of 950 (no clear difference; by seed +50, +0, -50)"
+    assert f"helps: {better}" in by_name["recombined"]
     assert "recall 0.55 instead of 0.55 (no clear difference)" in by_name["recombined"]
     assert by_name["recombined"].endswith("(3 seeds each; takes 1.30 times as long).")
     untimed = said(found.assign(seconds=math.nan))
     assert len(untimed) == len(sentences) and not any("nan" in one or "as long" in one for one in untimed)
-    assert "does not help: FD to real images 950 instead of 950 (no clear difference)" in by_name["rotation trick"]
+    assert f"does not help: {same}" in by_name["rotation trick"]
     assert "is a control" in by_name[LONGER]
     assert "one at a time: recombined." in by_name["By the rule"]
     assert f"“improved” has others: {', '.join(IMPROVED)}." in by_name["By the rule"]
     assert "is met" in by_name["The target"]
     assert "have FD 475 to real images, 50% of its samples'." in by_name["The floor"]
+
+
+def test_only_seeds_that_both_have_are_compared_in_words():
+    found = frame(recombined=([890, 940], [0.6] * 2))
+    _, sentence = said(found)
+    assert "FD to real images 915 instead of 925 (no clear difference; by seed -10, -10)" in sentence
+    assert "2 seeds each" in sentence
+    _, alone = said(pd.concat([frame(), lines("recombined", [890], [0.6]).assign(seed=7)]))
+    assert "FD to real images 890 instead of 950" in alone and "by seed" not in alone
 
 
 def test_the_rule_is_not_stated_before_every_change_has_rows_and_one_seed_is_said():
