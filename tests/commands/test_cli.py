@@ -118,7 +118,9 @@ def test_one_line():
     )
     assert one_line(KeyError("name")) == "KeyError: 'name'", "a fault of the program is named as such"
     assert one_line(ValueError()) == "ValueError"
-    assert one_line(OSError(27, "File too large", "a.png")) == "File too large: 'a.png'"
+    assert one_line(OSError(27, "File too large", "a.png")) == (
+        "File too large: 'a.png': allow larger files there, or choose another place"
+    )
 
 
 # --- train ------------------------------------------------------------------------------------------------------------
@@ -739,6 +741,14 @@ def test_output_that_nobody_reads_ends_quietly(pictures):
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert (ended.returncode, ended.stderr) in [(141, ""), (0, "")], "141, or all was written before `true` ended"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_messages_that_cannot_be_written_do_not_end_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", open("/dev/full", "w"))  # noqa: SIM115
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "samples") == 0
+    assert capsys.readouterr().out.startswith("3 samples made")
+    sys.stderr.close()
 
 
 @pytest.mark.parametrize("words", [["data", "."], ["doctor"], []])
