@@ -23,7 +23,7 @@ from pivq.runs.splits import load_splits
 from pivq.storage.bounds import Refused, check_arrays
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.source import code_digest
-from pivq.storage.writing import read_json, read_sealed, seal, write_json
+from pivq.storage.writing import check_file, read_json, read_sealed, seal, write_json
 
 IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy
 # What a finished run has, with what is in it at least; the last is written last.
@@ -71,6 +71,7 @@ class Run:
         size, found = self.config.model.image_size, {}
         for path in sorted(self.folder.glob("reconstructions-*.png")):
             try:
+                check_file(path)
                 with Image.open(path) as picture:
                     pixels = np.asarray(picture).reshape(-1, size, 8, size, 3)
             except Exception as error:  # a damaged file can make Pillow raise nearly anything
@@ -225,6 +226,7 @@ def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray
     Raises:
         ValueError: the file is damaged, too large, of another kind or of another run; names it.
     """
+    check_file(path)
     try:
         with open(path, "rb") as file, np.load(check_arrays(file)) as found:
             arrays = dict(found)

@@ -1,6 +1,7 @@
 """Runs as folders: where one lies, finding it, what can be read from it, and that its images are the right ones."""
 
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -273,6 +274,15 @@ def test_open_run_tells_damaged_from_missing(copy, change, said):
     with pytest.raises(FileNotFoundError) as caught:
         open_run(copy.folder)
     assert f"no finished run in {copy.folder}: {said}" in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "codes.npz", "checkpoint.pt"])
+def test_a_pipe_in_the_place_of_a_file_of_a_run_is_never_waited_for(copy, name):
+    (copy.folder / name).unlink()
+    os.mkfifo(copy.folder / name)
+    with pytest.raises(FileNotFoundError, match=f"no finished run in {copy.folder}: {name} is damaged"):
+        open_run(copy.folder)
 
 
 def test_open_run_takes_files_that_an_editor_of_windows_saved(copy):

@@ -343,6 +343,16 @@ def test_damaged_weights_are_named(exported):
         PIVQ.from_pretrained(exported)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+def test_a_pipe_in_the_place_of_weights_is_named_and_never_waited_for(exported, path):
+    weights = exported / "model.safetensors"
+    for file, load in ((weights, lambda: load_stored(exported)), (path, lambda: load_checkpoint(path))):
+        file.unlink(missing_ok=True)
+        os.mkfifo(file)
+        with pytest.raises(ValueError, match=f"{file} is a pipe, a socket or a device, where a file belongs"):
+            load()
+
+
 def test_a_pointer_of_git_lfs_is_named(exported):
     (exported / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     with pytest.raises(ValueError, match="model.safetensors is a Git LFS pointer, not the weights: run `git lfs pull`"):
