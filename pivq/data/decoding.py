@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from pivq.data.files import Files, stand_in
 
@@ -29,7 +29,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", *AVIF, "BMP", "TIFF", "GIF", "PPM")
 BACKGROUND = (255, 255, 255, 255)  # under transparent pixels; source: assumption
 RESAMPLING = Image.Resampling.LANCZOS  # antialiased; source: assumption
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # last bytes of a complete file
-EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION, PHOTOMETRIC = 0x0112, 0x0106
 UPRIGHT = {  # EXIF orientation → how the picture is turned
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -135,7 +135,10 @@ def decode(files: Files, path: str, image_size: int, without_exif: list[str] | N
         width, height = image.size
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
+        # Pillow turns levels of 8 bits whose zero is white, and of a TIFF with 16 bits leaves them.
+        negative = image.format == "TIFF" and image.mode.startswith("I") and image.tag_v2.get(PHOTOMETRIC) == 0
         image = _to_rgb(image.crop((left, top, left + side, top + side)))
+        image = ImageOps.invert(image) if negative else image
         image = image.resize((image_size, image_size), RESAMPLING)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
