@@ -268,4 +268,5 @@ def _elsewhere(folder: Path) -> str:
     folder = Path(os.path.realpath(folder))
     if os.environ.get("PIVQ_DATA") and folder.is_relative_to(data_dir()):
         return "set PIVQ_DATA to another folder"
-    return "set PIVQ_ROOT to another folder" if folder.is_relative_to(root()) else "choose another folder"
+    own = any(folder.is_relative_to(root() / part) for part in ("data", "figures", "results"))
+    return "set PIVQ_ROOT to another folder" if own else "choose another folder"

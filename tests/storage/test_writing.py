@@ -310,9 +310,10 @@ def test_an_interruption_leaves_no_arrays(tmp_path, monkeypatch, error):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
 def test_an_error_of_writing_says_what_could_not_be_kept_where(tmp_path, monkeypatch, error):
-    said = f"cannot write the labels to {tmp_path}: {error.strerror}. Free space or allow writing there, or set PIVQ_"
+    place = tmp_path / "results"
+    said = f"cannot write the labels to {place}: {error.strerror}. Free space or allow writing there, or set PIVQ_ROOT"
     monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
-    with pytest.raises(type(error)) as caught, plain_write_errors("the labels", tmp_path):
+    with pytest.raises(type(error)) as caught, plain_write_errors("the labels", place):
         raise error
     assert said in str(caught.value) and caught.value.errno == error.errno
     assert caught.value.__cause__ is error
@@ -327,7 +328,7 @@ def test_an_error_of_writing_names_the_variable_that_leads_elsewhere(tmp_path, m
         return str(caught.value).rpartition(", or ")[2]
 
     assert advice("root/data/x") == "set PIVQ_ROOT to another folder."
-    assert advice("mine/codes.npz.partial") == "choose another folder."
+    assert advice("mine/codes.npz.partial") == advice("root/codes.npz.partial") == "choose another folder."
     for data in ("fast", "root/data"):  # inside the other, too
         monkeypatch.setenv("PIVQ_DATA", str(tmp_path / data))
         assert advice(f"{data}/cache") == "set PIVQ_DATA to another folder."
