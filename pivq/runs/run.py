@@ -99,13 +99,18 @@ class Run:
         """Return the EMA model in evaluation mode.
 
         Raises:
-            ValueError: the run's codes are not those of this model.
+            ValueError: the run's codes are not those of this model, or it is of the other quantizer.
         """
         model = PIVQ.from_pretrained(self.folder, device)
         if self.summary.get("model") not in (None, digest := model_digest(model)):
             raise ValueError(
                 f"{self.folder / CHECKPOINT} (model {digest}) is not of the run in summary.json (model "
                 f"{self.summary['model']}): put its own checkpoint back, or delete summary.json and train the run again"
+            )
+        if model.quantizer_name != self.quantizer:  # before they part, both have the same weights
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} is of quantizer {model.quantizer_name}, and the run of {self.quantizer}: "
+                "put its own checkpoint back, or delete summary.json and train the run again"
             )
         return model
 

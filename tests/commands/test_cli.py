@@ -375,6 +375,21 @@ def test_codes_of_another_model_are_not_overwritten(run, pictures, tmp_path, tin
     assert out.read_bytes() == before
 
 
+def test_what_the_other_quantizer_makes_is_not_taken_for_this_ones_even_with_the_same_weights(run, pictures, tmp_path):
+    """Both have the same weights before they part, and with a budget that ends there."""
+    torch.manual_seed(0)
+    one, other = PIVQ(run.config.model, "matching"), PIVQ(run.config.model, "nearest")
+    other.load_state_dict(one.state_dict())
+    images = jobs.load_folder(pictures[0], run.config.model.image_size)
+    out, pages = tmp_path / "codes.npz", tmp_path / "pages"
+    assert [jobs.encode_dataset(one, images, out) for _ in range(2)] == [True, False]
+    with pytest.raises(FileExistsError, match="holds codes of another model"):
+        jobs.encode_dataset(other, images, out)
+    jobs.reconstruct(one, images.images, pages)
+    with pytest.raises(FileExistsError, match="holds reconstructions of another model"):
+        jobs.reconstruct(other, images.images, pages)
+
+
 def test_files_that_cannot_be_read_are_named_or_skipped(run, pictures, tmp_path, capsys):
     folder = pictures[0]
     (folder / "5.png").write_bytes(b"<html>")

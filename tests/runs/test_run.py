@@ -197,6 +197,13 @@ def test_codes_and_weights_of_another_run_are_refused(copy):
         copy.model()
 
 
+def test_the_checkpoint_of_the_other_quantizer_is_refused_even_with_the_same_weights(copy):
+    state = load_checkpoint(copy.folder / "checkpoint.pt") | {"quantizer": "nearest"}
+    save_checkpoint(copy.folder / "checkpoint.pt", state)
+    with pytest.raises(ValueError, match="checkpoint.pt is of quantizer nearest, and the run of matching: put its own"):
+        copy.model()
+
+
 @pytest.mark.parametrize("other", ["another seed", "other settings", "the other quantizer"])
 def test_a_copy_of_another_run_under_this_name_is_refused(copy, tiny_config, other):
     """Copied whole or renamed: all its files belong together, but the numbers are not those asked for."""
