@@ -389,7 +389,7 @@ def test_bad_sizes_are_named(exported):
     sizes = settings(exported)["model"]
     for changed, message in (
         (sizes | {"dimm": 3}, "bad model sizes: .*dimm"),
-        ({name: value for name, value in sizes.items() if name != "dim"}, "bad model sizes: .*missing .*'dim'"),
+        ({name: value for name, value in sizes.items() if name != "dim"}, "bad model sizes: missing 'dim': export or"),
         (sizes | {"dim": "16"}, "bad model sizes"),
         (sizes | {"heads": 3}, "heads must divide dim, got 3 heads for dim 16"),
     ):
@@ -436,6 +436,7 @@ def test_runs_and_exports_are_told_apart(exported, path):
         ({"codebook_size": 10**12}, "model.codebook_size must be"),
         ({"image_size": 4096, "dim": 16_384}, "a model of these sizes has about .* weights"),
         ({"heads": 0}, "model.heads must be"),
+        ({"extra": 1, "more": [2]}, "unknown 'extra', 'more': upgrade pivq if a later one made this"),
         ({"query_key_gain": float("nan")}, "model.query_key_gain must be a number from 0 to 1000, got nan"),
     ],
 )
