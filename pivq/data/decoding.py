@@ -40,10 +40,6 @@ UPRIGHT = {  # EXIF orientation → how the picture is turned
     8: Image.Transpose.ROTATE_90,
 }
 DARK = 16  # of 255 levels: 12 bits in the place of 16 come out no brighter
-ODD = {  # what `decode` notes of pictures → what is told of them
-    "exif": "have damaged EXIF data and are taken as upright",
-    "dark": "of 16 bits are nearly black, as if they had 12: scale their levels to all 16 bits, if that is so",
-}
 PADDING = 64  # bytes that may be left over at the end of a JPEG's pixels: some cameras pad
 LISTED = 100  # the most bad files that a report names
 # Limits, so that no file takes the memory: of a picture's pixels, of its file's bytes for each of them, and the sizes
@@ -107,7 +103,9 @@ def examine(files: Files, path: str, further: dict[str, int] | None = None) -> t
         return size
 
 
-def decode(files: Files, path: str, image_size: int, odd: dict[str, list[str]] | None = None) -> np.ndarray:
+def decode(
+    files: Files, path: str, image_size: int, without_exif: list[str] | None = None, dark: list[str] | None = None
+) -> np.ndarray:
     """Decode a picture: turn it upright, crop the central square, resize it with antialiasing.
 
     Grey becomes RGB, transparent pixels are put on white, 16 bits are scaled to 8. Colour profiles are not applied.
@@ -116,7 +114,8 @@ def decode(files: Files, path: str, image_size: int, odd: dict[str, list[str]] |
         files: where the picture is.
         path: of the picture.
         image_size: height and width in pixels.
-        odd: gets what is odd in the picture, one of `ODD` → the paths of all pictures of which it is true.
+        without_exif: gets the path if the EXIF data are damaged; then the picture is taken as upright.
+        dark: gets the path if the picture has 16 bits and uses at most the lowest 12.
 
     Returns:
         uint8 (3, image_size, image_size), RGB.
@@ -134,7 +133,8 @@ def decode(files: Files, path: str, image_size: int, odd: dict[str, list[str]] |
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
         except Exception:  # EXIF data are written by many programs, and damaged in many ways
             orientation = 1
-            _note(odd, "exif", path)
+            if without_exif is not None:
+                without_exif.append(path)
         if isinstance(orientation, int) and orientation in UPRIGHT:
             image = image.transpose(UPRIGHT[orientation])
         width, height = image.size
@@ -144,15 +144,10 @@ def decode(files: Files, path: str, image_size: int, odd: dict[str, list[str]] |
         negative = stored == "TIFF" and image.mode.startswith("I") and image.tag_v2.get(PHOTOMETRIC) == 0
         image = _to_rgb(image.crop((left, top, left + side, top + side)))
         image = ImageOps.invert(image) if negative else image
-        if deep and 0 < max(high for _, high in image.getextrema()) <= DARK:
-            _note(odd, "dark", path)
+        if deep and dark is not None and 0 < max(high for _, high in image.getextrema()) <= DARK:
+            dark.append(path)
         image = image.resize((image_size, image_size), RESAMPLING)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-
-
-def _note(odd: dict[str, list[str]] | None, what: str, path: str) -> None:
-    if odd is not None:
-        odd.setdefault(what, []).append(path)
 
 
 def max_pixels() -> int:
