@@ -8,12 +8,22 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 
 from pivq.commands.argument_types import model_in
 from pivq.commands.cli_arguments import parse
 from pivq.commands.run_all_arguments import print_anything
 from pivq.commands.settings_table import settings_text
-from pivq.commands.terminal import CLOSED, check_current_folder, drop, flush, message, shown
+from pivq.commands.terminal import (
+    CLOSED,
+    Lasting,
+    check_current_folder,
+    check_progress_bars,
+    drop,
+    flush,
+    message,
+    shown,
+)
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; argparse's own is 2, for wrong usage
 MANY = 64  # images that `pivq reconstruct` shows unless told otherwise
@@ -33,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with status 2 for a bad argument; with 0 after `--help`.
     """
     print_anything()
+    with redirect_stderr(Lasting(sys.stderr)):
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         check_current_folder()
     except FileNotFoundError as error:
@@ -42,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda said, *_: print(f"pivq {arguments.command}: {shown(said)}", file=sys.stderr)
+            check_progress_bars()
             status = COMMANDS[arguments.command](arguments) or 0
             flush()
             return status

@@ -20,7 +20,7 @@ from pivq.config import ModelConfig
 from pivq.data.files import normal
 from pivq.model import PIVQ, model_digest
 from pivq.runs.run import read_arrays
-from pivq.storage.writing import LONGEST
+from pivq.storage.writing import LONGEST, check_file
 
 MOST_TEXT = 32_000_000  # bytes of a file of text, which take thirty times as many while they are read
 LONGEST_PATH, MOST_PARTS = 4096, 100  # bytes, and folders in each other, that an id may ask for
@@ -75,6 +75,7 @@ def read_codes(path: Path, sizes: ModelConfig) -> CodeSets:
         if path.suffix != ".npy" and path.exists() and (size := path.stat().st_size) > MOST_TEXT:
             most = f"more than the {MOST_TEXT:,} of a file of text"
             raise ValueError(f"{path} has {size:,} bytes, {most}: save the codes as .npz or .npy, with numpy")
+        check_file(path)
         try:
             rows, ids = readers[path.suffix](path)
         except FileNotFoundError:

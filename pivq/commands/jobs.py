@@ -93,7 +93,7 @@ def encode_dataset(model: PIVQ, dataset: ImageDataset, out: Path, batch_size: in
     Warns:
         UserWarning: codes in the folder are damaged; they are made again.
     """
-    made_from = json.dumps({"model": model_digest(model), "images": dataset.fingerprint})
+    made_from = json.dumps({"model": model_digest(model), "images": dataset.fingerprint} | _quantizer(model))
     if out.exists():
         try:
             found = read_arrays(out)
@@ -142,6 +142,7 @@ def write_samples(run: Run, count: int, out: Path, seed: int, device: torch.devi
     """
     model, codes, ids = run.model(device), run.codes("train"), run.ids("train")
     facts = {"model": model_digest(model), "codes": hashlib.sha256(codes).hexdigest()[:16], "seed": seed}
+    facts |= _quantizer(model)
     claim(out / "samples.json", facts, "samples", "another run or seed")
     if (out / NAME.format(count)).exists():
         raise FileExistsError(f"{out} holds more than {count} samples: ask for more, or choose another folder")
@@ -177,6 +178,7 @@ def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
     for start in range(0, len(images), CHUNK):
         digest.update(images[start : start + CHUNK].contiguous().numpy())
     facts = {"model": model_digest(model), "images": digest.hexdigest()[:16], "count": len(images)}
+    facts |= _quantizer(model)
     claim(out / "reconstructions.json", facts, "reconstructions", "another model or other images")
     from torchvision.utils import save_image  # here: it takes seconds, and most processes never need it
 
@@ -191,6 +193,14 @@ def reconstruct(model: PIVQ, images: Tensor, out: Path) -> tuple[float, float]:
 
     with bar:
         return tuple(reconstruction_errors(write_page, images, PAGE, next(model.parameters()).device))
+
+
+def _quantizer(model: PIVQ) -> dict[str, str]:
+    """Return what tells two models of the same weights apart, as both quantizers' are before they part.
+
+    For "matching" it is nothing, so that files of earlier versions stay valid.
+    """
+    return {} if model.quantizer_name == "matching" else {"quantizer": model.quantizer_name}
 
 
 def evaluate_images(real: ImageDataset, fake: ImageDataset, network: FeatureNet, ks: Sequence[int]) -> dict[str, Any]:

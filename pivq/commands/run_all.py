@@ -27,7 +27,7 @@ from pivq.commands.preview import preview
 from pivq.commands.progress import progress_of_each
 from pivq.commands.run_all_arguments import DEMO, Notebook, Request, parse, print_anything, requested_config
 from pivq.commands.schedule import TIMINGS, record_seconds
-from pivq.commands.terminal import check_current_folder, message
+from pivq.commands.terminal import check_current_folder, check_progress_bars, message
 from pivq.config import Config
 from pivq.runs.budget import steps_within
 from pivq.runs.ready import check_ready
@@ -96,6 +96,7 @@ def run(request: Request) -> int:
         ValueError: there is no such device.
         KeyboardInterrupt: raised again after the executed part is written.
     """
+    check_progress_bars()
     notebooks, parameters = request.notebooks, request.parameters
     place = parameters["profile"], parameters["seed"]
     folder, figures = paths.notebooks_dir(*place), paths.figures_dir(*place)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pivq
+from pivq.commands.terminal import open_closed
 from pivq.config import Config, load_config, suggestion
 from pivq.profiles import FEATURE_NETWORKS, LAYOUTS, PRECISIONS, PROFILES
 from pivq.runs.budget import parse_budget
@@ -122,7 +123,11 @@ def _unknown(word: str, known: Iterable[str]) -> str:
 
 
 def print_anything() -> None:
-    """Print to a terminal or file that is not UTF-8 without an error: what it cannot show, such as "…", is escaped."""
+    """Print to a terminal or file that is not UTF-8 without an error: what it cannot show, such as "…", is escaped.
+
+    What goes to a stream that was closed before the start goes nowhere.
+    """
+    open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

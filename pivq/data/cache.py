@@ -221,12 +221,13 @@ def _decode_all(partial: PartialCache, files: Files, paths: list[str]) -> None:
         raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free")
 
     without_exif: list[str] = []
+    dark: list[str] = []
 
     def decode_chunk(chunk: list[str]) -> tuple[dict[str, dict[str, str]], list[np.ndarray]]:
         entry, pixels = {"images": {}, "bad": {}}, []
         for path in chunk:
             try:
-                pixels.append(decode(files, path, image_size, without_exif))
+                pixels.append(decode(files, path, image_size, without_exif, dark))
                 entry["images"][path] = pixel_digest(pixels[-1])
             except UnreadableImage as error:
                 entry["bad"][path] = str(error)
@@ -239,9 +240,13 @@ def _decode_all(partial: PartialCache, files: Files, paths: list[str]) -> None:
         for chunk, decoded in zip(chunks, ordered_map(decode_chunk, chunks), strict=True):
             partial.append(*decoded)
             bar.update(len(chunk))
-    if without_exif:
-        count, first = len(without_exif), min(without_exif, key=paths.index)
-        warnings.warn(f"{count:,} images have damaged EXIF data and are taken as upright: {first}, …", stacklevel=5)
+    told = {
+        "have damaged EXIF data and are taken as upright": without_exif,
+        "of 16 bits are nearly black, as if they had 12: scale their levels to all 16 bits, if that is so": dark,
+    }
+    for what, found in told.items():
+        if found:
+            warnings.warn(f"{len(found):,} images {what}: {min(found, key=paths.index)}, …", stacklevel=5)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from pivq.data.files import Files, stand_in
 
@@ -29,7 +29,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", *AVIF, "BMP", "TIFF", "GIF", "PPM")
 BACKGROUND = (255, 255, 255, 255)  # under transparent pixels; source: assumption
 RESAMPLING = Image.Resampling.LANCZOS  # antialiased; source: assumption
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # last bytes of a complete file
-EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION, PHOTOMETRIC = 0x0112, 0x0106
 UPRIGHT = {  # EXIF orientation → how the picture is turned
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,6 +39,7 @@ UPRIGHT = {  # EXIF orientation → how the picture is turned
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+DARK = 16  # of 255 levels: 12 bits in the place of 16 come out no brighter
 PADDING = 64  # bytes that may be left over at the end of a JPEG's pixels: some cameras pad
 LISTED = 100  # the most bad files that a report names
 # Limits, so that no file takes the memory: of a picture's pixels, of its file's bytes for each of them, and the sizes
@@ -102,7 +103,9 @@ def examine(files: Files, path: str, further: dict[str, int] | None = None) -> t
         return size
 
 
-def decode(files: Files, path: str, image_size: int, without_exif: list[str] | None = None) -> np.ndarray:
+def decode(
+    files: Files, path: str, image_size: int, without_exif: list[str] | None = None, dark: list[str] | None = None
+) -> np.ndarray:
     """Decode a picture: turn it upright, crop the central square, resize it with antialiasing.
 
     Grey becomes RGB, transparent pixels are put on white, 16 bits are scaled to 8. Colour profiles are not applied.
@@ -112,6 +115,7 @@ def decode(files: Files, path: str, image_size: int, without_exif: list[str] | N
         path: of the picture.
         image_size: height and width in pixels.
         without_exif: gets the path if the EXIF data are damaged; then the picture is taken as upright.
+        dark: gets the path if the picture has 16 bits and uses at most the lowest 12.
 
     Returns:
         uint8 (3, image_size, image_size), RGB.
@@ -120,8 +124,9 @@ def decode(files: Files, path: str, image_size: int, without_exif: list[str] | N
         UnreadableImage: with the reason.
     """
     with _opened(files, path) as (image, file):
+        stored, deep = image.format, ";16" in str(image.tile)  # how many bits each level has
         image.load()
-        if image.format in ("JPEG", "MPO"):
+        if stored in ("JPEG", "MPO"):
             file.seek(0)
             _refuse_damage(file.read())
         try:
@@ -135,7 +140,12 @@ def decode(files: Files, path: str, image_size: int, without_exif: list[str] | N
         width, height = image.size
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
+        # Pillow turns levels of 8 bits whose zero is white, and of a TIFF with 16 bits leaves them.
+        negative = stored == "TIFF" and image.mode.startswith("I") and image.tag_v2.get(PHOTOMETRIC) == 0
         image = _to_rgb(image.crop((left, top, left + side, top + side)))
+        image = ImageOps.invert(image) if negative else image
+        if deep and dark is not None and 0 < max(high for _, high in image.getextrema()) <= DARK:
+            dark.append(path)
         image = image.resize((image_size, image_size), RESAMPLING)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 

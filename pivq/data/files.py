@@ -60,6 +60,7 @@ class Files:
             change and of status) or, in a zip, its checksum. In natural order.
         hidden: number of hidden files and, each as one, folders.
         replaced: entries of a zip that are not read, since a later one has the same name.
+        special: pipes, sockets and devices, which are never opened.
         unreadable: folder that cannot be listed → reason.
 
     Raises:
@@ -70,6 +71,7 @@ class Files:
     def __init__(self, root: str | os.PathLike, only: Iterable[str] | None = None) -> None:
         self.root, self._zip, self.hidden, self.unreadable = Path(root), None, 0, {}
         self.replaced: list[str] = []
+        self.special: list[str] = []
         self._entries: dict[str, zipfile.ZipInfo] = {}
         if only is not None:
             found = {path: _numbers(os.stat(self.root / path)) for path in only if os.path.isfile(self.root / path)}
@@ -176,6 +178,8 @@ class Files:
                     (pending.appendleft if entry.is_symlink() else pending.append)((entry.path, path + "/"))
                 elif stat.S_ISREG(status.st_mode):
                     yield path, _numbers(status)
+                else:
+                    self.special.append(path)
 
 
 def normal(name: str) -> str:
@@ -281,6 +285,8 @@ def _by_clean_name(archive: zipfile.ZipFile) -> tuple[dict[str, zipfile.ZipInfo]
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a pipe, a socket or a device: give a folder or a zip")
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from pivq.data.arguments import check_choice, whole_number
 from pivq.data.cache import decode_once
 from pivq.data.dataset import ImageDataset
 from pivq.data.decoding import RESAMPLING, BadImages, TooFewImages
-from pivq.data.files import ARCHIVES, PACKED, TABLES, Files
+from pivq.data.files import ARCHIVES, EXTENSIONS, PACKED, TABLES, Files
 from pivq.data.layouts import EXPECTED, READERS, Reading
 from pivq.data.places import BY_DESIGN, find_pictures, recognise
 from pivq.storage.paths import data_dir
@@ -131,6 +131,9 @@ def _pictures_not_read(files: Files) -> list[str]:
         shown = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in sorted(counts.items()))
         total = f"{counts.total():,} pictures in {files.root} are left out"
         found.append(f"{total} ({shown}): convert or rename them to be read")
+    if special := [path for path in files.special if path.lower().endswith(EXTENSIONS)]:
+        total = f"{len(special):,} pipes, sockets or devices with names of pictures are left out"
+        found.append(f"{total}: {special[0]!r:.80}, …")
     if replaced := files.replaced:
         found.append(
             f"{files.root} holds {len(replaced):,} files that are left out, since a later one has the same name: "

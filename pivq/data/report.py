@@ -126,6 +126,8 @@ def _left_out(files: Files, reading: Reading, bad: dict[str, str], further: dict
     places = list({id(place): place for place in (files, reading.pictures)}.values())
     if hidden := sum(place.hidden for place in places):
         lines.append(f"{hidden:,} hidden files and folders of systems")
+    if special := sum(len(place.special) for place in places):
+        lines.append(f"{special:,} pipes, sockets or devices")
     others = [path for place in places for path in place.listing.keys() - set(place.pictures())]
     if others := Counter(Path(path).suffix.lower() or "without extension" for path in others):
         most = sorted(others.items(), key=lambda other: (-other[1], other[0]))[:LISTED]

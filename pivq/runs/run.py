@@ -23,7 +23,7 @@ from pivq.runs.splits import load_splits
 from pivq.storage.bounds import Refused, check_arrays
 from pivq.storage.checkpoint import CHECKPOINT, WEIGHTS, has_checkpoint, load_checkpoint, newest_checkpoint
 from pivq.storage.source import code_digest
-from pivq.storage.writing import read_json, read_sealed, seal, write_json
+from pivq.storage.writing import check_file, read_json, read_sealed, seal, write_json
 
 IMAGES = "images.json"  # in a run's folder: which images it is trained on; each checkpoint has a copy
 # What a finished run has, with what is in it at least; the last is written last.
@@ -71,6 +71,7 @@ class Run:
         size, found = self.config.model.image_size, {}
         for path in sorted(self.folder.glob("reconstructions-*.png")):
             try:
+                check_file(path)
                 with Image.open(path) as picture:
                     pixels = np.asarray(picture).reshape(-1, size, 8, size, 3)
             except Exception as error:  # a damaged file can make Pillow raise nearly anything
@@ -98,13 +99,18 @@ class Run:
         """Return the EMA model in evaluation mode.
 
         Raises:
-            ValueError: the run's codes are not those of this model.
+            ValueError: the run's codes are not those of this model, or it is of the other quantizer.
         """
         model = PIVQ.from_pretrained(self.folder, device)
         if self.summary.get("model") not in (None, digest := model_digest(model)):
             raise ValueError(
                 f"{self.folder / CHECKPOINT} (model {digest}) is not of the run in summary.json (model "
                 f"{self.summary['model']}): put its own checkpoint back, or delete summary.json and train the run again"
+            )
+        if model.quantizer_name != self.quantizer:  # before they part, both have the same weights
+            raise ValueError(
+                f"{self.folder / CHECKPOINT} is of quantizer {model.quantizer_name}, and the run of {self.quantizer}: "
+                "put its own checkpoint back, or delete summary.json and train the run again"
             )
         return model
 
@@ -225,6 +231,7 @@ def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray
     Raises:
         ValueError: the file is damaged, too large, of another kind or of another run; names it.
     """
+    check_file(path)
     try:
         with open(path, "rb") as file, np.load(check_arrays(file)) as found:
             arrays = dict(found)

@@ -21,7 +21,7 @@ from pivq.runs.evaluation import real_features
 from pivq.runs.parallel import end_with_parent, run_module, side_by_side
 from pivq.runs.planned import run_dir
 from pivq.runs.replacing import discard
-from pivq.runs.rows import keep_row, rows_stamp
+from pivq.runs.rows import keep_row, kept_row, rows_stamp
 from pivq.runs.run import Run
 from pivq.runs.training import train
 from pivq.storage.paths import results_dir
@@ -56,6 +56,9 @@ def run_study(
     if anew:
         for path in files:
             path.unlink(missing_ok=True)
+    for path, (variation, quantizer) in files.items():
+        if path.exists() and kept_row(path, variation=variation.name, quantizer=quantizer) is None:
+            path.unlink()  # damaged, or another's: `kept_row` says it
     missing = {path: run for path, run in files.items() if not path.exists()}
     if missing:
         hours = study_hours([*missing.values()], usual, device)

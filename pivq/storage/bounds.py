@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from typing import IO, Any
 
 from torch import Tensor
@@ -95,7 +96,14 @@ def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def _model_config(sizes: dict[str, Any]) -> ModelConfig:
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.items()}
+    known = {field.name: field.default is MISSING for field in fields(ModelConfig)}
+    if unknown := [name for name in plain if name not in known]:
+        later = "upgrade pivq if a later one made this"
+        raise Refused(f": bad model sizes: unknown {', '.join(map(repr, unknown)):.80}: {later}")
+    again = "export or train the model again"
+    if missing := [name for name, needed in known.items() if needed and name not in plain]:
+        raise Refused(f": bad model sizes: missing {', '.join(map(repr, missing)):.80}: {again}")
     try:
         return ModelConfig(**plain)
-    except (TypeError, ValueError) as error:  # Python names what is missing or unknown
+    except (TypeError, ValueError) as error:
         raise Refused(f": bad model sizes: {str(error).removeprefix('ModelConfig.')}") from error

@@ -19,7 +19,16 @@ from torch import Tensor
 import pivq
 from pivq.storage.bounds import Refused, check_entries, check_extent, most_bytes, tensors
 from pivq.storage.model_card import model_card
-from pivq.storage.writing import atomic_write, partial_path, read_json, read_sealed, remove_leftovers, replace, seal
+from pivq.storage.writing import (
+    atomic_write,
+    check_file,
+    partial_path,
+    read_json,
+    read_sealed,
+    remove_leftovers,
+    replace,
+    seal,
+)
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # in the folder of a run
 WEIGHTS, SETTINGS, CARD = EXPORTED = ("model.safetensors", "config.json", "README.md")  # in an exported folder
@@ -149,6 +158,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: when the file is not a whole checkpoint, is too large or holds numbers that are not finite, with its
             path and what to do.
     """
+    check_file(path)
     with open(path, "rb") as file:
         try:
             check_entries(file)
@@ -308,8 +318,9 @@ def _read_export(folder: Path) -> Stored:
         most = most_bytes(settings["model"])
     except Refused as error:
         raise ValueError(f"{settings_file}{error}") from error
-    for path in (file, folder / NEXT):
-        if path.exists() and (size := path.stat().st_size) > most:
+    for path in (path for path in (file, folder / NEXT) if path.exists()):
+        check_file(path)
+        if (size := path.stat().st_size) > most:
             more = f"has {size:,} bytes, more than the {most:,} that a model of the sizes in {SETTINGS} can need"
             raise ValueError(f"{path} {more}: export or download the model again")
     candidates = (path.read_bytes() for path in (file, folder / NEXT) if path.exists())

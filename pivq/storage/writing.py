@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 import time
 import warnings
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from pivq.storage.paths import data_dir, root
 
 DAY = 86_400  # seconds
 MOST_BYTES = 64_000_000  # of a JSON file
@@ -141,6 +144,18 @@ def no_formula(cell: Any) -> Any:
     return f"'{cell}" if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell) else cell
 
 
+def check_file(path: str | os.PathLike) -> None:
+    """Check that a path leads to a file or a folder, of which the latter fails at once: a pipe may be read for ever.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: it is a pipe, a socket or a device; names it.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError(f"{path} is a pipe, a socket or a device, where a file belongs: remove it, or name a file")
+
+
 def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
     """Read a JSON file of names and values; a file of more bytes than the limit is refused.
 
@@ -148,6 +163,7 @@ def read_json(path: Path, most: int | None = MOST_BYTES) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it contains something else, or is larger; names the file.
     """
+    check_file(path)
     size = path.stat().st_size
     if most and size > most:
         raise ValueError(f"{path} is damaged: it has {size:,} bytes, more than the {most:,} that such a file can have")
@@ -216,6 +232,7 @@ def kept_arrays(
 
     if path.exists():
         try:
+            check_file(path)
             with np.load(path) as file:
                 arrays = dict(file)
             if any(str(arrays.pop(name)) != text for name, text in key.items()):
@@ -241,6 +258,15 @@ def plain_write_errors(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = "Free space or allow writing there, or set PIVQ_ROOT to another folder."
+        advice = f"Free space or allow writing there, or {_elsewhere(folder)}."
         message = f"cannot write {what} to {folder}: {error.strerror or error}. {advice}"
         raise type(error)(error.errno, message) from error
+
+
+def _elsewhere(folder: Path) -> str:
+    """Say what leads to another place than a folder: the variable that it depends on, or none."""
+    folder = Path(os.path.realpath(folder))
+    if os.environ.get("PIVQ_DATA") and folder.is_relative_to(data_dir()):
+        return "set PIVQ_DATA to another folder"
+    own = any(folder.is_relative_to(root() / part) for part in ("data", "figures", "results"))
+    return "set PIVQ_ROOT to another folder" if own else "choose another folder"

@@ -118,7 +118,9 @@ def test_one_line():
     )
     assert one_line(KeyError("name")) == "KeyError: 'name'", "a fault of the program is named as such"
     assert one_line(ValueError()) == "ValueError"
-    assert one_line(OSError(27, "File too large", "a.png")) == "File too large: 'a.png'"
+    assert one_line(OSError(27, "File too large", "a.png")) == (
+        "File too large: 'a.png': allow larger files there, or choose another place"
+    )
 
 
 # --- train ------------------------------------------------------------------------------------------------------------
@@ -371,6 +373,21 @@ def test_codes_of_another_model_are_not_overwritten(run, pictures, tmp_path, tin
     assert status("encode", tmp_path / "other", pictures[0], "--out", out) == 1
     assert "holds codes of another model or other images" in capsys.readouterr().err
     assert out.read_bytes() == before
+
+
+def test_what_the_other_quantizer_makes_is_not_taken_for_this_ones_even_with_the_same_weights(run, pictures, tmp_path):
+    """Both have the same weights before they part, and with a budget that ends there."""
+    torch.manual_seed(0)
+    one, other = PIVQ(run.config.model, "matching"), PIVQ(run.config.model, "nearest")
+    other.load_state_dict(one.state_dict())
+    images = jobs.load_folder(pictures[0], run.config.model.image_size)
+    out, pages = tmp_path / "codes.npz", tmp_path / "pages"
+    assert [jobs.encode_dataset(one, images, out) for _ in range(2)] == [True, False]
+    with pytest.raises(FileExistsError, match="holds codes of another model"):
+        jobs.encode_dataset(other, images, out)
+    jobs.reconstruct(one, images.images, pages)
+    with pytest.raises(FileExistsError, match="holds reconstructions of another model"):
+        jobs.reconstruct(other, images.images, pages)
 
 
 def test_files_that_cannot_be_read_are_named_or_skipped(run, pictures, tmp_path, capsys):
@@ -739,6 +756,14 @@ def test_output_that_nobody_reads_ends_quietly(pictures):
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
     assert (ended.returncode, ended.stderr) in [(141, ""), (0, "")], "141, or all was written before `true` ended"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_messages_that_cannot_be_written_do_not_end_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", open("/dev/full", "w"))  # noqa: SIM115
+    assert status("sample", run.folder, "--count", 3, "--out", tmp_path / "samples") == 0
+    assert capsys.readouterr().out.startswith("3 samples made")
+    sys.stderr.close()
 
 
 @pytest.mark.parametrize("words", [["data", "."], ["doctor"], []])

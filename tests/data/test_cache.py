@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import struct
 import time
 import warnings
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -380,6 +382,26 @@ def test_file_systems_without_locks_are_no_obstacle(twenty, root, monkeypatch, n
 def test_windows_has_no_locks(twenty, monkeypatch):
     monkeypatch.setattr(cache, "fcntl", None)
     assert len(decoded(twenty).paths) == 20
+
+
+def test_pictures_of_12_bits_in_the_place_of_16_are_counted_once(folder):
+    """They have no mark of their own: a picture of 16 bits that uses the lowest 12 alone is nearly black."""
+    levels = np.linspace(0, 4095, 64).round().astype(np.uint16).reshape(8, 8)
+    for name in ("0.png", "1.tif"):
+        Image.fromarray(levels).save(folder / name)
+    rows = b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)  # of a colour PNG, which Pillow does not write with 16 bits
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    (folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ))  # fmt: skip
+    Image.fromarray(levels * 16).save(folder / "3.png")
+    Image.fromarray(levels * 0).save(folder / "4.png")
+    Image.fromarray((levels >> 8).astype(np.uint8)).save(folder / "5.png")
+    with pytest.warns(UserWarning) as caught:
+        assert len(decoded(folder).paths) == 6
+    told = "3 images of 16 bits are nearly black, as if they had 12: scale their levels to all 16 bits, if that is so"
+    assert [str(w.message) for w in caught] == [f"{told}: 0.png, …"]
 
 
 def test_pictures_with_damaged_exif_are_counted_once(twenty):

@@ -75,6 +75,20 @@ def test_tiffs_whose_white_nobody_knows_are_refused_and_not_shown_black(folder, 
     assert (pixels(folder, "b.tif") == 255).all() and (pixels(folder, "c.pgm") == 255).all()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_tiffs_whose_zero_is_white_are_no_negatives(folder, kind):
+    levels = np.linspace(0, np.iinfo(kind).max, 16).round().astype(kind)[None].repeat(16, 0)
+    for name, tags in (("black.tif", {}), ("white.tif", {262: 0})):
+        Image.fromarray(levels).save(folder / name)
+        content = (folder / name).read_bytes()
+        if tags:  # Pillow itself writes no such files
+            tag = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+            assert content.count(tag) == 1
+            (folder / name).write_bytes(content.replace(tag, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    black, white = pixels(folder, "black.tif", 16), pixels(folder, "white.tif", 16)
+    assert black[0, 0].tolist() == [0] * 3 and (white == 255 - black).all()
+
+
 def test_cmyk_jpeg(folder):
     Image.new("RGB", (16, 16), RED).convert("CMYK").save(folder / "cmyk.jpg", quality=100)
     assert abs(pixels(folder, "cmyk.jpg") - RED).max() <= 4

@@ -1,6 +1,7 @@
 """Listing the pictures in a folder or a zip; web pages in their place."""
 
 import os
+import socket
 import struct
 import tarfile
 import zipfile
@@ -191,6 +192,20 @@ def test_a_folder_inside_that_cannot_be_listed_is_noted(folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     files = Files(folder)
     assert files.pictures() == ["open/1.png"] and files.unreadable == {"closed/": "Permission denied"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+def test_pipes_and_sockets_are_counted_and_never_opened(folder):
+    draw(folder / "a.png")
+    os.mkfifo(folder / "b.png"), os.mkfifo(folder / "list_attr_celeba.txt")
+    with socket.socket(socket.AF_UNIX) as open_socket:
+        (folder / "in").mkdir()
+        open_socket.bind(os.path.relpath(folder / "in" / "c.jpg"))  # a name of a socket has at most 107 bytes
+    files = Files(folder)
+    assert files.pictures() == ["a.png"] and sorted(files.special) == ["b.png", "in/c.jpg", "list_attr_celeba.txt"]
+    for place in (folder / "b.png", "/dev/null"):
+        with pytest.raises(ValueError, match=f"{place} is a pipe, a socket or a device: give a folder or a zip"):
+            Files(place)
 
 
 def test_pictures_that_are_not_read_are_counted(folder):

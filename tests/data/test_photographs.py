@@ -268,6 +268,17 @@ def test_what_is_left_out_is_counted(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+def test_pipes_with_names_of_pictures_are_told(tmp_path):
+    for i in range(2):
+        draw(tmp_path / f"{i}.png")
+    os.mkfifo(tmp_path / "pipe.png"), os.mkfifo(tmp_path / "control")
+    told = "^1 pipes, sockets or devices with names of pictures are left out: 'pipe.png'"
+    with pytest.warns(UserWarning, match=told):
+        assert len(load_dataset(tmp_path, "all", 16).ids) == 2
+    assert "left out  2 pipes, sockets or devices\n" in describe(tmp_path)
+
+
 def test_what_is_left_out_of_a_zip_is_counted_too(tmp_path):
     """Also of a zip that is found in a folder; and where no picture is left, all that is there is said."""
     path = tmp_path / "set" / "faces.zip"

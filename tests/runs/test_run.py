@@ -1,6 +1,7 @@
 """Runs as folders: where one lies, finding it, what can be read from it, and that its images are the right ones."""
 
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -196,6 +197,13 @@ def test_codes_and_weights_of_another_run_are_refused(copy):
         copy.model()
 
 
+def test_the_checkpoint_of_the_other_quantizer_is_refused_even_with_the_same_weights(copy):
+    state = load_checkpoint(copy.folder / "checkpoint.pt") | {"quantizer": "nearest"}
+    save_checkpoint(copy.folder / "checkpoint.pt", state)
+    with pytest.raises(ValueError, match="checkpoint.pt is of quantizer nearest, and the run of matching: put its own"):
+        copy.model()
+
+
 @pytest.mark.parametrize("other", ["another seed", "other settings", "the other quantizer"])
 def test_a_copy_of_another_run_under_this_name_is_refused(copy, tiny_config, other):
     """Copied whole or renamed: all its files belong together, but the numbers are not those asked for."""
@@ -273,6 +281,15 @@ def test_open_run_tells_damaged_from_missing(copy, change, said):
     with pytest.raises(FileNotFoundError) as caught:
         open_run(copy.folder)
     assert f"no finished run in {copy.folder}: {said}" in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "codes.npz", "checkpoint.pt"])
+def test_a_pipe_in_the_place_of_a_file_of_a_run_is_never_waited_for(copy, name):
+    (copy.folder / name).unlink()
+    os.mkfifo(copy.folder / name)
+    with pytest.raises(FileNotFoundError, match=f"no finished run in {copy.folder}: {name} is damaged"):
+        open_run(copy.folder)
 
 
 def test_open_run_takes_files_that_an_editor_of_windows_saved(copy):

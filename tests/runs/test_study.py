@@ -98,6 +98,17 @@ def test_an_interrupted_study_resumes(tiny_config, measured, monkeypatch):
     assert measured.count("drawn nearest") == 1
 
 
+def test_a_damaged_row_is_measured_again(tiny_config, measured):
+    rows = run_study(tiny_config(), "cpu", at_once=1, variations=SMALL)
+    done = len(measured)
+    usual = {"profile": "smoke", "data": "", "layout": "", "on_error": tiny_config().on_error}
+    path = next(path for path, run in row_files(SMALL, usual).items() if run[0].name == "learned")
+    path.write_bytes(path.read_bytes().replace(b"8", b"9", 1))
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged or .*; learned, nearest, is measured again"):
+        assert run_study(tiny_config(), "cpu", at_once=1, variations=SMALL) == rows
+    assert measured[done:] == ["learned nearest"]
+
+
 def test_files_are_named_like_the_runs(measured):
     files = row_files(SMALL, {"profile": "smoke"})
     assert [path.stem for path in files] == [

@@ -14,6 +14,7 @@ import pytest
 
 from pivq.storage.writing import (
     atomic_write,
+    check_file,
     file_digest,
     kept_arrays,
     no_formula,
@@ -308,12 +309,44 @@ def test_an_interruption_leaves_no_arrays(tmp_path, monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
-def test_an_error_of_writing_says_what_could_not_be_kept_where(tmp_path, error):
-    said = f"cannot write the labels to {tmp_path}: {error.strerror}. Free space or allow writing there, or set PIVQ_"
-    with pytest.raises(type(error)) as caught, plain_write_errors("the labels", tmp_path):
+def test_an_error_of_writing_says_what_could_not_be_kept_where(tmp_path, monkeypatch, error):
+    place = tmp_path / "results"
+    said = f"cannot write the labels to {place}: {error.strerror}. Free space or allow writing there, or set PIVQ_ROOT"
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path))
+    with pytest.raises(type(error)) as caught, plain_write_errors("the labels", place):
         raise error
     assert said in str(caught.value) and caught.value.errno == error.errno
     assert caught.value.__cause__ is error
+
+
+def test_an_error_of_writing_names_the_variable_that_leads_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIVQ_ROOT", str(tmp_path / "root"))
+
+    def advice(place):
+        with pytest.raises(OSError) as caught, plain_write_errors("the labels", tmp_path / place):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return str(caught.value).rpartition(", or ")[2]
+
+    assert advice("root/data/x") == "set PIVQ_ROOT to another folder."
+    assert advice("mine/codes.npz.partial") == advice("root/codes.npz.partial") == "choose another folder."
+    for data in ("fast", "root/data"):  # inside the other, too
+        monkeypatch.setenv("PIVQ_DATA", str(tmp_path / data))
+        assert advice(f"{data}/cache") == "set PIVQ_DATA to another folder."
+        assert advice("root/results") == "set PIVQ_ROOT to another folder."
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has them")
+def test_a_pipe_in_the_place_of_a_file_is_named_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for read in (check_file, read_json, read_sealed):
+        with pytest.raises(ValueError, match="a.json is a pipe, a socket or a device, where a file belongs"):
+            read(tmp_path / "a.json")
+    os.mkfifo(tmp_path / "numbers.npz")
+    with pytest.warns(UserWarning, match="numbers.npz is damaged .*a pipe.*; the numbers are made again"):
+        assert keep(tmp_path / "numbers.npz")[1]
+    assert not keep(tmp_path / "numbers.npz")[1]
+    with pytest.raises(FileNotFoundError):
+        check_file(tmp_path / "absent")
 
 
 def test_an_error_of_writing_without_a_number_is_said_in_its_own_words(tmp_path):
