@@ -73,7 +73,7 @@ def check_progress_bars() -> None:
     try:
         from tqdm import tqdm
 
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
             list(tqdm(range(2), **{} if "TQDM_FILE" in os.environ else {"file": nowhere}))
     except Exception as error:  # of whatever tqdm does with them
         said = f"no progress bar can be shown with {', '.join(given):.200} ({error})"
