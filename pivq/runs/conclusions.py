@@ -158,14 +158,12 @@ def _quality(frame: pd.DataFrame) -> str:
         return ""
     cost = both["psnr nearest"] - both["psnr matching"]
     worse, count = int((cost > 0).sum()), len(both)
+    where = "Where latents compete for fitted codes, matching costs"
     if worse == count:
-        return f"Where latents compete, matching costs PSNR in all {count} pairs of runs: {_between(cost, 2)} dB."
+        return f"{where} PSNR in all {count} pairs of runs: {_between(cost, 2)} dB."
     if not worse:
-        return f"Where latents compete, matching costs no PSNR: it has more in all {count} pairs of runs."
-    return (
-        f"Where latents compete, matching costs PSNR in {worse} of {count} pairs of runs; nearest minus matching is "
-        f"{_between(cost, 2)} dB."
-    )
+        return f"{where} no PSNR: it has more in all {count} pairs of runs."
+    return f"{where} PSNR in {worse} of {count} pairs of runs; nearest minus matching is {_between(cost, 2)} dB."
 
 
 def _longer(frame: pd.DataFrame) -> str:
