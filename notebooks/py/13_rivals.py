@@ -175,7 +175,7 @@ if rows:
 # The figure has the headline: each point is a seed, and the line is their mean. PSNR is in dB; the axis of a distance that spans more than a decade is logarithmic.
 
 # %%
-panels = {"psnr": "PSNR, reconstructions", "fd_real": "FD to real faces"}
+panels = {"psnr": "PSNR (dB), reconstructions", "fd_real": "FD to real faces"}
 panels |= {"fd_own": "FD to own reconstructions"}
 if rows:
     figure = plot_rivals(frame, panels, PIVQ_ROW)

@@ -192,7 +192,7 @@ if rows:
 # The figure has the headline: each point is a seed, and the line is their mean. PSNR is in dB.
 
 # %%
-panels = {"psnr": "PSNR, reconstructions", "fd_real": "FD to real faces", "recall": "recall"}
+panels = {"psnr": "PSNR (dB), reconstructions", "fd_real": "FD to real faces", "recall": "recall"}
 if rows:
     figure = plot_rivals(frame, panels, USUAL)
     if own:
