@@ -47,7 +47,7 @@ INTERNAL = {
     "codebook_init.initialisation_steps", "frechet.as_features", "frechet.as_rows", "frechet.check_dimensions",
     "frechet.finite", "frechet.row_chunks", "labels.join_by_id", "labels.numbers_of", "labels.read_ffhq_attributes",
     "losses.adaptive_weight", "losses.discriminator_hinge", "losses.generator_hinge", "losses.training_loss",
-    "matching.to_host", "processes.share_of_batch",
+    "matching.to_host", "processes.is_first", "processes.share_of_batch", "tables.typeset",
 }  # fmt: skip
 
 NAN, INF = math.nan, math.inf
@@ -290,6 +290,10 @@ CALLS = {
     any_order.leave_one_out_bits: (
         {"predict": no_preference},
         {"predict": "function", "codes": "codes", "codebook_size": "whole", "batch_size": "whole"},
+    ),
+    any_order.at_temperature: (
+        {"predict": no_preference, "temperature": 0.9},
+        {"predict": "function", "temperature": "number"},
     ),
     any_order.draw_sets: (
         {"predict": no_preference},
